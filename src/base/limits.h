@@ -1,0 +1,47 @@
+/* Every maximum, with its reason. A test stands on each edge. */
+#pragma once
+
+/* A descriptor above this is passed through unobserved and counted: the kernel's default
+   fs.nr_open, so a process needs an administrator's help to get there. */
+#define LIMIT_DESCRIPTORS (1u << 20)
+
+/* Bytes of connection state and buffers that one process may use: 64 MiB holds 65,536 open
+   connections at 1 KiB each. */
+#define LIMIT_SLAB_BYTES (64u << 20)
+/* The slab grows by this much: a larger reservation fails under `ulimit -v`. */
+#define LIMIT_SLAB_STEP (64u << 10)
+
+/* Unanswered exchanges on one connection. Beyond it the connection is desynchronised: a peer
+   that never answers must not hold memory. */
+#define LIMIT_PIPELINE 16384u
+
+/* One HTTP head, all its lines: what common servers accept at most. */
+#define LIMIT_HTTP_HEAD_BYTES (64u << 10)
+/* The part of a header line that is kept when the line arrives in pieces. */
+#define LIMIT_HTTP_LINE_CARRY 1024u
+
+/* Nesting of RESP aggregates: deeper than any reply of a real server. */
+#define LIMIT_RESP_DEPTH 16u
+/* The part of a RESP line (an integer, an error text) that is kept. */
+#define LIMIT_RESP_LINE 96u
+/* proto-max-bulk-len's default. */
+#define LIMIT_RESP_BULK_BYTES (512u << 20)
+/* Longest inline command line that a server reads. */
+#define LIMIT_RESP_INLINE_BYTES (64u << 10)
+
+/* Text of one Redis command (db.query.text), of a URL, of a captured header. */
+#define LIMIT_QUERY_TEXT 160u
+#define LIMIT_TARGET_TEXT 256u
+#define LIMIT_HEADER_TEXT 96u
+
+/* First bytes looked at before a connection is called opaque. */
+#define LIMIT_IDENTIFY_BYTES 32u
+
+/* One record of the segment: 10 cache lines. */
+#define LIMIT_RECORD_BYTES 640u
+/* Records of one process: 4096 in the process (2.5 MiB), 2048 under the launcher. */
+#define LIMIT_SEGMENT_SLOTS 4096u
+/* States looked at in search of a free record before the exchange is counted as lost. */
+#define LIMIT_SLOT_PROBES 512u
+/* Rings per segment: threads are spread over them so that they seldom share a cache line. */
+#define LIMIT_SEGMENT_RINGS 8u

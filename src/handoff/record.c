@@ -1,0 +1,1 @@
+#include "handoff/record.h"

@@ -1,0 +1,221 @@
+/*
+ * One exchange, as the application's side tells it to the worker side.
+ *
+ * A record carries all that was decided on the application's side: ids, parent, both times, peer,
+ * numbers, captured text. It holds no pointers and needs no earlier record. Times are
+ * CLOCK_MONOTONIC nanoseconds. Captured text is a sequence of fields: tag, 16-bit length, bytes.
+ * Everything in here may be hostile to the reader: `record_next_field` checks every length.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/limits.h"
+#include "base/slice.h"
+
+enum record_kind {
+    RECORD_NONE = 0,
+    RECORD_HTTP_CLIENT = 1,
+    RECORD_HTTP_SERVER = 2,
+    RECORD_REDIS_CLIENT = 3,
+    RECORD_WEBSOCKET_CLIENT = 4,
+    RECORD_WEBSOCKET_SERVER = 5,
+    RECORD_CONNECT = 6, /* a connect or name look-up that failed: no exchange came of it */
+    RECORD_OPAQUE = 7,  /* a connection whose bytes could not be read; see enum opaque_reason */
+    RECORD_KIND_COUNT
+};
+
+/* Why an exchange ended badly; with `system_error` (errno) where the system said more. */
+enum record_error {
+    RECORD_OK = 0,
+    RECORD_ERROR_REFUSED = 1,        /* error.type connection_refused */
+    RECORD_ERROR_RESET = 2,          /* connection_reset */
+    RECORD_ERROR_TIMEOUT = 3,        /* timeout */
+    RECORD_ERROR_HOST_NOT_FOUND = 4, /* host_not_found */
+    RECORD_ERROR_UNREACHABLE = 5,    /* host_unreachable, network_unreachable by errno */
+    RECORD_ERROR_EOF = 6,            /* eof: the peer closed before the exchange was complete */
+    RECORD_ERROR_CANCELLED = 7,      /* cancelled: this process closed before it was complete */
+    RECORD_ERROR_PROTOCOL = 8,       /* protocol_error: the bytes could not be understood */
+    RECORD_ERROR_OTHER = 9,          /* _OTHER */
+    RECORD_ERROR_ABORTED = 10,       /* aborted: the process died; written by the drainer only */
+    RECORD_ERROR_REPLY = 11,         /* Redis: an error reply; its prefix is FIELD_ERROR_PREFIX */
+    RECORD_ERROR_COUNT
+};
+
+/* Why a connection was opaque. */
+enum opaque_reason {
+    OPAQUE_NONE = 0,
+    OPAQUE_TLS = 1,         /* a TLS ClientHello: no hooked library shows the plaintext */
+    OPAQUE_HTTP2 = 2,       /* the HTTP/2 preface */
+    OPAQUE_UNKNOWN = 3,     /* first bytes of no protocol that is known */
+    OPAQUE_TUNNEL = 4,      /* after a 2xx answer to CONNECT */
+    OPAQUE_UPGRADED = 5,    /* after a 101 to a protocol other than WebSocket */
+    OPAQUE_REPLICATION = 6, /* a Redis replication stream or MONITOR */
+    OPAQUE_MALFORMED = 7,   /* the bytes broke the protocol's rules: observation ended there */
+    OPAQUE_MIDSTREAM = 8,   /* first seen in the middle of traffic, no safe boundary found */
+    OPAQUE_REASON_COUNT
+};
+
+/* Where the parent comes from (attribute wirespan.parent.source). */
+enum parent_source {
+    PARENT_NONE = 0,
+    PARENT_REMOTE = 1,
+    PARENT_CAUSAL = 2,
+    PARENT_CONTENT = 3,
+    PARENT_AMBIENT = 4,
+    PARENT_SDK = 5,
+    PARENT_SOURCE_COUNT
+};
+
+enum record_flag {
+    RECORD_FLAG_TEXT_CUT = 1u << 0,     /* some captured text did not fit */
+    RECORD_FLAG_NO_REPLY = 1u << 1,     /* Redis: CLIENT REPLY OFF/SKIP, none was to come */
+    RECORD_FLAG_BLOCKING = 1u << 2,     /* Redis: the time is a wait, not work of the server */
+    RECORD_FLAG_QUEUED = 1u << 3,       /* Redis: queued by MULTI, answered by EXEC */
+    RECORD_FLAG_UPGRADED = 1u << 4,     /* HTTP: answered by 101 */
+    RECORD_FLAG_TLS = 1u << 5,          /* the bytes were read above TLS */
+    RECORD_FLAG_PROXIED = 1u << 6,      /* HTTP: absolute-form target, or through a tunnel */
+    RECORD_FLAG_EARLY_REPLY = 1u << 7,  /* HTTP: answered before the request was complete */
+    RECORD_FLAG_NULL_REPLY = 1u << 8,   /* Redis: a null came back (an empty poll, say) */
+    RECORD_FLAG_REMOTE_PARENT = 1u << 9 /* the parent's span is of another process */
+};
+
+enum address_family {
+    ADDRESS_NONE = 0,
+    ADDRESS_IPV4 = 4,
+    ADDRESS_IPV6 = 6,
+    ADDRESS_UNIX = 1 /* the path is FIELD_PEER_PATH */
+};
+
+struct endpoint {
+    uint8_t family; /* enum address_family */
+    uint8_t reserved;
+    uint16_t port;       /* host byte order */
+    uint8_t address[16]; /* network byte order; IPv4 uses the first 4 */
+};
+
+/* Kind HTTP_*. Body sizes count payload bytes as they stood on the wire, without chunk framing. */
+struct http_numbers {
+    uint16_t status;        /* 0: no response */
+    uint8_t version_minor;  /* HTTP/1.x */
+    uint8_t interim_count;  /* 1xx responses before the final one, 101 excepted */
+    uint32_t reserved;
+    uint64_t request_body_bytes;
+    uint64_t response_body_bytes;
+};
+
+/* Kind REDIS_CLIENT. */
+struct redis_numbers {
+    int32_t database;          /* -1: not known (first seen in the middle of traffic) */
+    uint32_t argument_count;   /* with the command's name */
+    uint64_t request_bytes;    /* of the command on the wire */
+    uint64_t response_bytes;   /* of its reply on the wire */
+    uint8_t protocol;          /* 2 or 3 */
+    uint8_t reply_type;        /* the reply's first byte on the wire ('+', '-', ':', '$', ...) */
+    uint8_t reserved[6];
+    uint64_t reply_elements;   /* of an aggregate reply: its count; of EXEC: the queued commands */
+    uint32_t error_elements;   /* errors inside EXEC's array */
+    uint32_t script_keys;      /* EVAL, EVALSHA, FCALL: numkeys */
+};
+
+/* Kind WEBSOCKET_*: [0] sent by this process, [1] received. Bytes are payload on the wire. */
+struct websocket_numbers {
+    uint32_t text_messages[2];
+    uint32_t binary_messages[2];
+    uint32_t pings[2];
+    uint64_t payload_bytes[2];
+    uint16_t close_code[2]; /* 0: no close frame; 1005: a close frame without a code */
+    uint8_t compressed;     /* permessage-deflate was agreed */
+    uint8_t reserved[3];
+    uint64_t ping_round_trip_ns; /* the last ping of ours that was answered; 0: none */
+};
+
+/* Kind OPAQUE and CONNECT: bytes on the wire per direction, [0] sent, [1] received. */
+struct opaque_numbers {
+    uint8_t reason; /* enum opaque_reason */
+    uint8_t is_server;
+    uint8_t reserved[6];
+    uint64_t bytes[2];
+};
+
+/* Captured text. Values of a field are already redacted. */
+enum field_tag {
+    FIELD_END = 0,
+    FIELD_METHOD = 1,            /* HTTP request method as sent */
+    FIELD_TARGET = 2,            /* request target: origin, absolute or authority form, redacted */
+    FIELD_HOST = 3,              /* Host header */
+    FIELD_USER_AGENT = 4,
+    FIELD_FORWARDED_FOR = 5,     /* first entry of X-Forwarded-For, or for= of Forwarded */
+    FIELD_FORWARDED_PROTO = 6,
+    FIELD_FORWARDED_HOST = 7,
+    FIELD_UPGRADE = 8,           /* Upgrade header of the response (101) */
+    FIELD_SUBPROTOCOL = 9,       /* Sec-WebSocket-Protocol of the response */
+    FIELD_EXTENSIONS = 10,       /* Sec-WebSocket-Extensions of the response */
+    FIELD_CLOSE_REASON = 11,     /* text of the first WebSocket close frame */
+    FIELD_PEER_PATH = 12,        /* path of a unix socket; '@' first if abstract */
+    FIELD_PEER_NAME = 13,        /* the host name that this process resolved to the peer's address */
+    FIELD_COMMAND = 14,          /* Redis command as sent */
+    FIELD_QUERY_TEXT = 15,       /* Redis command line with values replaced by '?' */
+    FIELD_SCRIPT = 16,           /* EVAL/EVALSHA: sha1 hex; FCALL: function name */
+    FIELD_ERROR_PREFIX = 17,     /* Redis error prefix */
+    FIELD_TRACEPARENT = 18,      /* of the request, verbatim, if valid */
+    FIELD_TRACESTATE = 19,
+    FIELD_REQUEST_ID = 20,       /* X-Request-Id, request's first, else response's */
+    FIELD_PROTOCOL_TEXT = 21,    /* ALPN or protocol name of an opaque connection, if known */
+    FIELD_TAG_COUNT
+};
+
+#define RECORD_HEAD_BYTES 184u
+#define RECORD_TEXT_BYTES (LIMIT_RECORD_BYTES - RECORD_HEAD_BYTES)
+
+struct record {
+    uint16_t kind;  /* enum record_kind */
+    uint16_t flags; /* enum record_flag */
+    uint8_t parent_source;
+    uint8_t trace_flags; /* W3C: 1 sampled, 2 random */
+    uint8_t error;       /* enum record_error */
+    uint8_t reserved;
+    uint8_t trace_id[16];
+    uint8_t span_id[8];
+    uint8_t parent_span_id[8]; /* zero: a root */
+    uint64_t start_ns;
+    uint64_t reply_ns; /* first byte of the answer; 0: none came */
+    uint64_t end_ns;   /* 0 while open */
+    struct endpoint peer;
+    struct endpoint local;
+    uint32_t connection; /* serial number of the connection in its process */
+    int32_t system_error; /* errno, or 0 */
+    union {
+        struct http_numbers http;
+        struct redis_numbers redis;
+        struct websocket_numbers websocket;
+        struct opaque_numbers opaque;
+        uint8_t bytes[64];
+    };
+    uint16_t text_used;
+    uint8_t reserved_end[6];
+    uint8_t text[RECORD_TEXT_BYTES];
+};
+
+_Static_assert(sizeof(struct record) == LIMIT_RECORD_BYTES, "a record is ten cache lines");
+_Static_assert(__builtin_offsetof(struct record, text) == RECORD_HEAD_BYTES, "the head's size");
+
+/* Appends a field, cut to `limit` bytes and to the room left (RECORD_FLAG_TEXT_CUT is set when
+   anything was cut). Returns false if nothing could be written. */
+bool record_add_field(struct record *record, enum field_tag tag, struct slice value, size_t limit);
+
+/* Extends the field written last by more bytes of the same value, which may come in pieces. `limit`
+   is that of the whole value. The last field must be of `tag`; otherwise a new one is begun. */
+bool record_extend_field(struct record *record, enum field_tag tag, struct slice more, size_t limit);
+
+/* Walks the fields: `*offset` starts at 0. Returns false at the end, or where the text is
+   malformed. `*value` borrows from the record. */
+bool record_next_field(const struct record *record, uint32_t *offset, enum field_tag *tag,
+                       struct slice *value);
+
+/* The first field of `tag`; an empty slice with NULL data if there is none. */
+struct slice record_find_field(const struct record *record, enum field_tag tag);
+
+/* Whether every enumerator, length and time of a record copied from elsewhere is in range. */
+bool record_is_valid(const struct record *record);

@@ -1,0 +1,1 @@
+#include "handoff/segment.h"

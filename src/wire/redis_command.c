@@ -1,0 +1,1 @@
+#include "wire/redis_command.h"

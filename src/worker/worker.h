@@ -1,0 +1,47 @@
+/*
+ * The worker side's whole interface: what the process folder, or the wirespan command, may do with
+ * it. libwirespan-worker.so exports one symbol, `wirespan_worker`, a `const struct worker_api`.
+ */
+#pragma once
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define WORKER_API_VERSION 1u
+#define WORKER_POLL_MAX    8
+
+struct exporter;
+struct segment;
+
+struct worker_wait {
+    struct pollfd descriptors[WORKER_POLL_MAX];
+    size_t descriptor_count; /* 0: nothing is in flight, sleep on the segment's doorbell */
+    uint64_t timeout_ns;     /* the latest moment of the next step, from now */
+    bool idle;               /* nothing is buffered: the next completion should wake the worker */
+};
+
+struct worker_api {
+    uint32_t version;
+    /* Reads the configuration from the environment's snapshot, complains on stderr about what is
+       wrong with it, loads what the exporters need. NULL if nothing can be exported (said on
+       stderr). */
+    struct exporter *(*create)(const char *const *environment);
+    /* Adds a segment to drain; it must stay mapped until removed. Returns 0 or a negative errno. */
+    int (*add_segment)(struct exporter *exporter, struct segment *segment, size_t mapped_size);
+    /* The segment's process ended: takes what remains (open exchanges as aborted), then forgets
+       it. */
+    void (*remove_segment)(struct exporter *exporter, struct segment *segment);
+    /* Drains, builds, batches, moves transfers on. Never blocks. `flush`: send everything now
+       rather than by the schedule. */
+    void (*step)(struct exporter *exporter, uint64_t monotonic_ns, bool flush,
+                 struct worker_wait *wait);
+    /* Whether everything taken from the segments so far has been delivered or dropped. */
+    bool (*is_drained)(const struct exporter *exporter);
+    /* Drops what is left (counted), says the losses if asked to (WIRESPAN_LOG_LEVEL=info), frees
+       everything. */
+    void (*destroy)(struct exporter *exporter);
+};
+
+extern const struct worker_api wirespan_worker;
