@@ -1,1 +1,238 @@
 #include "handoff/segment.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "base/compiler.h"
+#include "base/system_call.h"
+
+/* A ring may run this far ahead of the drainer before it is woken early: a quarter of its places,
+   so that a burst finds room while the drainer gets up. */
+#define BACKLOG_DIVISOR 4u
+/* A place claimed but not written for this many passes belongs to a thread that died in between:
+   it is stepped over, and its record is found by its state. */
+#define STUCK_PASSES 1000u
+
+size_t segment_size(uint32_t slot_count)
+{
+    return sizeof(struct segment) + (size_t)slot_count * sizeof(struct record);
+}
+
+void segment_initialize(struct segment *segment, uint32_t slot_count, int32_t process_id,
+                        struct segment_clock clock)
+{
+    segment->magic = SEGMENT_MAGIC;
+    segment->version = SEGMENT_VERSION;
+    segment->slot_count = slot_count;
+    segment->size = segment_size(slot_count);
+    segment->process_id = process_id;
+    segment->process_start_ns = clock.monotonic_ns;
+    segment->clock = clock;
+}
+
+/* ---- application threads ---- */
+
+uint16_t segment_claim(struct segment *segment, uint32_t *cursor)
+{
+    uint32_t mask = segment->slot_count - 1;
+    uint32_t at = *cursor;
+    for (uint32_t probe = 0; probe < LIMIT_SLOT_PROBES; probe++, at++) {
+        uint32_t slot = at & mask;
+        uint8_t state = atomic_load_explicit(&segment->states[slot], memory_order_relaxed);
+        /* acquire pairs with the drainer's release of the slot: its reads of the record are over */
+        if (state == SLOT_FREE &&
+            atomic_compare_exchange_strong_explicit(&segment->states[slot], &state, SLOT_CLAIMED,
+                                                    memory_order_acquire, memory_order_relaxed)) {
+            *cursor = at + 1;
+            memset(&segment->records[slot], 0, RECORD_HEAD_BYTES);
+            return (uint16_t)slot;
+        }
+    }
+    *cursor = at;
+    segment_count_loss(segment, LOSS_SEGMENT_FULL, 1);
+    return SEGMENT_NO_SLOT;
+}
+
+static uint32_t place_value(uint32_t position, uint16_t slot)
+{
+    uint32_t lap = position / LIMIT_SEGMENT_SLOTS % UINT16_MAX;
+    return (lap + 1) << 16 | slot;
+}
+
+static SLOW void wake(struct segment *segment)
+{
+    /* Only the first of many wakers pays for the system call. */
+    if (atomic_exchange_explicit(&segment->asleep, DRAINER_AWAKE, memory_order_acq_rel) !=
+        DRAINER_AWAKE) {
+        atomic_fetch_add_explicit(&segment->doorbell, 1, memory_order_release);
+        raw_system_call(SYS_futex, (long)&segment->doorbell, FUTEX_WAKE, 1, 0, 0, 0);
+    }
+}
+
+void segment_complete(struct segment *segment, uint16_t slot, uint32_t ring_number)
+{
+    struct segment_ring *ring = &segment->rings[ring_number % LIMIT_SEGMENT_RINGS];
+    /* pairs with the acquire in take_slot */
+    atomic_store_explicit(&segment->states[slot], SLOT_DONE, memory_order_release);
+    /* seq_cst: ordered before the load of `asleep`; pairs with segment_reader_sleep, which stores
+       `asleep` before it looks at the tails. */
+    uint32_t position = atomic_fetch_add_explicit(&ring->tail, 1, memory_order_seq_cst);
+    /* pairs with the acquire in segment_reader_next */
+    atomic_store_explicit(&ring->places[position % LIMIT_SEGMENT_SLOTS],
+                          place_value(position, slot), memory_order_release);
+
+    uint32_t asleep = atomic_load_explicit(&segment->asleep, memory_order_seq_cst);
+    if (likely(asleep == DRAINER_AWAKE)) {
+        return;
+    }
+    uint32_t backlog =
+        position + 1 - atomic_load_explicit(&ring->drained, memory_order_relaxed);
+    if (asleep == DRAINER_IDLE || backlog > segment->slot_count / BACKLOG_DIVISOR) {
+        wake(segment);
+    }
+}
+
+void segment_ring_doorbell(struct segment *segment)
+{
+    atomic_store_explicit(&segment->asleep, DRAINER_AWAKE, memory_order_release);
+    atomic_fetch_add_explicit(&segment->doorbell, 1, memory_order_release);
+    raw_system_call(SYS_futex, (long)&segment->doorbell, FUTEX_WAKE, 1, 0, 0, 0);
+}
+
+/* ---- the drainer ---- */
+
+int segment_reader_init(struct segment_reader *reader, struct segment *segment, size_t mapped_size)
+{
+    if (mapped_size < sizeof(struct segment)) {
+        return -EINVAL;
+    }
+    uint32_t slot_count = segment->slot_count;
+    if (segment->magic != SEGMENT_MAGIC || segment->version != SEGMENT_VERSION ||
+        slot_count == 0 || slot_count > LIMIT_SEGMENT_SLOTS ||
+        (slot_count & (slot_count - 1)) != 0 || segment_size(slot_count) > mapped_size) {
+        return -EINVAL;
+    }
+    *reader = (struct segment_reader){.segment = segment, .slot_count = slot_count};
+    return 0;
+}
+
+/* Copies a DONE slot's record out and frees the slot. */
+static bool take_slot(struct segment_reader *reader, uint32_t slot, struct record *copy)
+{
+    struct segment *segment = reader->segment;
+    if (slot >= reader->slot_count ||
+        atomic_load_explicit(&segment->states[slot], memory_order_acquire) != SLOT_DONE) {
+        segment_count_loss(segment, LOSS_RECORD_INVALID, 1);
+        return false;
+    }
+    memcpy(copy, &segment->records[slot], sizeof(*copy));
+    /* pairs with the acquire in segment_claim */
+    atomic_store_explicit(&segment->states[slot], SLOT_FREE, memory_order_release);
+    if (!record_is_valid(copy) || copy->end_ns == 0) {
+        segment_count_loss(segment, LOSS_RECORD_INVALID, 1);
+        return false;
+    }
+    return true;
+}
+
+/* The slot at the ring's head, if it is written. */
+static bool peek_place(struct segment_reader *reader, uint32_t number, uint32_t *slot)
+{
+    struct segment_ring *ring = &reader->segment->rings[number];
+    uint32_t position = reader->head[number];
+    uint32_t value = atomic_load_explicit(&ring->places[position % LIMIT_SEGMENT_SLOTS],
+                                          memory_order_acquire);
+    if (value >> 16 == place_value(position, 0) >> 16) {
+        *slot = value & UINT16_MAX;
+        reader->stuck_passes[number] = 0;
+        return true;
+    }
+    uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
+    if (tail != position && ++reader->stuck_passes[number] > STUCK_PASSES) {
+        reader->stuck_passes[number] = 0;
+        reader->head[number] = position + 1;
+    }
+    return false;
+}
+
+static bool next_of_ring(struct segment_reader *reader, uint32_t number, struct record *copy)
+{
+    uint32_t slot;
+    while (peek_place(reader, number, &slot)) {
+        reader->head[number]++;
+        atomic_store_explicit(&reader->segment->rings[number].drained, reader->head[number],
+                              memory_order_relaxed);
+        if (take_slot(reader, slot, copy)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool segment_reader_next(struct segment_reader *reader, struct record *copy)
+{
+    for (uint32_t tried = 0; tried < LIMIT_SEGMENT_RINGS; tried++) {
+        if (next_of_ring(reader, reader->next_ring, copy)) {
+            return true;
+        }
+        reader->next_ring = (reader->next_ring + 1) % LIMIT_SEGMENT_RINGS;
+    }
+    return false;
+}
+
+bool segment_reader_next_remaining(struct segment_reader *reader, uint32_t *position,
+                                   uint64_t end_ns, struct record *copy)
+{
+    struct segment *segment = reader->segment;
+    for (; *position < reader->slot_count; (*position)++) {
+        uint32_t slot = *position;
+        uint8_t state = atomic_load_explicit(&segment->states[slot], memory_order_acquire);
+        if (state == SLOT_FREE) {
+            continue;
+        }
+        memcpy(copy, &segment->records[slot], sizeof(*copy));
+        atomic_store_explicit(&segment->states[slot], SLOT_FREE, memory_order_release);
+        if (state == SLOT_OPEN) {
+            copy->end_ns = end_ns > copy->start_ns ? end_ns : copy->start_ns;
+            copy->error = RECORD_ERROR_ABORTED;
+        }
+        if (state == SLOT_CLAIMED || state > SLOT_DONE || !record_is_valid(copy) ||
+            copy->end_ns == 0) {
+            segment_count_loss(segment, LOSS_RECORD_INVALID, 1);
+            continue;
+        }
+        (*position)++;
+        return true;
+    }
+    return false;
+}
+
+static bool has_backlog(const struct segment_reader *reader)
+{
+    for (uint32_t number = 0; number < LIMIT_SEGMENT_RINGS; number++) {
+        if (atomic_load_explicit(&reader->segment->rings[number].tail, memory_order_seq_cst) !=
+            reader->head[number]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void segment_reader_sleep(struct segment_reader *reader, enum drainer_sleep sleep,
+                          uint64_t timeout_ns)
+{
+    struct segment *segment = reader->segment;
+    uint32_t rings = atomic_load_explicit(&segment->doorbell, memory_order_acquire);
+    /* pairs with the seq_cst fetch_add and load in segment_complete: either the completer sees the
+       announcement, or we see its tail */
+    atomic_store_explicit(&segment->asleep, (uint32_t)sleep, memory_order_seq_cst);
+    if (!(sleep == DRAINER_IDLE && has_backlog(reader))) {
+        struct timespec timeout = {.tv_sec = (time_t)(timeout_ns / 1000000000u),
+                                   .tv_nsec = (long)(timeout_ns % 1000000000u)};
+        raw_system_call(SYS_futex, (long)&segment->doorbell, FUTEX_WAIT, (long)rings,
+                        (long)&timeout, 0, 0);
+    }
+    atomic_store_explicit(&segment->asleep, DRAINER_AWAKE, memory_order_seq_cst);
+}
