@@ -175,7 +175,7 @@ struct record {
     uint8_t parent_source;
     uint8_t trace_flags; /* W3C: 1 sampled, 2 random */
     uint8_t error;       /* enum record_error */
-    uint8_t reserved;
+    uint8_t halves;      /* application's side only: 1 the request has ended, 2 the answer has */
     uint8_t trace_id[16];
     uint8_t span_id[8];
     uint8_t parent_span_id[8]; /* zero: a root */

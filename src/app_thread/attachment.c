@@ -1,0 +1,32 @@
+#include "app_thread/attachment.h"
+
+#include <stddef.h>
+
+struct attachment *attachment;
+_Atomic bool attachment_is_on;
+uint64_t attachment_sampling_threshold;
+attachment_renewal *attachment_renew;
+
+SLOW struct segment *attachment_segment_slow(void)
+{
+    struct attachment *page = attachment;
+    if (!atomic_load_explicit(&attachment_is_on, memory_order_relaxed) ||
+        attachment_renew == NULL) {
+        return NULL;
+    }
+    /* The child of a fork starts with one thread, but a second may be there before the first call
+       that is observed. The one that comes late goes unobserved for a moment. */
+    uint32_t idle = 0;
+    if (!atomic_compare_exchange_strong_explicit(&page->is_renewing, &idle, 1,
+                                                 memory_order_acquire, memory_order_relaxed)) {
+        return NULL;
+    }
+    struct segment *segment = attachment_renew(page);
+    if (segment == NULL) {
+        /* is_renewing stays set: a process without a segment does not try at every call. */
+        return NULL;
+    }
+    /* release: the page is complete before the segment can be seen */
+    atomic_store_explicit(&page->segment, segment, memory_order_release);
+    return segment;
+}

@@ -1,0 +1,57 @@
+/*
+ * The process's attachment to its segment.
+ *
+ * It lives in a page of its own that the kernel wipes in the child of a fork (MADV_WIPEONFORK), by
+ * whatever way the fork came about, and that stays as it is in a vfork child. A wiped page means: a
+ * new process, which needs a segment of its own; exchanges begun before belong to the parent.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "handoff/segment.h"
+
+struct attachment {
+    _Atomic(struct segment *) segment; /* NULL: observation is off, or the process is new */
+    _Atomic uint32_t epoch;            /* differs from process to process */
+    _Atomic uint32_t is_renewing;      /* one thread is attaching the new process */
+    int32_t process_id;
+    uint64_t random_seed;
+    _Atomic uint32_t next_serial; /* of connections */
+    _Atomic uint32_t next_ring;   /* of threads */
+};
+
+/* The page; NULL before start, or if it could not be had. */
+extern struct attachment *attachment;
+
+/* Whether observation is switched on in this program. Set once at start. */
+extern _Atomic bool attachment_is_on;
+
+/* Traces whose randomness is below are not sampled; 0: all are, 2^56: none. Set once at start. */
+extern uint64_t attachment_sampling_threshold;
+
+/* What the process folder lends: makes a segment for a process that was born by fork. Called on an
+   application thread; must not wait. NULL: no segment can be had. */
+typedef struct segment *attachment_renewal(struct attachment *attachment);
+extern attachment_renewal *attachment_renew;
+
+SLOW struct segment *attachment_segment_slow(void);
+
+/* The segment of this process, or NULL: then nothing is to be observed. */
+static inline struct segment *attachment_segment(void)
+{
+    struct attachment *page = attachment;
+    if (unlikely(page == NULL)) {
+        return NULL;
+    }
+    struct segment *segment = atomic_load_explicit(&page->segment, memory_order_acquire);
+    return likely(segment != NULL) ? segment : attachment_segment_slow();
+}
+
+static inline uint32_t attachment_epoch(void)
+{
+    return atomic_load_explicit(&attachment->epoch, memory_order_relaxed);
+}

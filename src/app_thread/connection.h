@@ -1,0 +1,194 @@
+/*
+ * Connections: what is known of each descriptor, and the state of each stream socket in use.
+ *
+ * A descriptor's kind is one byte, so that a call on something that is no stream socket costs a
+ * comparison. A connection is a slab block that several descriptors may share (dup) and that keeps
+ * its address when it is reused: `generation` tells a thread that comes late that its connection is
+ * gone.
+ *
+ * Each direction has a try-lock. Who fails to get it has seen bytes that nobody will frame, so it
+ * sets the connection adrift. What needs both directions at once (closing, going adrift, coming
+ * back) is left as a bit in `pending` and done by whoever can take both locks, at the latest by the
+ * one who releases the second.
+ *
+ *     exchanges in `pairing`  pushed by the holder of the requests' direction, popped by the holder
+ *                             of the replies'; both are held to abandon or finish them
+ *     requests->current_slot  the holder of the requests' direction
+ *     session_slot            claimed under both; [0] and [1] numbers by each direction's holder
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "app_thread/pairing.h"
+#include "app_thread/slab.h"
+#include "app_thread/thread_state.h"
+#include "base/compiler.h"
+#include "base/limits.h"
+#include "handoff/record.h"
+#include "wire/http1.h"
+#include "wire/redis_command.h"
+#include "wire/resp.h"
+#include "wire/websocket.h"
+
+enum descriptor_kind {
+    DESCRIPTOR_UNKNOWN = 0, /* to be classified at its first use */
+    DESCRIPTOR_OTHER,       /* no stream socket: passed through */
+    DESCRIPTOR_STREAM,      /* made by socket(), not yet connected */
+    DESCRIPTOR_ACCEPTED,    /* made by accept() */
+    DESCRIPTOR_CONNECTION   /* has a connection */
+};
+
+enum connection_role {
+    ROLE_UNKNOWN,
+    ROLE_CLIENT,
+    ROLE_SERVER
+};
+
+enum connection_protocol {
+    PROTOCOL_UNDECIDED,
+    PROTOCOL_HTTP1,
+    PROTOCOL_REDIS,
+    PROTOCOL_WEBSOCKET,
+    PROTOCOL_COUNTED, /* not read any further: an opaque session, or nothing worth one */
+    PROTOCOL_ADRIFT   /* desynchronised: waits for a safe boundary */
+};
+
+enum direction_name {
+    DIRECTION_OUT = 0,
+    DIRECTION_IN = 1
+};
+
+enum connection_pending {
+    PENDING_CLOSE = 1,
+    PENDING_ADRIFT = 2
+};
+
+struct direction {
+    _Atomic uint8_t busy; /* the try-lock */
+    bool ended;           /* FIN was seen or sent */
+    uint8_t first_size;   /* bytes in `first` while undecided */
+    uint8_t reserved;
+    uint16_t current_slot; /* requests: the record that the message at hand fills */
+    uint16_t reserved2;
+    uint32_t carry_block; /* slab buffer lent to http1 */
+    uint64_t bytes;
+    uint64_t first_ns; /* when the bytes in `first` began to pass */
+    union {
+        uint8_t first[LIMIT_IDENTIFY_BYTES];
+        struct http1 http1;
+        struct resp resp;
+        struct websocket websocket;
+    };
+};
+
+struct redis_session {
+    int32_t database;      /* -1: unknown */
+    uint32_t subscriptions;
+    uint8_t version;       /* 2 or 3 */
+    uint8_t reply_mode;    /* enum redis_effect: REDIS_REPLY_ON, OFF; requests' side */
+    bool skips_next;       /* CLIENT REPLY SKIP; requests' side */
+    bool in_transaction;   /* replies' side: between MULTI and EXEC */
+    uint8_t verdict;       /* replies' side: what the reply at hand is, enum in redis_exchange.c */
+    uint8_t error_used;
+    bool is_null;
+    uint8_t reply_type;
+    uint32_t command_block; /* slab buffer with the struct redis_command at hand */
+    uint32_t error_elements;
+    uint64_t elements;
+    uint64_t message_start; /* requests' side: stream position of the command at hand */
+    uint64_t reply_start;
+};
+
+struct connection {
+    _Atomic uint32_t generation; /* odd while in use */
+    _Atomic uint32_t references; /* descriptors */
+    _Atomic uint32_t pending;    /* enum connection_pending */
+    _Atomic uint32_t epoch;      /* of the process whose segment the slots are in */
+    uint32_t block;
+    uint32_t serial;
+    int32_t descriptor; /* the first one */
+    uint8_t role;
+    _Atomic uint8_t protocol;
+    uint8_t adrift_protocol; /* what it was before it went adrift */
+    bool connecting;         /* connect() said EINPROGRESS */
+    bool replied;            /* adrift: the last bytes seen went the replies' way */
+    bool in_tunnel;
+    bool is_unix;
+    bool has_endpoints;
+    bool quits; /* Redis: QUIT or SHUTDOWN was sent: the close is the answer */
+    bool close_logged;
+    uint16_t session_slot; /* WebSocket or opaque: the record of the connection itself */
+    uint8_t opaque_reason;
+    uint64_t opened_ns;
+    uint64_t ping_sent_ns;
+    uint8_t websocket_closed; /* bit per direction */
+    uint64_t websocket_closed_ns;
+    struct endpoint peer;
+    struct endpoint local;
+    struct direction directions[2];
+    struct pairing pairing;
+    struct redis_session redis;
+    char peer_name[64]; /* host name, or the path of a unix socket; NUL-terminated, may be empty */
+};
+
+_Static_assert(sizeof(struct connection) <= SLAB_BLOCK_BYTES - 4, "a connection is one block");
+
+extern _Atomic uint8_t descriptor_kinds[LIMIT_DESCRIPTORS];
+
+/* Nothing to observe on this descriptor: the check that every hooked call begins with. */
+static inline bool descriptor_is_other(int fd)
+{
+    return (unsigned)fd < LIMIT_DESCRIPTORS &&
+           atomic_load_explicit(&descriptor_kinds[fd], memory_order_relaxed) == DESCRIPTOR_OTHER;
+}
+
+/* A connection as a call found it. */
+struct touch {
+    struct connection *connection; /* NULL: not observed */
+    uint32_t generation;
+};
+
+/* The connection behind a descriptor, made at its first use. False: not observed. */
+bool connection_touch(struct thread_state *self, int fd, struct touch *touch);
+
+/* Only if there is one already. */
+bool connection_find(int fd, struct touch *touch);
+
+/* Takes a direction. False if somebody else has it (the connection is then set adrift if
+   `bytes_pass`), if the connection is gone, or if it is not to be observed now. */
+bool connection_enter(struct thread_state *self, const struct touch *touch,
+                      enum direction_name name, bool bytes_pass);
+void connection_leave(struct thread_state *self, struct connection *connection,
+                      enum direction_name name);
+
+/* The caller holds a direction, or knows bytes that nobody saw: stop until a safe boundary. */
+void connection_set_adrift(struct connection *connection);
+
+/* ---- descriptors ---- */
+
+void descriptor_made(struct thread_state *self, int fd, enum descriptor_kind kind);
+void descriptor_duplicated(struct thread_state *self, int from, int to);
+/* Before the descriptor is closed, or when its number turns up again unannounced. */
+void descriptor_closing(struct thread_state *self, int fd);
+void descriptor_range_closing(struct thread_state *self, unsigned first, unsigned last);
+
+/* At the end of the process: finishes every connection's exchanges as they stand. */
+void connection_finish_all(struct thread_state *self);
+
+/* ---- parts of a connection, for the exchanges ---- */
+
+static inline struct direction *connection_requests(struct connection *connection)
+{
+    return &connection->directions[connection->role == ROLE_SERVER ? DIRECTION_IN : DIRECTION_OUT];
+}
+
+static inline struct direction *connection_replies(struct connection *connection)
+{
+    return &connection->directions[connection->role == ROLE_SERVER ? DIRECTION_OUT : DIRECTION_IN];
+}
+
+/* Learns the socket's two addresses (getpeername, getsockname), once. */
+void connection_learn_endpoints(struct connection *connection);

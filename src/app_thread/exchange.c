@@ -1,0 +1,151 @@
+#include "app_thread/exchange.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "app_thread/attachment.h"
+#include "app_thread/trace_context.h"
+
+struct record *exchange_record(uint16_t slot)
+{
+    struct segment *segment = attachment_segment();
+    if (slot == SEGMENT_NO_SLOT || segment == NULL) {
+        return NULL;
+    }
+    return segment_record(segment, slot);
+}
+
+static struct record *claim(struct thread_state *self, struct segment *segment, uint16_t *slot)
+{
+    *slot = segment_claim(segment, &self->slot_cursor);
+    return *slot == SEGMENT_NO_SLOT ? NULL : segment_record(segment, *slot);
+}
+
+static void describe(struct record *record, struct connection *connection, enum record_kind kind,
+                     uint64_t start_ns)
+{
+    record->kind = (uint16_t)kind;
+    record->start_ns = start_ns;
+    record->connection = connection->serial;
+    connection_learn_endpoints(connection);
+    record->peer = connection->peer;
+    record->local = connection->local;
+    if (connection->peer_name[0] != '\0') {
+        enum field_tag tag = connection->is_unix ? FIELD_PEER_PATH : FIELD_PEER_NAME;
+        record_add_field(record, tag,
+                         slice_of(connection->peer_name, strlen(connection->peer_name)),
+                         sizeof(connection->peer_name));
+    }
+}
+
+uint16_t exchange_begin(struct thread_state *self, struct connection *connection,
+                        enum record_kind kind, uint64_t start_ns)
+{
+    uint16_t slot = SEGMENT_NO_SLOT;
+    struct segment *segment = attachment_segment();
+    struct record *record = segment == NULL ? NULL : claim(self, segment, &slot);
+    if (record == NULL) {
+        return SEGMENT_NO_SLOT;
+    }
+    if (kind == RECORD_HTTP_SERVER) {
+        trace_context_begin_server(self, record);
+    } else {
+        trace_context_begin_client(self, record);
+    }
+    describe(record, connection, kind, start_ns);
+    segment_open(segment, slot);
+    return slot;
+}
+
+uint16_t exchange_begin_below(struct thread_state *self, struct connection *connection,
+                              enum record_kind kind, uint64_t start_ns, uint16_t parent)
+{
+    uint16_t slot = SEGMENT_NO_SLOT;
+    struct segment *segment = attachment_segment();
+    struct record *record = segment == NULL ? NULL : claim(self, segment, &slot);
+    if (record == NULL) {
+        return SEGMENT_NO_SLOT;
+    }
+    if (parent == SEGMENT_NO_SLOT) {
+        trace_context_begin_client(self, record);
+    } else {
+        trace_context_begin_below(self, record, segment_record(segment, parent));
+    }
+    describe(record, connection, kind, start_ns);
+    segment_open(segment, slot);
+    return slot;
+}
+
+void exchange_complete(struct thread_state *self, uint16_t slot, uint64_t end_ns,
+                       enum record_error error, int system_error)
+{
+    struct segment *segment = attachment_segment();
+    if (slot == SEGMENT_NO_SLOT || segment == NULL) {
+        return;
+    }
+    struct record *record = segment_record(segment, slot);
+    if (record->error == RECORD_OK) {
+        record->error = (uint8_t)error;
+        record->system_error = system_error;
+    }
+    if (record->end_ns == 0) {
+        record->end_ns = end_ns > record->start_ns ? end_ns : record->start_ns;
+    }
+    segment_complete(segment, slot, self->ring);
+}
+
+void exchange_cancel(uint16_t slot)
+{
+    struct segment *segment = attachment_segment();
+    if (slot != SEGMENT_NO_SLOT && segment != NULL) {
+        segment_cancel(segment, slot);
+    }
+}
+
+void exchange_count_loss(enum loss reason)
+{
+    struct segment *segment = attachment_segment();
+    if (segment != NULL) {
+        segment_count_loss(segment, reason, 1);
+    }
+}
+
+void exchange_abandon(uint16_t slot, enum loss reason)
+{
+    if (slot != SEGMENT_NO_SLOT) {
+        exchange_cancel(slot);
+        exchange_count_loss(reason);
+    }
+}
+
+bool exchange_other_half_done(uint16_t slot, uint8_t half)
+{
+    struct record *record = exchange_record(slot);
+    if (record == NULL) {
+        return false;
+    }
+    /* acq_rel: the second half sees all that the first wrote into the record */
+    uint8_t before = __atomic_fetch_or(&record->halves, half, __ATOMIC_ACQ_REL);
+    return (before & (uint8_t)~half) != 0;
+}
+
+enum record_error exchange_error_of(int system_error)
+{
+    switch (system_error) {
+    case ECONNREFUSED:
+        return RECORD_ERROR_REFUSED;
+    case ECONNRESET:
+    case EPIPE:
+    case ECONNABORTED:
+        return RECORD_ERROR_RESET;
+    case ETIMEDOUT:
+        return RECORD_ERROR_TIMEOUT;
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case ENETDOWN:
+    case EHOSTDOWN:
+        return RECORD_ERROR_UNREACHABLE;
+    default:
+        return RECORD_ERROR_OTHER;
+    }
+}

@@ -1,0 +1,40 @@
+/* The life of one exchange's record: claimed, opened, completed. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "app_thread/connection.h"
+#include "app_thread/thread_state.h"
+#include "handoff/record.h"
+
+/* Claims a record, fills ids, start, kind and both endpoints, and opens it. SEGMENT_NO_SLOT if none
+   can be had (counted). */
+uint16_t exchange_begin(struct thread_state *self, struct connection *connection,
+                        enum record_kind kind, uint64_t start_ns);
+
+/* As above, as a child of another record of this process. */
+uint16_t exchange_begin_below(struct thread_state *self, struct connection *connection,
+                              enum record_kind kind, uint64_t start_ns, uint16_t parent);
+
+/* The record of a slot; NULL for SEGMENT_NO_SLOT. */
+struct record *exchange_record(uint16_t slot);
+
+/* Ends the exchange and hands it over. Nothing for SEGMENT_NO_SLOT. */
+void exchange_complete(struct thread_state *self, uint16_t slot, uint64_t end_ns,
+                       enum record_error error, int system_error);
+
+/* Gives the record back: the exchange did not begin after all. */
+void exchange_cancel(uint16_t slot);
+
+/* Gives the record back and counts the exchange as lost for that reason. */
+void exchange_abandon(uint16_t slot, enum loss reason);
+
+void exchange_count_loss(enum loss reason);
+
+/* An HTTP exchange ends when both its request and its answer have ended. Marks one half (1 the
+   request, 2 the answer) and tells whether the other was marked before. */
+bool exchange_other_half_done(uint16_t slot, uint8_t half);
+
+/* errno of a failed call as an error of the exchange. */
+enum record_error exchange_error_of(int system_error);

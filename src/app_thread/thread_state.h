@@ -1,0 +1,30 @@
+/* What one application thread remembers between calls. Less than 256 bytes of initial-exec TLS. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The server exchange on whose behalf a blocking thread works; see trace_context.h. */
+struct thread_context {
+    uint8_t trace_id[16];
+    uint8_t span_id[8];
+    uint8_t trace_flags;
+    bool is_known;
+    bool is_ambiguous; /* more than one request was read since the last wait */
+    uint32_t connection; /* serial of the server connection */
+};
+
+struct thread_state {
+    uint64_t random_key;     /* 0: not drawn yet */
+    uint64_t random_counter; /* advanced atomically: a signal handler may draw in between */
+    uint32_t random_epoch;   /* of the process that drew the key */
+    uint32_t slot_cursor;
+    uint32_t ring;
+    bool is_ours;       /* the worker's thread or one that it made: nothing of it is observed */
+    bool runs_a_loop;   /* has waited in epoll: what it writes was caused by more than its last read */
+    uint8_t in_library; /* depth of hooked library calls */
+    bool in_vfork;      /* vfork was called: until proven otherwise this may be the child */
+    struct thread_context context;
+};
+
+extern __thread struct thread_state thread_state __attribute__((tls_model("initial-exec")));

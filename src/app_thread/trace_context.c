@@ -1,0 +1,131 @@
+#include "app_thread/trace_context.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "app_thread/attachment.h"
+#include "app_thread/clock.h"
+#include "base/compiler.h"
+
+__thread struct thread_state thread_state __attribute__((tls_model("initial-exec")));
+
+/* A strong 64-bit mixer (two rounds of multiply and shift-xor, constants of the splitmix family):
+   ids need to be unlike each other, not secret. */
+static uint64_t mix(uint64_t value)
+{
+    value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9ull;
+    value = (value ^ (value >> 27)) * 0x94d049bb133111ebull;
+    return value ^ (value >> 31);
+}
+
+static SLOW void draw_key(struct thread_state *self)
+{
+    /* Threads differ by their own address and by the order in which they came, processes by the
+       seed, which came from the kernel. */
+    trace_context_forget(self);
+    uint64_t order = atomic_fetch_add_explicit(&attachment->next_ring, 1, memory_order_relaxed);
+    self->ring = (uint32_t)order;
+    self->slot_cursor = (uint32_t)order * 256u;
+    self->random_epoch = attachment_epoch();
+    self->random_key = mix(attachment->random_seed + mix((uintptr_t)self) + order) | 1;
+}
+
+void trace_context_draw(struct thread_state *self, uint8_t bytes[8])
+{
+    if (unlikely(self->random_key == 0 || self->random_epoch != attachment_epoch())) {
+        draw_key(self);
+    }
+    uint64_t count = __atomic_add_fetch(&self->random_counter, 1, __ATOMIC_RELAXED);
+    uint64_t value = mix(self->random_key + count * 0x9e3779b97f4a7c15ull);
+    value += value == 0;
+    memcpy(bytes, &value, sizeof(value));
+}
+
+/* Consistent probability sampling: the trace id's last 7 bytes against the threshold. */
+static bool is_sampled(const uint8_t trace_id[16])
+{
+    uint64_t randomness = 0;
+    for (int i = 9; i < 16; i++) {
+        randomness = randomness << 8 | trace_id[i];
+    }
+    return randomness >= attachment_sampling_threshold;
+}
+
+static void begin_root(struct thread_state *self, struct record *record)
+{
+    trace_context_draw(self, record->trace_id);
+    trace_context_draw(self, record->trace_id + 8);
+    trace_context_draw(self, record->span_id);
+    record->trace_flags = is_sampled(record->trace_id) ? 3 : 2; /* 1: sampled, 2: random */
+}
+
+void trace_context_begin_server(struct thread_state *self, struct record *record)
+{
+    begin_root(self, record);
+}
+
+void trace_context_begin_client(struct thread_state *self, struct record *record)
+{
+    const struct thread_context *context = &self->context;
+    if (likely(!context->is_known)) {
+        begin_root(self, record);
+        return;
+    }
+    /* Drawing notices that this is the child of a fork, whose context is the parent's. */
+    trace_context_draw(self, record->span_id);
+    if (unlikely(!context->is_known)) {
+        begin_root(self, record);
+        return;
+    }
+    memcpy(record->trace_id, context->trace_id, sizeof(record->trace_id));
+    memcpy(record->parent_span_id, context->span_id, sizeof(record->parent_span_id));
+    record->trace_flags = context->trace_flags;
+    record->parent_source = PARENT_CAUSAL;
+}
+
+void trace_context_begin_below(struct thread_state *self, struct record *record,
+                               const struct record *parent)
+{
+    memcpy(record->trace_id, parent->trace_id, sizeof(record->trace_id));
+    memcpy(record->parent_span_id, parent->span_id, sizeof(record->parent_span_id));
+    trace_context_draw(self, record->span_id);
+    record->trace_flags = parent->trace_flags;
+    record->parent_source = PARENT_CAUSAL;
+}
+
+void trace_context_enter(struct thread_state *self, const struct record *server,
+                         uint32_t connection)
+{
+    struct thread_context *context = &self->context;
+    if (self->runs_a_loop || context->is_ambiguous) {
+        return;
+    }
+    if (context->is_known && context->connection != connection) {
+        /* A second request before the first is answered, and no wait in between. */
+        context->is_known = false;
+        context->is_ambiguous = true;
+        return;
+    }
+    if (context->is_known) {
+        /* Pipelined on the same connection: the oldest unanswered one is current. */
+        return;
+    }
+    memcpy(context->trace_id, server->trace_id, sizeof(context->trace_id));
+    memcpy(context->span_id, server->span_id, sizeof(context->span_id));
+    context->trace_flags = server->trace_flags;
+    context->connection = connection;
+    context->is_known = true;
+}
+
+void trace_context_leave(struct thread_state *self, uint32_t connection)
+{
+    if (self->context.connection == connection) {
+        self->context.is_known = false;
+    }
+}
+
+void trace_context_forget(struct thread_state *self)
+{
+    self->context.is_known = false;
+    self->context.is_ambiguous = false;
+}

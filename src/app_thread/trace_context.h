@@ -1,0 +1,34 @@
+/* Identities of spans, and whose work a thread is doing. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "app_thread/thread_state.h"
+#include "handoff/record.h"
+#include "handoff/segment.h"
+
+/* Fills 8 random bytes, never all zero. */
+void trace_context_draw(struct thread_state *self, uint8_t bytes[8]);
+
+/* Gives the record its ids: those of a child of the thread's context where it is known (a blocking
+   thread between reading a request and answering it), else a fresh trace. */
+void trace_context_begin_client(struct thread_state *self, struct record *record);
+
+/* Gives the record the ids of a new root: a request that this process serves. */
+void trace_context_begin_server(struct thread_state *self, struct record *record);
+
+/* A child of another span of this process. */
+void trace_context_begin_below(struct thread_state *self, struct record *record,
+                               const struct record *parent);
+
+/* The thread has read a whole request head: until it is answered, or the thread waits for something
+   else, what the thread does belongs to it. */
+void trace_context_enter(struct thread_state *self, const struct record *server,
+                         uint32_t connection);
+
+/* The request on that connection is answered. */
+void trace_context_leave(struct thread_state *self, uint32_t connection);
+
+/* The thread waits for many things: what it does next may belong to any. */
+void trace_context_forget(struct thread_state *self);
