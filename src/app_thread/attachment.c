@@ -5,6 +5,7 @@
 struct attachment *attachment;
 _Atomic bool attachment_is_on;
 uint64_t attachment_sampling_threshold;
+bool attachment_reports_connections;
 attachment_renewal *attachment_renew;
 
 SLOW struct segment *attachment_segment_slow(void)
@@ -17,8 +18,8 @@ SLOW struct segment *attachment_segment_slow(void)
     /* The child of a fork starts with one thread, but a second may be there before the first call
        that is observed. The one that comes late goes unobserved for a moment. */
     uint32_t idle = 0;
-    if (!atomic_compare_exchange_strong_explicit(&page->is_renewing, &idle, 1,
-                                                 memory_order_acquire, memory_order_relaxed)) {
+    if (!atomic_compare_exchange_strong_explicit(&page->is_renewing, &idle, 1, memory_order_acquire,
+                                                 memory_order_relaxed)) {
         return NULL;
     }
     struct segment *segment = attachment_renew(page);

@@ -33,6 +33,10 @@ extern _Atomic bool attachment_is_on;
 /* Traces whose randomness is below are not sampled; 0: all are, 2^56: none. Set once at start. */
 extern uint64_t attachment_sampling_threshold;
 
+/* Diagnosis: every connection that carried bytes is also reported as a span of its own with its
+   counts, whatever was read of it. Set once at start. */
+extern bool attachment_reports_connections;
+
 /* What the process folder lends: makes a segment for a process that was born by fork. Called on an
    application thread; must not wait. NULL: no segment can be had. */
 typedef struct segment *attachment_renewal(struct attachment *attachment);

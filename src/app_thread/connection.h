@@ -41,11 +41,7 @@ enum descriptor_kind {
     DESCRIPTOR_CONNECTION   /* has a connection */
 };
 
-enum connection_role {
-    ROLE_UNKNOWN,
-    ROLE_CLIENT,
-    ROLE_SERVER
-};
+enum connection_role { ROLE_UNKNOWN, ROLE_CLIENT, ROLE_SERVER };
 
 enum connection_protocol {
     PROTOCOL_UNDECIDED,
@@ -56,24 +52,17 @@ enum connection_protocol {
     PROTOCOL_ADRIFT   /* desynchronised: waits for a safe boundary */
 };
 
-enum direction_name {
-    DIRECTION_OUT = 0,
-    DIRECTION_IN = 1
-};
+enum direction_name { DIRECTION_OUT = 0, DIRECTION_IN = 1 };
 
-enum connection_pending {
-    PENDING_CLOSE = 1,
-    PENDING_ADRIFT = 2
-};
+enum connection_pending { PENDING_CLOSE = 1, PENDING_ADRIFT = 2 };
 
 struct direction {
-    _Atomic uint8_t busy; /* the try-lock */
-    bool ended;           /* FIN was seen or sent */
-    uint8_t first_size;   /* bytes in `first` while undecided */
-    uint8_t reserved;
+    bool ended;         /* FIN was seen or sent */
+    uint8_t first_size; /* bytes in `first` while undecided */
+    uint8_t reserved[2];
     uint16_t current_slot; /* requests: the record that the message at hand fills */
-    uint16_t reserved2;
-    uint32_t carry_block; /* slab buffer lent to http1 */
+    uint16_t status;       /* HTTP replies: of the answer at hand */
+    uint32_t carry_block;  /* slab buffer lent to http1 */
     uint64_t bytes;
     uint64_t first_ns; /* when the bytes in `first` began to pass */
     union {
@@ -84,47 +73,65 @@ struct direction {
     };
 };
 
+/* What the reply at hand turned out to be. */
+enum redis_verdict {
+    REDIS_REPLY_UNJUDGED, /* its first element will tell */
+    REDIS_REPLY_ANSWER,
+    REDIS_REPLY_CONFIRMATION, /* of a (un)subscription */
+    REDIS_REPLY_PUSH
+};
+
 struct redis_session {
-    int32_t database;      /* -1: unknown */
-    uint32_t subscriptions;
-    uint8_t version;       /* 2 or 3 */
-    uint8_t reply_mode;    /* enum redis_effect: REDIS_REPLY_ON, OFF; requests' side */
-    bool skips_next;       /* CLIENT REPLY SKIP; requests' side */
-    bool in_transaction;   /* replies' side: between MULTI and EXEC */
-    uint8_t verdict;       /* replies' side: what the reply at hand is, enum in redis_exchange.c */
-    uint8_t error_used;
-    bool is_null;
+    /* requests' side */
+    uint8_t reply_mode; /* enum redis_effect: REDIS_REPLY_ON or REDIS_REPLY_OFF */
+    bool skips_next;    /* after CLIENT REPLY SKIP */
+    bool quits;         /* QUIT or SHUTDOWN was sent: the close is the answer */
+    /* replies' side */
+    uint8_t verdict; /* enum redis_verdict */
+    uint8_t version; /* 2 or 3 */
     uint8_t reply_type;
-    uint32_t command_block; /* slab buffer with the struct redis_command at hand */
+    uint8_t word_used;
+    bool in_transaction;
+    bool is_null;
+    char word[15];    /* the first element, or the beginning of an error */
+    int32_t database; /* -1: unknown */
+    uint32_t subscriptions;
     uint32_t error_elements;
     uint64_t elements;
-    uint64_t message_start; /* requests' side: stream position of the command at hand */
-    uint64_t reply_start;
+    uint64_t reply_start; /* stream position */
+    /* requests' side */
+    uint64_t command_start; /* stream position */
+    uint32_t command_block; /* slab buffer: the struct redis_command at hand */
 };
 
 struct connection {
+    /* These two outlive the block's use as one connection. */
     _Atomic uint32_t generation; /* odd while in use */
+    _Atomic uint8_t busy[2];     /* a try-lock for each direction */
+    uint8_t reserved[2];
+    /* From here on zeroed when the block is taken. */
     _Atomic uint32_t references; /* descriptors */
     _Atomic uint32_t pending;    /* enum connection_pending */
     _Atomic uint32_t epoch;      /* of the process whose segment the slots are in */
     uint32_t block;
     uint32_t serial;
-    int32_t descriptor; /* the first one */
-    uint8_t role;
-    _Atomic uint8_t protocol;
-    uint8_t adrift_protocol; /* what it was before it went adrift */
-    bool connecting;         /* connect() said EINPROGRESS */
-    bool replied;            /* adrift: the last bytes seen went the replies' way */
-    bool in_tunnel;
+    int32_t descriptor;       /* the first one */
+    uint8_t role;             /* enum connection_role */
+    _Atomic uint8_t protocol; /* enum connection_protocol */
+    uint8_t adrift_protocol;  /* what it was before it went adrift */
+    uint8_t failure;          /* enum record_error: how the socket failed, for what is open */
+    int32_t failure_errno;
+    bool connecting; /* connect() said EINPROGRESS */
+    bool malformed;  /* going adrift for good: the bytes broke the protocol's rules */
+    bool replied;    /* adrift: the last bytes seen went the replies' way */
+    bool in_tunnel;  /* beyond a CONNECT */
     bool is_unix;
     bool has_endpoints;
-    bool quits; /* Redis: QUIT or SHUTDOWN was sent: the close is the answer */
-    bool close_logged;
-    uint16_t session_slot; /* WebSocket or opaque: the record of the connection itself */
-    uint8_t opaque_reason;
+    uint16_t session_slot;    /* WebSocket or opaque: the record of the connection itself */
+    uint8_t opaque_reason;    /* enum opaque_reason */
+    uint8_t websocket_closed; /* close frames seen, a bit per direction */
     uint64_t opened_ns;
     uint64_t ping_sent_ns;
-    uint8_t websocket_closed; /* bit per direction */
     uint64_t websocket_closed_ns;
     struct endpoint peer;
     struct endpoint local;
@@ -192,3 +199,9 @@ static inline struct direction *connection_replies(struct connection *connection
 
 /* Learns the socket's two addresses (getpeername, getsockname), once. */
 void connection_learn_endpoints(struct connection *connection);
+
+struct sockaddr_storage;
+
+/* Fills family, port and address; leaves `*endpoint` as it is for other families. IPv4 addresses
+   mapped into IPv6 become IPv4. */
+void endpoint_from_address(struct endpoint *endpoint, const struct sockaddr_storage *address);

@@ -26,6 +26,9 @@ static void describe(struct record *record, struct connection *connection, enum 
 {
     record->kind = (uint16_t)kind;
     record->start_ns = start_ns;
+    if (connection == NULL) {
+        return;
+    }
     record->connection = connection->serial;
     connection_learn_endpoints(connection);
     record->peer = connection->peer;

@@ -6,10 +6,11 @@
 
 #include "app_thread/connection.h"
 #include "app_thread/thread_state.h"
+#include "handoff/losses.h"
 #include "handoff/record.h"
 
 /* Claims a record, fills ids, start, kind and both endpoints, and opens it. SEGMENT_NO_SLOT if none
-   can be had (counted). */
+   can be had (counted). `connection` is NULL for what never came to one. */
 uint16_t exchange_begin(struct thread_state *self, struct connection *connection,
                         enum record_kind kind, uint64_t start_ns);
 

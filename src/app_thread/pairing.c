@@ -89,8 +89,8 @@ bool pairing_push(struct pairing *pairing, struct pairing_entry entry)
     if (chained >= LIMIT_PIPELINE || !extend_chain(pairing)) {
         return false;
     }
-    atomic_store_explicit(&chunk_at(pairing->push_block)->entries[pairing->push_index],
-                          pack(entry), memory_order_relaxed);
+    atomic_store_explicit(&chunk_at(pairing->push_block)->entries[pairing->push_index], pack(entry),
+                          memory_order_relaxed);
     pairing->push_index++;
     atomic_store_explicit(&pairing->chain_pushed, chain_pushed + 1, memory_order_release);
     return true;

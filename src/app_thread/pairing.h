@@ -12,15 +12,15 @@
 #include <stdint.h>
 
 enum pairing_flag {
-    PAIRING_HEAD = 1,          /* HTTP: the answer has no body */
-    PAIRING_CONNECT = 2,       /* HTTP: a 2xx makes a tunnel */
-    PAIRING_COMPLETE = 4,      /* the request has been framed to its end */
-    PAIRING_QUEUED = 8,        /* Redis: sent inside MULTI */
+    PAIRING_HEAD = 1,     /* HTTP: the answer has no body */
+    PAIRING_CONNECT = 2,  /* HTTP: a 2xx makes a tunnel */
+    PAIRING_COMPLETE = 4, /* the request has been framed to its end */
+    PAIRING_QUEUED = 8,   /* Redis: sent inside MULTI */
 };
 
 /* 8 bytes, so that both sides see an entry whole. */
 struct pairing_entry {
-    uint16_t slot; /* SEGMENT_NO_SLOT: the exchange could not be recorded */
+    uint16_t slot;  /* SEGMENT_NO_SLOT: the exchange could not be recorded */
     uint8_t effect; /* Redis: enum redis_effect */
     uint8_t flags;  /* enum pairing_flag */
     uint32_t value; /* Redis: confirmations still to come, or the command's number */

@@ -30,8 +30,7 @@ static _Atomic(uint8_t *) steps[STEPS];
 void *slab_address(uint32_t block)
 {
     uint32_t index = block - 1;
-    uint8_t *step =
-        atomic_load_explicit(&steps[index / BLOCKS_PER_STEP], memory_order_acquire);
+    uint8_t *step = atomic_load_explicit(&steps[index / BLOCKS_PER_STEP], memory_order_acquire);
     return step + (size_t)(index % BLOCKS_PER_STEP) * SLAB_BLOCK_BYTES;
 }
 

@@ -15,11 +15,7 @@
 
 /* The two kinds are kept apart: a connection's block is only ever a connection again, so that its
    generation and its locks stay meaningful to a thread that comes late. */
-enum slab_kind {
-    SLAB_CONNECTION,
-    SLAB_BUFFER,
-    SLAB_KINDS
-};
+enum slab_kind { SLAB_CONNECTION, SLAB_BUFFER, SLAB_KINDS };
 
 /* A zeroed buffer, or for SLAB_CONNECTION a block as it was when freed (zeroed the first time).
    0 if the cap is reached or the kernel has no memory. */

@@ -10,7 +10,7 @@ struct thread_context {
     uint8_t span_id[8];
     uint8_t trace_flags;
     bool is_known;
-    bool is_ambiguous; /* more than one request was read since the last wait */
+    bool is_ambiguous;   /* more than one request was read since the last wait */
     uint32_t connection; /* serial of the server connection */
 };
 
@@ -20,8 +20,9 @@ struct thread_state {
     uint32_t random_epoch;   /* of the process that drew the key */
     uint32_t slot_cursor;
     uint32_t ring;
-    bool is_ours;       /* the worker's thread or one that it made: nothing of it is observed */
-    bool runs_a_loop;   /* has waited in epoll: what it writes was caused by more than its last read */
+    bool is_ours; /* the worker's thread or one that it made: nothing of it is observed */
+    bool
+        runs_a_loop; /* has waited in epoll: what it writes was caused by more than its last read */
     uint8_t in_library; /* depth of hooked library calls */
     bool in_vfork;      /* vfork was called: until proven otherwise this may be the child */
     struct thread_context context;

@@ -30,7 +30,7 @@
 #define LIMIT_RESP_INLINE_BYTES (64u << 10)
 
 /* Text of one Redis command (db.query.text), of a URL, of a captured header. */
-#define LIMIT_QUERY_TEXT 160u
+#define LIMIT_QUERY_TEXT  160u
 #define LIMIT_TARGET_TEXT 256u
 #define LIMIT_HEADER_TEXT 96u
 

@@ -97,9 +97,9 @@ struct endpoint {
 
 /* Kind HTTP_*. Body sizes count payload bytes as they stood on the wire, without chunk framing. */
 struct http_numbers {
-    uint16_t status;        /* 0: no response */
-    uint8_t version_minor;  /* HTTP/1.x */
-    uint8_t interim_count;  /* 1xx responses before the final one, 101 excepted */
+    uint16_t status;       /* 0: no response */
+    uint8_t version_minor; /* HTTP/1.x */
+    uint8_t interim_count; /* 1xx responses before the final one, 101 excepted */
     uint32_t reserved;
     uint64_t request_body_bytes;
     uint64_t response_body_bytes;
@@ -107,16 +107,16 @@ struct http_numbers {
 
 /* Kind REDIS_CLIENT. */
 struct redis_numbers {
-    int32_t database;          /* -1: not known (first seen in the middle of traffic) */
-    uint32_t argument_count;   /* with the command's name */
-    uint64_t request_bytes;    /* of the command on the wire */
-    uint64_t response_bytes;   /* of its reply on the wire */
-    uint8_t protocol;          /* 2 or 3 */
-    uint8_t reply_type;        /* the reply's first byte on the wire ('+', '-', ':', '$', ...) */
+    int32_t database;        /* -1: not known (first seen in the middle of traffic) */
+    uint32_t argument_count; /* with the command's name */
+    uint64_t request_bytes;  /* of the command on the wire */
+    uint64_t response_bytes; /* of its reply on the wire */
+    uint8_t protocol;        /* 2 or 3 */
+    uint8_t reply_type;      /* the reply's first byte on the wire ('+', '-', ':', '$', ...) */
     uint8_t reserved[6];
-    uint64_t reply_elements;   /* of an aggregate reply: its count; of EXEC: the queued commands */
-    uint32_t error_elements;   /* errors inside EXEC's array */
-    uint32_t script_keys;      /* EVAL, EVALSHA, FCALL: numkeys */
+    uint64_t reply_elements; /* of an aggregate reply: its count; of EXEC: the queued commands */
+    uint32_t error_elements; /* errors inside EXEC's array */
+    uint32_t script_keys;    /* EVAL, EVALSHA, FCALL: numkeys */
 };
 
 /* Kind WEBSOCKET_*: [0] sent by this process, [1] received. Bytes are payload on the wire. */
@@ -133,36 +133,37 @@ struct websocket_numbers {
 
 /* Kind OPAQUE and CONNECT: bytes on the wire per direction, [0] sent, [1] received. */
 struct opaque_numbers {
-    uint8_t reason; /* enum opaque_reason */
+    uint8_t reason; /* enum opaque_reason; OPAQUE_NONE: a diagnosis of any connection */
     uint8_t is_server;
-    uint8_t reserved[6];
+    uint8_t reserved[2];
+    int32_t descriptor;
     uint64_t bytes[2];
 };
 
 /* Captured text. Values of a field are already redacted. */
 enum field_tag {
     FIELD_END = 0,
-    FIELD_METHOD = 1,            /* HTTP request method as sent */
-    FIELD_TARGET = 2,            /* request target: origin, absolute or authority form, redacted */
-    FIELD_HOST = 3,              /* Host header */
+    FIELD_METHOD = 1, /* HTTP request method as sent */
+    FIELD_TARGET = 2, /* request target: origin, absolute or authority form, redacted */
+    FIELD_HOST = 3,   /* Host header */
     FIELD_USER_AGENT = 4,
-    FIELD_FORWARDED_FOR = 5,     /* first entry of X-Forwarded-For, or for= of Forwarded */
+    FIELD_FORWARDED_FOR = 5, /* first entry of X-Forwarded-For, or for= of Forwarded */
     FIELD_FORWARDED_PROTO = 6,
     FIELD_FORWARDED_HOST = 7,
-    FIELD_UPGRADE = 8,           /* Upgrade header of the response (101) */
-    FIELD_SUBPROTOCOL = 9,       /* Sec-WebSocket-Protocol of the response */
-    FIELD_EXTENSIONS = 10,       /* Sec-WebSocket-Extensions of the response */
-    FIELD_CLOSE_REASON = 11,     /* text of the first WebSocket close frame */
-    FIELD_PEER_PATH = 12,        /* path of a unix socket; '@' first if abstract */
-    FIELD_PEER_NAME = 13,        /* the host name that this process resolved to the peer's address */
-    FIELD_COMMAND = 14,          /* Redis command as sent */
-    FIELD_QUERY_TEXT = 15,       /* Redis command line with values replaced by '?' */
-    FIELD_SCRIPT = 16,           /* EVAL/EVALSHA: sha1 hex; FCALL: function name */
-    FIELD_ERROR_PREFIX = 17,     /* Redis error prefix */
-    FIELD_TRACEPARENT = 18,      /* of the request, verbatim, if valid */
+    FIELD_UPGRADE = 8,       /* Upgrade header of the response (101) */
+    FIELD_SUBPROTOCOL = 9,   /* Sec-WebSocket-Protocol of the response */
+    FIELD_EXTENSIONS = 10,   /* Sec-WebSocket-Extensions of the response */
+    FIELD_CLOSE_REASON = 11, /* text of the first WebSocket close frame */
+    FIELD_PEER_PATH = 12,    /* path of a unix socket; '@' first if abstract */
+    FIELD_PEER_NAME = 13,    /* the host name that this process resolved to the peer's address */
+    FIELD_COMMAND = 14,      /* Redis command as sent */
+    FIELD_QUERY_TEXT = 15,   /* Redis command line with values replaced by '?' */
+    FIELD_SCRIPT = 16,       /* EVAL/EVALSHA: sha1 hex; FCALL: function name */
+    FIELD_ERROR_PREFIX = 17, /* Redis error prefix */
+    FIELD_TRACEPARENT = 18,  /* of the request, verbatim, if valid */
     FIELD_TRACESTATE = 19,
-    FIELD_REQUEST_ID = 20,       /* X-Request-Id, request's first, else response's */
-    FIELD_PROTOCOL_TEXT = 21,    /* ALPN or protocol name of an opaque connection, if known */
+    FIELD_REQUEST_ID = 20,    /* X-Request-Id, request's first, else response's */
+    FIELD_PROTOCOL_TEXT = 21, /* ALPN or protocol name of an opaque connection, if known */
     FIELD_TAG_COUNT
 };
 
@@ -184,7 +185,7 @@ struct record {
     uint64_t end_ns;   /* 0 while open */
     struct endpoint peer;
     struct endpoint local;
-    uint32_t connection; /* serial number of the connection in its process */
+    uint32_t connection;  /* serial number of the connection in its process */
     int32_t system_error; /* errno, or 0 */
     union {
         struct http_numbers http;
@@ -207,7 +208,8 @@ bool record_add_field(struct record *record, enum field_tag tag, struct slice va
 
 /* Extends the field written last by more bytes of the same value, which may come in pieces. `limit`
    is that of the whole value. The last field must be of `tag`; otherwise a new one is begun. */
-bool record_extend_field(struct record *record, enum field_tag tag, struct slice more, size_t limit);
+bool record_extend_field(struct record *record, enum field_tag tag, struct slice more,
+                         size_t limit);
 
 /* Walks the fields: `*offset` starts at 0. Returns false at the end, or where the text is
    malformed. `*value` borrows from the record. */

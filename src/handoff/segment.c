@@ -87,8 +87,7 @@ void segment_complete(struct segment *segment, uint16_t slot, uint32_t ring_numb
     if (likely(asleep == DRAINER_AWAKE)) {
         return;
     }
-    uint32_t backlog =
-        position + 1 - atomic_load_explicit(&ring->drained, memory_order_relaxed);
+    uint32_t backlog = position + 1 - atomic_load_explicit(&ring->drained, memory_order_relaxed);
     if (asleep == DRAINER_IDLE || backlog > segment->slot_count / BACKLOG_DIVISOR) {
         wake(segment);
     }
@@ -109,9 +108,9 @@ int segment_reader_init(struct segment_reader *reader, struct segment *segment, 
         return -EINVAL;
     }
     uint32_t slot_count = segment->slot_count;
-    if (segment->magic != SEGMENT_MAGIC || segment->version != SEGMENT_VERSION ||
-        slot_count == 0 || slot_count > LIMIT_SEGMENT_SLOTS ||
-        (slot_count & (slot_count - 1)) != 0 || segment_size(slot_count) > mapped_size) {
+    if (segment->magic != SEGMENT_MAGIC || segment->version != SEGMENT_VERSION || slot_count == 0 ||
+        slot_count > LIMIT_SEGMENT_SLOTS || (slot_count & (slot_count - 1)) != 0 ||
+        segment_size(slot_count) > mapped_size) {
         return -EINVAL;
     }
     *reader = (struct segment_reader){.segment = segment, .slot_count = slot_count};
@@ -142,8 +141,8 @@ static bool peek_place(struct segment_reader *reader, uint32_t number, uint32_t 
 {
     struct segment_ring *ring = &reader->segment->rings[number];
     uint32_t position = reader->head[number];
-    uint32_t value = atomic_load_explicit(&ring->places[position % LIMIT_SEGMENT_SLOTS],
-                                          memory_order_acquire);
+    uint32_t value =
+        atomic_load_explicit(&ring->places[position % LIMIT_SEGMENT_SLOTS], memory_order_acquire);
     if (value >> 16 == place_value(position, 0) >> 16) {
         *slot = value & UINT16_MAX;
         reader->stuck_passes[number] = 0;

@@ -39,17 +39,12 @@
 #define SEGMENT_VERSION 1u
 #define SEGMENT_NO_SLOT UINT16_MAX
 
-enum slot_state {
-    SLOT_FREE = 0,
-    SLOT_CLAIMED = 1,
-    SLOT_OPEN = 2,
-    SLOT_DONE = 3
-};
+enum slot_state { SLOT_FREE = 0, SLOT_CLAIMED = 1, SLOT_OPEN = 2, SLOT_DONE = 3 };
 
 enum drainer_sleep {
     DRAINER_AWAKE = 0,
-    DRAINER_IDLE = 1,  /* ring at the next completion */
-    DRAINER_TIMED = 2  /* ring only when a backlog builds up */
+    DRAINER_IDLE = 1, /* ring at the next completion */
+    DRAINER_TIMED = 2 /* ring only when a backlog builds up */
 };
 
 struct segment_clock {

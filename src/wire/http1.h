@@ -20,10 +20,7 @@
 
 #include "base/slice.h"
 
-enum http1_kind {
-    HTTP1_REQUESTS,
-    HTTP1_RESPONSES
-};
+enum http1_kind { HTTP1_REQUESTS, HTTP1_RESPONSES };
 
 enum http1_event {
     HTTP1_NEED_MORE,     /* `in` is used up */
@@ -35,7 +32,7 @@ enum http1_event {
     HTTP1_HEAD_END,      /* the head is complete; item->... below say how the body is framed */
     HTTP1_BODY,          /* item->bytes: payload (no chunk framing) */
     HTTP1_MESSAGE_END,
-    HTTP1_LOST           /* the bytes are no HTTP/1, or ambiguous: stop observing */
+    HTTP1_LOST /* the bytes are no HTTP/1, or ambiguous: stop observing */
 };
 
 /* Well-known fields, recognised while parsing so that callers need not compare names. */
@@ -65,8 +62,8 @@ enum http1_field {
 
 struct http1_item {
     /* START_LINE */
-    struct slice method;  /* requests; as sent */
-    struct slice target;  /* requests; may be cut when the line came in pieces (target_cut) */
+    struct slice method; /* requests; as sent */
+    struct slice target; /* requests; may be cut when the line came in pieces (target_cut) */
     bool target_cut;
     uint8_t version_minor;
     uint16_t status; /* responses */
@@ -93,10 +90,10 @@ struct http1 {
     uint8_t more_flags;
     uint8_t line_tail_size;
     uint16_t status;
-    uint32_t head_bytes;   /* of the message at hand, against LIMIT_HTTP_HEAD_BYTES */
-    uint32_t chunk_line;   /* bytes of the chunk-size line so far */
-    uint64_t remaining;    /* of the body or of the chunk */
-    uint64_t length;       /* Content-Length */
+    uint32_t head_bytes; /* of the message at hand, against LIMIT_HTTP_HEAD_BYTES */
+    uint32_t chunk_line; /* bytes of the chunk-size line so far */
+    uint64_t remaining;  /* of the body or of the chunk */
+    uint64_t length;     /* Content-Length */
     uint16_t carry_used;
     uint16_t carry_capacity;
     uint8_t line_tail[12]; /* the end of a start line whose middle did not fit the carry */

@@ -17,18 +17,14 @@
 #define SPAN_SCRATCH_BYTES  2048
 
 enum span_kind { /* OTLP's numbers */
-    SPAN_INTERNAL = 1,
-    SPAN_SERVER = 2,
-    SPAN_CLIENT = 3,
-    SPAN_PRODUCER = 4,
-    SPAN_CONSUMER = 5
+                 SPAN_INTERNAL = 1,
+                 SPAN_SERVER = 2,
+                 SPAN_CLIENT = 3,
+                 SPAN_PRODUCER = 4,
+                 SPAN_CONSUMER = 5
 };
 
-enum span_status {
-    SPAN_STATUS_UNSET = 0,
-    SPAN_STATUS_OK = 1,
-    SPAN_STATUS_ERROR = 2
-};
+enum span_status { SPAN_STATUS_UNSET = 0, SPAN_STATUS_OK = 1, SPAN_STATUS_ERROR = 2 };
 
 enum attribute_type {
     ATTRIBUTE_STRING,

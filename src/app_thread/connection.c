@@ -1,0 +1,495 @@
+#include "app_thread/connection.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+
+#include "app_thread/attachment.h"
+#include "app_thread/clock.h"
+#include "app_thread/exchange.h"
+#include "app_thread/protocol.h"
+#include "base/system_call.h"
+
+_Atomic uint8_t descriptor_kinds[LIMIT_DESCRIPTORS];
+/* The block of a descriptor's connection; 0: none. */
+static _Atomic uint32_t descriptor_connections[LIMIT_DESCRIPTORS];
+/* No descriptor above has ever had a connection. */
+static _Atomic uint32_t highest_descriptor;
+
+static struct connection *connection_at(uint32_t block)
+{
+    return slab_address(block);
+}
+
+/* ---- both directions at once ---- */
+
+static bool try_lock(struct connection *connection, enum direction_name name)
+{
+    uint8_t free = 0;
+    return atomic_compare_exchange_strong_explicit(&connection->busy[name], &free, 1,
+                                                   memory_order_acquire, memory_order_relaxed);
+}
+
+static void unlock(struct connection *connection, enum direction_name name)
+{
+    /* seq_cst: ordered before the look at `pending` that follows; pairs with connection_set_adrift
+       and descriptor_closing, which set it before they try the locks */
+    atomic_store_explicit(&connection->busy[name], 0, memory_order_seq_cst);
+}
+
+static void finish_and_free(struct thread_state *self, struct connection *connection)
+{
+    protocol_finish(self, connection, RECORD_ERROR_CANCELLED, clock_now_ns());
+    atomic_store_explicit(&connection->pending, 0, memory_order_relaxed);
+    /* release: a thread that still sees the old generation sees nothing of the next connection */
+    atomic_fetch_add_explicit(&connection->generation, 1, memory_order_release);
+}
+
+static void go_adrift(struct thread_state *self, struct connection *connection)
+{
+    uint8_t protocol = atomic_load_explicit(&connection->protocol, memory_order_relaxed);
+    atomic_store_explicit(&connection->pending, 0, memory_order_relaxed);
+    if (protocol == PROTOCOL_COUNTED || protocol == PROTOCOL_ADRIFT) {
+        return;
+    }
+    uint64_t now = clock_now_ns();
+    if (connection->malformed) {
+        protocol_finish(self, connection, RECORD_ERROR_PROTOCOL, now);
+        protocol = PROTOCOL_COUNTED;
+    } else {
+        protocol_abandon(self, connection, now);
+        if (protocol == PROTOCOL_WEBSOCKET) {
+            /* There is no boundary to come back at. */
+            protocol_finish(self, connection, RECORD_OK, now);
+            protocol = PROTOCOL_COUNTED;
+        } else {
+            connection->adrift_protocol = protocol;
+            connection->replied = false;
+            protocol = PROTOCOL_ADRIFT;
+        }
+    }
+    atomic_store_explicit(&connection->protocol, protocol, memory_order_release);
+}
+
+/* Does what is pending if both directions can be had now; otherwise their holder will. */
+static SLOW void settle(struct thread_state *self, struct connection *connection)
+{
+    if (!try_lock(connection, DIRECTION_OUT)) {
+        return;
+    }
+    if (!try_lock(connection, DIRECTION_IN)) {
+        unlock(connection, DIRECTION_OUT);
+        return;
+    }
+    uint32_t pending = atomic_load_explicit(&connection->pending, memory_order_seq_cst);
+    uint32_t freed = 0;
+    if (pending & PENDING_CLOSE) {
+        freed = connection->block;
+        finish_and_free(self, connection);
+    } else if (pending & PENDING_ADRIFT) {
+        go_adrift(self, connection);
+    }
+    unlock(connection, DIRECTION_IN);
+    unlock(connection, DIRECTION_OUT);
+    if (freed != 0) {
+        slab_give(SLAB_CONNECTION, freed);
+    }
+}
+
+static void settle_if_pending(struct thread_state *self, struct connection *connection)
+{
+    /* Twice: what was set while settle held the directions is seen by the second look. */
+    for (int i = 0; i < 2; i++) {
+        if (likely(atomic_load_explicit(&connection->pending, memory_order_seq_cst) == 0)) {
+            return;
+        }
+        settle(self, connection);
+    }
+}
+
+void connection_set_adrift(struct connection *connection)
+{
+    atomic_fetch_or_explicit(&connection->pending, PENDING_ADRIFT, memory_order_seq_cst);
+}
+
+/* ---- taking a direction ---- */
+
+/* The process was forked since: what is open belongs to the parent. */
+static SLOW void adopt(struct connection *connection, uint32_t epoch)
+{
+    uint32_t before = atomic_load_explicit(&connection->epoch, memory_order_relaxed);
+    if (before == epoch ||
+        !atomic_compare_exchange_strong_explicit(&connection->epoch, &before, epoch,
+                                                 memory_order_acq_rel, memory_order_relaxed)) {
+        return;
+    }
+    /* Locks that threads of the parent held at the fork are held by nobody here. */
+    atomic_store_explicit(&connection->busy[DIRECTION_OUT], 0, memory_order_relaxed);
+    atomic_store_explicit(&connection->busy[DIRECTION_IN], 0, memory_order_relaxed);
+    bool was_open = pairing_count(&connection->pairing) > 0 ||
+                    connection_requests(connection)->current_slot != SEGMENT_NO_SLOT;
+    struct pairing_entry entry;
+    while (pairing_oldest(&connection->pairing, &entry)) {
+        pairing_pop(&connection->pairing);
+    }
+    connection->directions[DIRECTION_OUT].current_slot = SEGMENT_NO_SLOT;
+    connection->directions[DIRECTION_IN].current_slot = SEGMENT_NO_SLOT;
+    connection->session_slot = SEGMENT_NO_SLOT;
+    if (was_open) {
+        connection_set_adrift(connection);
+    }
+}
+
+bool connection_enter(struct thread_state *self, const struct touch *touch,
+                      enum direction_name name, bool bytes_pass)
+{
+    struct connection *connection = touch->connection;
+    if (unlikely(attachment_segment() == NULL)) {
+        return false;
+    }
+    uint32_t epoch = attachment_epoch();
+    if (unlikely(atomic_load_explicit(&connection->epoch, memory_order_relaxed) != epoch)) {
+        adopt(connection, epoch);
+        settle_if_pending(self, connection);
+    }
+    if (unlikely(!try_lock(connection, name))) {
+        if (bytes_pass) {
+            exchange_count_loss(LOSS_CONTENDED);
+            connection_set_adrift(connection);
+            settle_if_pending(self, connection);
+        }
+        return false;
+    }
+    if (unlikely(atomic_load_explicit(&connection->generation, memory_order_acquire) !=
+                 touch->generation)) {
+        unlock(connection, name);
+        settle_if_pending(self, connection);
+        return false;
+    }
+    return true;
+}
+
+void connection_leave(struct thread_state *self, struct connection *connection,
+                      enum direction_name name)
+{
+    unlock(connection, name);
+    settle_if_pending(self, connection);
+}
+
+/* ---- making connections ---- */
+
+static uint32_t link_descriptor(int fd, uint32_t block)
+{
+    uint32_t highest = atomic_load_explicit(&highest_descriptor, memory_order_relaxed);
+    while (highest < (uint32_t)fd &&
+           !atomic_compare_exchange_weak_explicit(&highest_descriptor, &highest, (uint32_t)fd,
+                                                  memory_order_relaxed, memory_order_relaxed)) {
+    }
+    uint32_t none = 0;
+    if (!atomic_compare_exchange_strong_explicit(&descriptor_connections[fd], &none, block,
+                                                 memory_order_acq_rel, memory_order_acquire)) {
+        return none;
+    }
+    atomic_store_explicit(&descriptor_kinds[fd], DESCRIPTOR_CONNECTION, memory_order_release);
+    return block;
+}
+
+static void initialize(struct connection *connection, uint32_t block, int fd,
+                       enum connection_role role)
+{
+    uint32_t generation = atomic_load_explicit(&connection->generation, memory_order_relaxed);
+    /* Not the generation, nor the locks, which somebody late may be looking at: they are free. */
+    size_t kept = offsetof(struct connection, references);
+    memset((uint8_t *)connection + kept, 0, sizeof(*connection) - kept);
+    connection->block = block;
+    connection->descriptor = fd;
+    connection->role = (uint8_t)role;
+    connection->serial =
+        atomic_fetch_add_explicit(&attachment->next_serial, 1, memory_order_relaxed) + 1;
+    connection->session_slot = SEGMENT_NO_SLOT;
+    connection->directions[DIRECTION_OUT].current_slot = SEGMENT_NO_SLOT;
+    connection->directions[DIRECTION_IN].current_slot = SEGMENT_NO_SLOT;
+    atomic_store_explicit(&connection->references, 1, memory_order_relaxed);
+    atomic_store_explicit(&connection->epoch, attachment_epoch(), memory_order_relaxed);
+    atomic_store_explicit(&connection->generation, generation + 1, memory_order_release);
+}
+
+static bool make(int fd, enum connection_role role, struct touch *touch)
+{
+    if (attachment_segment() == NULL) {
+        return false;
+    }
+    uint32_t block = slab_take(SLAB_CONNECTION);
+    if (block == 0) {
+        exchange_count_loss(LOSS_SLAB_FULL);
+        atomic_store_explicit(&descriptor_kinds[fd], DESCRIPTOR_OTHER, memory_order_relaxed);
+        return false;
+    }
+    struct connection *connection = connection_at(block);
+    initialize(connection, block, fd, role);
+    uint32_t linked = link_descriptor(fd, block);
+    if (linked != block) {
+        /* Another thread was first. */
+        atomic_fetch_add_explicit(&connection->generation, 1, memory_order_release);
+        slab_give(SLAB_CONNECTION, block);
+        connection = connection_at(linked);
+    }
+    touch->connection = connection;
+    touch->generation = atomic_load_explicit(&connection->generation, memory_order_acquire);
+    return true;
+}
+
+static int socket_option(int fd, int option)
+{
+    int value = 0;
+    socklen_t size = sizeof(value);
+    long result =
+        raw_system_call(SYS_getsockopt, fd, SOL_SOCKET, option, (long)&value, (long)&size, 0);
+    return result == 0 ? value : -1;
+}
+
+/* A descriptor that came by none of the ways that are watched: inherited, received, or older than
+   this library. */
+static SLOW enum descriptor_kind classify(int fd)
+{
+    enum descriptor_kind kind = DESCRIPTOR_OTHER;
+    if (socket_option(fd, SO_TYPE) == SOCK_STREAM) {
+        int domain = socket_option(fd, SO_DOMAIN);
+        bool is_known = domain == AF_INET || domain == AF_INET6 || domain == AF_UNIX;
+        if (is_known && socket_option(fd, SO_ACCEPTCONN) == 0) {
+            return DESCRIPTOR_UNKNOWN;
+        }
+    }
+    atomic_store_explicit(&descriptor_kinds[fd], (uint8_t)kind, memory_order_relaxed);
+    return kind;
+}
+
+static SLOW bool touch_slow(struct thread_state *self, int fd, struct touch *touch)
+{
+    if (self->is_ours || !atomic_load_explicit(&attachment_is_on, memory_order_relaxed)) {
+        return false;
+    }
+    if ((unsigned)fd >= LIMIT_DESCRIPTORS) {
+        if (fd >= 0) {
+            exchange_count_loss(LOSS_DESCRIPTOR_RANGE);
+        }
+        return false;
+    }
+    switch (atomic_load_explicit(&descriptor_kinds[fd], memory_order_acquire)) {
+    case DESCRIPTOR_UNKNOWN:
+        return classify(fd) == DESCRIPTOR_UNKNOWN && make(fd, ROLE_UNKNOWN, touch);
+    case DESCRIPTOR_STREAM:
+        return make(fd, ROLE_CLIENT, touch);
+    case DESCRIPTOR_ACCEPTED:
+        return make(fd, ROLE_SERVER, touch);
+    case DESCRIPTOR_CONNECTION:
+        return connection_find(fd, touch);
+    default:
+        return false;
+    }
+}
+
+bool connection_find(int fd, struct touch *touch)
+{
+    if ((unsigned)fd >= LIMIT_DESCRIPTORS) {
+        return false;
+    }
+    uint32_t block = atomic_load_explicit(&descriptor_connections[fd], memory_order_acquire);
+    if (block == 0) {
+        return false;
+    }
+    touch->connection = connection_at(block);
+    touch->generation = atomic_load_explicit(&touch->connection->generation, memory_order_acquire);
+    return (touch->generation & 1) != 0;
+}
+
+bool connection_touch(struct thread_state *self, int fd, struct touch *touch)
+{
+    if (likely((unsigned)fd < LIMIT_DESCRIPTORS &&
+               atomic_load_explicit(&descriptor_kinds[fd], memory_order_acquire) ==
+                   DESCRIPTOR_CONNECTION &&
+               !self->is_ours)) {
+        return connection_find(fd, touch);
+    }
+    return touch_slow(self, fd, touch);
+}
+
+/* ---- descriptors ---- */
+
+void descriptor_closing(struct thread_state *self, int fd)
+{
+    if ((unsigned)fd >= LIMIT_DESCRIPTORS) {
+        return;
+    }
+    atomic_store_explicit(&descriptor_kinds[fd], DESCRIPTOR_UNKNOWN, memory_order_relaxed);
+    if (atomic_load_explicit(&descriptor_connections[fd], memory_order_relaxed) == 0) {
+        return;
+    }
+    uint32_t block = atomic_exchange_explicit(&descriptor_connections[fd], 0, memory_order_acq_rel);
+    if (block == 0) {
+        return;
+    }
+    struct connection *connection = connection_at(block);
+    if (atomic_fetch_sub_explicit(&connection->references, 1, memory_order_acq_rel) != 1) {
+        return;
+    }
+    if (attachment_segment() != NULL) {
+        uint32_t epoch = attachment_epoch();
+        if (atomic_load_explicit(&connection->epoch, memory_order_relaxed) != epoch) {
+            adopt(connection, epoch);
+        }
+    }
+    atomic_fetch_or_explicit(&connection->pending, PENDING_CLOSE, memory_order_seq_cst);
+    settle_if_pending(self, connection);
+}
+
+void descriptor_made(struct thread_state *self, int fd, enum descriptor_kind kind)
+{
+    if ((unsigned)fd >= LIMIT_DESCRIPTORS) {
+        return;
+    }
+    descriptor_closing(self, fd);
+    if (self->is_ours) {
+        kind = DESCRIPTOR_OTHER;
+    }
+    atomic_store_explicit(&descriptor_kinds[fd], (uint8_t)kind, memory_order_relaxed);
+}
+
+void descriptor_duplicated(struct thread_state *self, int from, int to)
+{
+    if ((unsigned)to >= LIMIT_DESCRIPTORS || from == to) {
+        return;
+    }
+    descriptor_closing(self, to);
+    if ((unsigned)from >= LIMIT_DESCRIPTORS) {
+        return;
+    }
+    uint8_t kind = atomic_load_explicit(&descriptor_kinds[from], memory_order_acquire);
+    if (kind != DESCRIPTOR_CONNECTION) {
+        if (kind == DESCRIPTOR_STREAM || kind == DESCRIPTOR_ACCEPTED) {
+            /* Two numbers for one socket that has not spoken yet: it needs one connection now. */
+            struct touch touch;
+            if (connection_touch(self, from, &touch)) {
+                descriptor_duplicated(self, from, to);
+            }
+            return;
+        }
+        atomic_store_explicit(&descriptor_kinds[to], kind, memory_order_relaxed);
+        return;
+    }
+    uint32_t block = atomic_load_explicit(&descriptor_connections[from], memory_order_acquire);
+    if (block != 0) {
+        atomic_fetch_add_explicit(&connection_at(block)->references, 1, memory_order_relaxed);
+        link_descriptor(to, block);
+    }
+}
+
+void descriptor_range_closing(struct thread_state *self, unsigned first, unsigned last)
+{
+    uint32_t highest = atomic_load_explicit(&highest_descriptor, memory_order_relaxed);
+    unsigned end = last < highest ? last : highest;
+    for (unsigned fd = first; fd <= end && fd < LIMIT_DESCRIPTORS; fd++) {
+        descriptor_closing(self, (int)fd);
+    }
+    /* Beyond the highest connection there are only kinds to forget. */
+    unsigned from = first > end ? first : end + 1;
+    for (unsigned fd = from; fd <= last && fd < LIMIT_DESCRIPTORS; fd++) {
+        if (fd - from > 65536) {
+            break;
+        }
+        if (atomic_load_explicit(&descriptor_kinds[fd], memory_order_relaxed) !=
+            DESCRIPTOR_UNKNOWN) {
+            atomic_store_explicit(&descriptor_kinds[fd], DESCRIPTOR_UNKNOWN, memory_order_relaxed);
+        }
+    }
+}
+
+void connection_finish_all(struct thread_state *self)
+{
+    uint32_t highest = atomic_load_explicit(&highest_descriptor, memory_order_relaxed);
+    for (uint32_t fd = 0; fd <= highest && fd < LIMIT_DESCRIPTORS; fd++) {
+        if (atomic_load_explicit(&descriptor_connections[fd], memory_order_relaxed) != 0) {
+            descriptor_closing(self, (int)fd);
+        }
+    }
+}
+
+/* ---- addresses ---- */
+
+static bool is_mapped_ipv4(const struct in6_addr *address)
+{
+    static const uint8_t prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
+    return memcmp(address, prefix, sizeof(prefix)) == 0;
+}
+
+void endpoint_from_address(struct endpoint *endpoint, const struct sockaddr_storage *address)
+{
+    if (address->ss_family == AF_INET) {
+        const struct sockaddr_in *ipv4 = (const void *)address;
+        endpoint->family = ADDRESS_IPV4;
+        endpoint->port = ntohs(ipv4->sin_port);
+        memcpy(endpoint->address, &ipv4->sin_addr, 4);
+    } else if (address->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *ipv6 = (const void *)address;
+        endpoint->port = ntohs(ipv6->sin6_port);
+        if (is_mapped_ipv4(&ipv6->sin6_addr)) {
+            endpoint->family = ADDRESS_IPV4;
+            memcpy(endpoint->address, (const uint8_t *)&ipv6->sin6_addr + 12, 4);
+        } else {
+            endpoint->family = ADDRESS_IPV6;
+            memcpy(endpoint->address, &ipv6->sin6_addr, 16);
+        }
+    } else if (address->ss_family == AF_UNIX) {
+        endpoint->family = ADDRESS_UNIX;
+    }
+}
+
+static void copy_unix_path(struct connection *connection, const struct sockaddr_storage *address,
+                           socklen_t size)
+{
+    const struct sockaddr_un *un = (const void *)address;
+    if (size <= offsetof(struct sockaddr_un, sun_path) || size > sizeof(*un)) {
+        return;
+    }
+    size_t room = sizeof(connection->peer_name) - 1;
+    size_t length = size - offsetof(struct sockaddr_un, sun_path);
+    length = length < room ? length : room;
+    memcpy(connection->peer_name, un->sun_path, length);
+    if (connection->peer_name[0] == '\0') {
+        connection->peer_name[0] = '@';
+    }
+    connection->peer_name[length] = '\0';
+}
+
+void connection_learn_endpoints(struct connection *connection)
+{
+    if (likely(connection->has_endpoints)) {
+        return;
+    }
+    connection->has_endpoints = true;
+    struct sockaddr_storage address;
+    socklen_t size = sizeof(address);
+    memset(&address, 0, sizeof(address));
+    if (connection->peer.family == ADDRESS_NONE &&
+        raw_system_call(SYS_getpeername, connection->descriptor, (long)&address, (long)&size, 0, 0,
+                        0) == 0) {
+        endpoint_from_address(&connection->peer, &address);
+        if (address.ss_family == AF_UNIX) {
+            copy_unix_path(connection, &address, size);
+        }
+    }
+    size = sizeof(address);
+    memset(&address, 0, sizeof(address));
+    if (raw_system_call(SYS_getsockname, connection->descriptor, (long)&address, (long)&size, 0, 0,
+                        0) == 0) {
+        endpoint_from_address(&connection->local, &address);
+        connection->is_unix = address.ss_family == AF_UNIX;
+        if (connection->is_unix && connection->role == ROLE_SERVER &&
+            connection->peer_name[0] == '\0') {
+            copy_unix_path(connection, &address, size);
+        }
+    }
+}

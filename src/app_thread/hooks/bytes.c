@@ -1,0 +1,403 @@
+/* Bytes that pass through stream sockets. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <sys/sendfile.h>
+
+#include "app_thread/hooks/hook.h"
+#include "app_thread/hooks/originals.h"
+#include "app_thread/observe.h"
+
+/* Flags with which a receiving call takes nothing from the stream, or shows nothing of it. */
+#define NOT_TAKEN (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB)
+
+static struct iovec iovec_of(const void *data, size_t size)
+{
+    union {
+        const void *borrowed;
+        void *base;
+    } pointer = {.borrowed = data};
+    return (struct iovec){.iov_base = pointer.base, .iov_len = size};
+}
+
+/* ---- one buffer ---- */
+
+#define OBSERVE_SEND(call, fd, iov, count)                                                         \
+    do {                                                                                           \
+        struct observation seen;                                                                   \
+        bool observed =                                                                            \
+            !hook_is_aside(&thread_state) && observe_send_begin(&seen, (fd), (iov), (count));      \
+        ssize_t result = (call);                                                                   \
+        if (observed) {                                                                            \
+            observe_send_end(&seen, (iov), (count), result, errno);                                \
+        }                                                                                          \
+        return result;                                                                             \
+    } while (0)
+
+#define OBSERVE_RECEIVE(call, fd, iov, count)                                                      \
+    do {                                                                                           \
+        struct receipt seen;                                                                       \
+        bool observed = !hook_is_aside(&thread_state) && observe_receive_begin(&seen, (fd));       \
+        ssize_t result = (call);                                                                   \
+        if (observed) {                                                                            \
+            observe_receive_end(&seen, (iov), (count), result, errno);                             \
+        }                                                                                          \
+        return result;                                                                             \
+    } while (0)
+
+static SLOW ssize_t observed_read(int fd, void *buffer, size_t size)
+{
+    struct iovec iov = iovec_of(buffer, size);
+    OBSERVE_RECEIVE(ORIGINAL(read)(fd, buffer, size), fd, &iov, 1);
+}
+
+EXPORTED ssize_t read(int fd, void *buffer, size_t size)
+{
+    return likely(descriptor_is_other(fd)) ? original_read(fd, buffer, size)
+                                           : observed_read(fd, buffer, size);
+}
+
+EXPORTED ssize_t __read(int fd, void *buffer, size_t size)
+{
+    return descriptor_is_other(fd) ? original_read(fd, buffer, size)
+                                   : observed_read(fd, buffer, size);
+}
+
+EXPORTED ssize_t __read_chk(int fd, void *buffer, size_t size, size_t room)
+{
+    if (descriptor_is_other(fd)) {
+        return original___read_chk(fd, buffer, size, room);
+    }
+    struct iovec iov = iovec_of(buffer, size);
+    OBSERVE_RECEIVE(ORIGINAL(__read_chk)(fd, buffer, size, room), fd, &iov, 1);
+}
+
+static SLOW ssize_t observed_write(int fd, const void *buffer, size_t size)
+{
+    struct iovec iov = iovec_of(buffer, size);
+    OBSERVE_SEND(ORIGINAL(write)(fd, buffer, size), fd, &iov, 1);
+}
+
+EXPORTED ssize_t write(int fd, const void *buffer, size_t size)
+{
+    return likely(descriptor_is_other(fd)) ? original_write(fd, buffer, size)
+                                           : observed_write(fd, buffer, size);
+}
+
+EXPORTED ssize_t __write(int fd, const void *buffer, size_t size)
+{
+    return descriptor_is_other(fd) ? original_write(fd, buffer, size)
+                                   : observed_write(fd, buffer, size);
+}
+
+EXPORTED ssize_t send(int fd, const void *buffer, size_t size, int flags)
+{
+    if (descriptor_is_other(fd) || (flags & MSG_OOB)) {
+        return ORIGINAL(send)(fd, buffer, size, flags);
+    }
+    struct iovec iov = iovec_of(buffer, size);
+    OBSERVE_SEND(ORIGINAL(send)(fd, buffer, size, flags), fd, &iov, 1);
+}
+
+EXPORTED ssize_t __send(int fd, const void *buffer, size_t size, int flags)
+{
+    return send(fd, buffer, size, flags);
+}
+
+EXPORTED ssize_t sendto(int fd, const void *buffer, size_t size, int flags,
+                        const struct sockaddr *address, socklen_t address_size)
+{
+    if (descriptor_is_other(fd) || (flags & MSG_OOB)) {
+        return ORIGINAL(sendto)(fd, buffer, size, flags, address, address_size);
+    }
+    if ((flags & MSG_FASTOPEN) && !hook_is_aside(&thread_state)) {
+        /* Connects without a call to connect. */
+        observe_connect_begin(fd, address, address_size);
+    }
+    struct iovec iov = iovec_of(buffer, size);
+    OBSERVE_SEND(ORIGINAL(sendto)(fd, buffer, size, flags, address, address_size), fd, &iov, 1);
+}
+
+static SLOW ssize_t observed_recv(int fd, void *buffer, size_t size, int flags)
+{
+    if (flags & NOT_TAKEN) {
+        return ORIGINAL(recv)(fd, buffer, size, flags);
+    }
+    if ((flags & MSG_TRUNC) != 0) {
+        /* On TCP the bytes are dropped without being shown. */
+        ssize_t dropped = ORIGINAL(recv)(fd, buffer, size, flags);
+        if (dropped > 0 && !hook_is_aside(&thread_state)) {
+            observe_unseen(fd, DIRECTION_IN, dropped);
+        }
+        return dropped;
+    }
+    struct iovec iov = iovec_of(buffer, size);
+    OBSERVE_RECEIVE(ORIGINAL(recv)(fd, buffer, size, flags), fd, &iov, 1);
+}
+
+EXPORTED ssize_t recv(int fd, void *buffer, size_t size, int flags)
+{
+    return descriptor_is_other(fd) ? original_recv(fd, buffer, size, flags)
+                                   : observed_recv(fd, buffer, size, flags);
+}
+
+EXPORTED ssize_t __recv_chk(int fd, void *buffer, size_t size, size_t room, int flags)
+{
+    if (descriptor_is_other(fd) || (flags & (NOT_TAKEN | MSG_TRUNC))) {
+        return ORIGINAL(__recv_chk)(fd, buffer, size, room, flags);
+    }
+    struct iovec iov = iovec_of(buffer, size);
+    OBSERVE_RECEIVE(ORIGINAL(__recv_chk)(fd, buffer, size, room, flags), fd, &iov, 1);
+}
+
+EXPORTED ssize_t recvfrom(int fd, void *buffer, size_t size, int flags, struct sockaddr *address,
+                          socklen_t *address_size)
+{
+    if (descriptor_is_other(fd) || (flags & NOT_TAKEN)) {
+        return ORIGINAL(recvfrom)(fd, buffer, size, flags, address, address_size);
+    }
+    if ((flags & MSG_TRUNC) != 0) {
+        ssize_t dropped = ORIGINAL(recvfrom)(fd, buffer, size, flags, address, address_size);
+        if (dropped > 0 && !hook_is_aside(&thread_state)) {
+            observe_unseen(fd, DIRECTION_IN, dropped);
+        }
+        return dropped;
+    }
+    struct iovec iov = iovec_of(buffer, size);
+    OBSERVE_RECEIVE(ORIGINAL(recvfrom)(fd, buffer, size, flags, address, address_size), fd, &iov,
+                    1);
+}
+
+EXPORTED ssize_t __recvfrom_chk(int fd, void *buffer, size_t size, size_t room, int flags,
+                                struct sockaddr *address, socklen_t *address_size)
+{
+    if (descriptor_is_other(fd) || (flags & (NOT_TAKEN | MSG_TRUNC))) {
+        return ORIGINAL(__recvfrom_chk)(fd, buffer, size, room, flags, address, address_size);
+    }
+    struct iovec iov = iovec_of(buffer, size);
+    OBSERVE_RECEIVE(ORIGINAL(__recvfrom_chk)(fd, buffer, size, room, flags, address, address_size),
+                    fd, &iov, 1);
+}
+
+/* ---- several buffers ---- */
+
+EXPORTED ssize_t readv(int fd, const struct iovec *iov, int count)
+{
+    if (descriptor_is_other(fd)) {
+        return original_readv(fd, iov, count);
+    }
+    OBSERVE_RECEIVE(ORIGINAL(readv)(fd, iov, count), fd, iov, count > 0 ? (size_t)count : 0);
+}
+
+EXPORTED ssize_t writev(int fd, const struct iovec *iov, int count)
+{
+    if (descriptor_is_other(fd)) {
+        return original_writev(fd, iov, count);
+    }
+    OBSERVE_SEND(ORIGINAL(writev)(fd, iov, count), fd, iov, count > 0 ? (size_t)count : 0);
+}
+
+/* Without the function the answer is what a kernel without it gives. */
+static ssize_t not_there(void)
+{
+    errno = ENOSYS;
+    return -1;
+}
+
+/* preadv2 and pwritev2 work on sockets with offset -1 only; on others they fail. */
+EXPORTED ssize_t preadv2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
+{
+    if (ORIGINAL(preadv2) == NULL) {
+        return not_there();
+    }
+    if (descriptor_is_other(fd)) {
+        return original_preadv2(fd, iov, count, offset, flags);
+    }
+    OBSERVE_RECEIVE(original_preadv2(fd, iov, count, offset, flags), fd, iov,
+                    count > 0 ? (size_t)count : 0);
+}
+
+EXPORTED ssize_t preadv64v2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
+{
+    return preadv2(fd, iov, count, offset, flags);
+}
+
+EXPORTED ssize_t pwritev2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
+{
+    if (ORIGINAL(pwritev2) == NULL) {
+        return not_there();
+    }
+    if (descriptor_is_other(fd)) {
+        return original_pwritev2(fd, iov, count, offset, flags);
+    }
+    OBSERVE_SEND(original_pwritev2(fd, iov, count, offset, flags), fd, iov,
+                 count > 0 ? (size_t)count : 0);
+}
+
+EXPORTED ssize_t pwritev64v2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
+{
+    return pwritev2(fd, iov, count, offset, flags);
+}
+
+EXPORTED ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    if (descriptor_is_other(fd) || (flags & MSG_OOB) || message == NULL) {
+        return ORIGINAL(sendmsg)(fd, message, flags);
+    }
+    if ((flags & MSG_FASTOPEN) && !hook_is_aside(&thread_state)) {
+        observe_connect_begin(fd, message->msg_name, message->msg_namelen);
+    }
+    OBSERVE_SEND(ORIGINAL(sendmsg)(fd, message, flags), fd, message->msg_iov, message->msg_iovlen);
+}
+
+/* Descriptors that another process sent: whatever was known of their numbers is of the past. */
+static void take_descriptors(struct msghdr *message)
+{
+    struct thread_state *self = &thread_state;
+    if (message->msg_control == NULL || message->msg_controllen < sizeof(struct cmsghdr) ||
+        hook_is_aside(self) || !hook_is_on()) {
+        return;
+    }
+    for (struct cmsghdr *control = CMSG_FIRSTHDR(message); control != NULL;
+         control = CMSG_NXTHDR(message, control)) {
+        if (control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_RIGHTS ||
+            control->cmsg_len < CMSG_LEN(0)) {
+            continue;
+        }
+        size_t count = (control->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < count; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(control) + i * sizeof(fd), sizeof(fd));
+            descriptor_made(self, fd, DESCRIPTOR_UNKNOWN);
+        }
+    }
+}
+
+static ssize_t receive_message(int fd, struct msghdr *message, int flags)
+{
+    if (descriptor_is_other(fd) || (flags & (NOT_TAKEN | MSG_TRUNC)) || message == NULL) {
+        return ORIGINAL(recvmsg)(fd, message, flags);
+    }
+    OBSERVE_RECEIVE(ORIGINAL(recvmsg)(fd, message, flags), fd, message->msg_iov,
+                    message->msg_iovlen);
+}
+
+EXPORTED ssize_t recvmsg(int fd, struct msghdr *message, int flags)
+{
+    ssize_t result = receive_message(fd, message, flags);
+    if (result >= 0 && message != NULL && unlikely(message->msg_controllen > 0)) {
+        take_descriptors(message);
+    }
+    return result;
+}
+
+/* Many messages on a stream: framed after the call, one after the other. */
+EXPORTED int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
+{
+    int sent = ORIGINAL(sendmmsg)(fd, messages, count, flags);
+    if (descriptor_is_other(fd) || sent <= 0 || hook_is_aside(&thread_state)) {
+        return sent;
+    }
+    int error = errno;
+    for (int i = 0; i < sent; i++) {
+        const struct msghdr *message = &messages[i].msg_hdr;
+        struct observation seen;
+        if (observe_send_begin(&seen, fd, message->msg_iov, message->msg_iovlen)) {
+            observe_send_end(&seen, message->msg_iov, message->msg_iovlen,
+                             (ssize_t)messages[i].msg_len, 0);
+        }
+    }
+    errno = error;
+    return sent;
+}
+
+EXPORTED int recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags,
+                      struct timespec *timeout)
+{
+    int received = ORIGINAL(recvmmsg)(fd, messages, count, flags, timeout);
+    if (received <= 0 || hook_is_aside(&thread_state)) {
+        return received;
+    }
+    int error = errno;
+    for (int i = 0; i < received; i++) {
+        struct msghdr *message = &messages[i].msg_hdr;
+        struct receipt seen;
+        if (!(flags & (NOT_TAKEN | MSG_TRUNC)) && !descriptor_is_other(fd) &&
+            observe_receive_begin(&seen, fd)) {
+            observe_receive_end(&seen, message->msg_iov, message->msg_iovlen,
+                                (ssize_t)messages[i].msg_len, 0);
+        }
+        take_descriptors(message);
+    }
+    errno = error;
+    return received;
+}
+
+/* ---- bytes that never pass through the program's memory ---- */
+
+EXPORTED ssize_t sendfile(int out, int in, off_t *offset, size_t count)
+{
+    ssize_t result = ORIGINAL(sendfile)(out, in, offset, count);
+    if (!descriptor_is_other(out) && result > 0 && !hook_is_aside(&thread_state)) {
+        observe_unseen(out, DIRECTION_OUT, result);
+    }
+    return result;
+}
+
+EXPORTED ssize_t sendfile64(int out, int in, off_t *offset, size_t count)
+{
+    return sendfile(out, in, offset, count);
+}
+
+EXPORTED ssize_t splice(int in, off_t *in_offset, int out, off_t *out_offset, size_t count,
+                        unsigned flags)
+{
+    ssize_t result = ORIGINAL(splice)(in, in_offset, out, out_offset, count, flags);
+    if (result > 0 && !hook_is_aside(&thread_state)) {
+        if (!descriptor_is_other(in)) {
+            observe_unseen(in, DIRECTION_IN, result);
+        }
+        if (!descriptor_is_other(out)) {
+            observe_unseen(out, DIRECTION_OUT, result);
+        }
+    }
+    return result;
+}
+
+/* The C library formats and writes by itself: only the count is known. */
+
+static int printed(int fd, int result)
+{
+    if (result > 0 && !descriptor_is_other(fd) && !hook_is_aside(&thread_state)) {
+        observe_unseen(fd, DIRECTION_OUT, result);
+    }
+    return result;
+}
+
+EXPORTED int vdprintf(int fd, const char *format, va_list arguments)
+{
+    return printed(fd, ORIGINAL(vdprintf)(fd, format, arguments));
+}
+
+EXPORTED int dprintf(int fd, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int result = ORIGINAL(vdprintf)(fd, format, arguments);
+    va_end(arguments);
+    return printed(fd, result);
+}
+
+EXPORTED int __vdprintf_chk(int fd, int flag, const char *format, va_list arguments)
+{
+    return printed(fd, ORIGINAL(__vdprintf_chk)(fd, flag, format, arguments));
+}
+
+EXPORTED int __dprintf_chk(int fd, int flag, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int result = ORIGINAL(__vdprintf_chk)(fd, flag, format, arguments);
+    va_end(arguments);
+    return printed(fd, result);
+}

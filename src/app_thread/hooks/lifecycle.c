@@ -1,0 +1,223 @@
+/* The life of the process and of its threads. The tail jumps are in stubs_<cpu>.S; what they call
+   first is here. */
+#include "app_thread/hooks/lifecycle.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "app_thread/callbacks.h"
+#include "app_thread/connection.h"
+#include "app_thread/exchange.h"
+#include "app_thread/hooks/hook.h"
+#include "app_thread/hooks/originals.h"
+#include "app_thread/observe.h"
+#include "app_thread/slab.h"
+#include "base/system_call.h"
+
+struct callbacks callbacks;
+
+/* ---- ends ---- */
+
+static void before_end(void)
+{
+    if (callbacks.before_end != NULL && hook_is_on() && !hook_is_aside(&thread_state)) {
+        int error = errno;
+        callbacks.before_end();
+        errno = error;
+    }
+}
+
+EXPORTED void _exit(int status)
+{
+    before_end();
+    if (ORIGINAL(_exit) != NULL) {
+        original__exit(status);
+    }
+    for (;;) {
+        raw_system_call(SYS_exit_group, status, 0, 0, 0, 0, 0);
+    }
+}
+
+EXPORTED void _Exit(int status)
+{
+    _exit(status);
+}
+
+EXPORTED void quick_exit(int status)
+{
+    before_end();
+    if (ORIGINAL(quick_exit) != NULL) {
+        original_quick_exit(status);
+    }
+    _exit(status);
+}
+
+EXPORTED void abort(void)
+{
+    before_end();
+    if (ORIGINAL(abort) != NULL) {
+        original_abort();
+    }
+    __builtin_trap();
+}
+
+/* ---- called by the tail jumps ---- */
+
+void lifecycle_before_exec(void)
+{
+    if (unlikely(original_execve == NULL)) {
+        originals_resolve();
+    }
+    before_end();
+}
+
+void lifecycle_before_vfork(void)
+{
+    if (unlikely(original_vfork == NULL)) {
+        originals_resolve();
+    }
+    thread_state.in_vfork = true;
+}
+
+void lifecycle_before_clone(int (*function)(void *), void *stack, int flags)
+{
+    (void)function;
+    (void)stack;
+    if (unlikely(original_clone == NULL)) {
+        originals_resolve();
+    }
+    /* A child that shares the memory but is another process; a thread is none. */
+    if ((flags & CLONE_VM) && !(flags & CLONE_THREAD)) {
+        thread_state.in_vfork = true;
+    }
+}
+
+/* A sandbox may kill the process for any system call that it does not make by itself. */
+static void stop_before_sandbox(void)
+{
+    atomic_store_explicit(&attachment_is_on, false, memory_order_relaxed);
+}
+
+void lifecycle_before_prctl(int option)
+{
+    if (unlikely(original_prctl == NULL)) {
+        originals_resolve();
+    }
+    if (option == PR_SET_SECCOMP) {
+        stop_before_sandbox();
+    }
+}
+
+void lifecycle_before_dlopen(void)
+{
+    if (unlikely(original_dlopen == NULL)) {
+        originals_resolve();
+    }
+}
+
+/* Bytes pass by a system call that no wrapper sees. */
+static void missed(int fd)
+{
+    struct touch touch;
+    if (connection_find(fd, &touch)) {
+        exchange_count_loss(LOSS_MISSED_BYTES);
+        connection_set_adrift(touch.connection);
+    }
+}
+
+void lifecycle_before_syscall(long number, long a, long b, long c)
+{
+    struct thread_state *self = &thread_state;
+    if (number == SYS_vfork) {
+        self->in_vfork = true;
+        return;
+    }
+    if (!hook_is_on() || hook_is_aside(self)) {
+        return;
+    }
+    switch (number) {
+    case SYS_close:
+        descriptor_closing(self, (int)a);
+        break;
+    case SYS_close_range:
+        if ((c & 4) == 0) {
+            descriptor_range_closing(self, (unsigned)a, (unsigned)b);
+        }
+        break;
+#ifdef SYS_dup2
+    case SYS_dup2:
+#endif
+    case SYS_dup3:
+        if (a != b) {
+            descriptor_closing(self, (int)b);
+        }
+        break;
+    case SYS_read:
+    case SYS_write:
+    case SYS_readv:
+    case SYS_writev:
+    case SYS_sendto:
+    case SYS_recvfrom:
+    case SYS_sendmsg:
+    case SYS_recvmsg:
+        missed((int)a);
+        break;
+    case SYS_clone:
+        if ((a & CLONE_VM) && !(a & CLONE_THREAD)) {
+            self->in_vfork = true;
+        }
+        break;
+    case SYS_seccomp:
+        stop_before_sandbox();
+        break;
+    case SYS_exit_group:
+        before_end();
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- threads ---- */
+
+struct thread_start {
+    void *(*function)(void *);
+    void *argument;
+};
+
+/* A thread that our own thread makes (a name look-up of the exporter) is ours, too. */
+static void *run_ours(void *pointer)
+{
+    uint32_t block = (uint32_t)(uintptr_t)pointer;
+    struct thread_start start;
+    memcpy(&start, slab_address(block), sizeof(start));
+    slab_give(SLAB_BUFFER, block);
+    thread_state.is_ours = true;
+    return start.function(start.argument);
+}
+
+EXPORTED int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                            void *(*function)(void *), void *argument)
+{
+    if (likely(!thread_state.is_ours)) {
+        return ORIGINAL(pthread_create)(thread, attributes, function, argument);
+    }
+    uint32_t block = slab_take(SLAB_BUFFER);
+    if (block == 0) {
+        return EAGAIN;
+    }
+    struct thread_start start = {function, argument};
+    memcpy(slab_address(block), &start, sizeof(start));
+    int result = ORIGINAL(pthread_create)(thread, attributes, run_ours, (void *)(uintptr_t)block);
+    if (result != 0) {
+        slab_give(SLAB_BUFFER, block);
+    }
+    return result;
+}

@@ -1,0 +1,554 @@
+#include "app_thread/http_exchange.h"
+
+#include "app_thread/exchange.h"
+#include "app_thread/trace_context.h"
+#include "app_thread/websocket_exchange.h"
+#include "handoff/segment.h"
+#include "wire/redact.h"
+
+#define HALF_REQUEST 1u
+#define HALF_REPLY   2u
+
+/* A Host field may be longer than other captured fields: it is what server.address is made of. */
+#define HOST_TEXT 128u
+
+static struct direction *direction_of(struct passage *passage)
+{
+    return &passage->connection->directions[passage->direction];
+}
+
+/* The record that the request at hand fills; NULL if there is none to fill. */
+static struct record *request_record(struct passage *passage)
+{
+    return passage->suppressed ? NULL : exchange_record(direction_of(passage)->current_slot);
+}
+
+/* Lends the parser memory for a line in pieces. */
+static bool lend_carry(struct direction *direction)
+{
+    if (direction->carry_block == 0) {
+        direction->carry_block = slab_take(SLAB_BUFFER);
+    }
+    if (direction->carry_block == 0) {
+        return false;
+    }
+    http1_lend_carry(&direction->http1, slab_address(direction->carry_block),
+                     LIMIT_HTTP_LINE_CARRY);
+    return true;
+}
+
+static void take_carry_back(struct direction *direction)
+{
+    if (direction->carry_block != 0 && direction->http1.carry_used == 0) {
+        http1_return_carry(&direction->http1);
+        slab_give(SLAB_BUFFER, direction->carry_block);
+        direction->carry_block = 0;
+    }
+}
+
+static void give_up_for_memory(struct connection *connection)
+{
+    exchange_count_loss(LOSS_SLAB_FULL);
+    connection_set_adrift(connection);
+}
+
+/* ---- requests ---- */
+
+static void begin_request(struct passage *passage)
+{
+    struct connection *connection = passage->connection;
+    struct direction *requests = direction_of(passage);
+    passage->births++;
+    requests->current_slot = SEGMENT_NO_SLOT;
+    passage->suppressed = passage->mode == PASSAGE_COUNT ||
+                          (passage->mode == PASSAGE_REFILL && passage->births <= passage->skipped);
+    if (passage->suppressed) {
+        return;
+    }
+    enum record_kind kind =
+        connection->role == ROLE_SERVER ? RECORD_HTTP_SERVER : RECORD_HTTP_CLIENT;
+    uint16_t slot = exchange_begin(passage->self, connection, kind, passage->now);
+    if (!pairing_push(&connection->pairing, (struct pairing_entry){.slot = slot})) {
+        exchange_abandon(slot, LOSS_PIPELINE_FULL);
+        connection_set_adrift(connection);
+        return;
+    }
+    requests->current_slot = slot;
+}
+
+static bool is_absolute(struct slice target)
+{
+    return target.size > 0 && target.data[0] != '/' && target.data[0] != '*';
+}
+
+static void fill_request_line(struct passage *passage, const struct http1_item *item)
+{
+    struct record *record = request_record(passage);
+    bool is_head = slice_equals(item->method, SLICE("HEAD"));
+    bool is_connect = slice_equals(item->method, SLICE("CONNECT"));
+    struct pairing_entry entry;
+    if (!passage->suppressed && (is_head || is_connect) &&
+        pairing_newest(&passage->connection->pairing, &entry)) {
+        entry.flags |= is_head ? PAIRING_HEAD : PAIRING_CONNECT;
+        pairing_update_newest(&passage->connection->pairing, entry);
+    }
+    if (record == NULL) {
+        return;
+    }
+    uint8_t target[LIMIT_TARGET_TEXT];
+    bool cut;
+    size_t size = redact_target(item->target, target, sizeof(target), &cut);
+    if (cut || item->target_cut) {
+        record->flags |= RECORD_FLAG_TEXT_CUT;
+    }
+    if (is_absolute(item->target) || passage->connection->in_tunnel) {
+        record->flags |= RECORD_FLAG_PROXIED;
+    }
+    record->http.version_minor = item->version_minor;
+    record_add_field(record, FIELD_METHOD, item->method, LIMIT_HEADER_TEXT);
+    record_add_field(record, FIELD_TARGET, slice_of(target, size), sizeof(target));
+}
+
+/* The first entry of a list, without surrounding blanks. */
+static struct slice first_of_list(struct slice list)
+{
+    size_t size = 0;
+    while (size < list.size && list.data[size] != ',') {
+        size++;
+    }
+    while (size > 0 && (list.data[size - 1] == ' ' || list.data[size - 1] == '\t')) {
+        size--;
+    }
+    return slice_of(list.data, size);
+}
+
+static void fill_request_field(struct record *record, const struct http1_item *item)
+{
+    switch (item->field) {
+    case HTTP1_FIELD_HOST:
+        record_add_field(record, FIELD_HOST, item->value, HOST_TEXT);
+        break;
+    case HTTP1_FIELD_USER_AGENT:
+        record_add_field(record, FIELD_USER_AGENT, item->value, LIMIT_HEADER_TEXT);
+        break;
+    case HTTP1_FIELD_X_FORWARDED_FOR:
+        record_add_field(record, FIELD_FORWARDED_FOR, first_of_list(item->value),
+                         LIMIT_HEADER_TEXT);
+        break;
+    case HTTP1_FIELD_X_FORWARDED_PROTO:
+        record_add_field(record, FIELD_FORWARDED_PROTO, first_of_list(item->value),
+                         LIMIT_HEADER_TEXT);
+        break;
+    case HTTP1_FIELD_X_FORWARDED_HOST:
+        record_add_field(record, FIELD_FORWARDED_HOST, first_of_list(item->value), HOST_TEXT);
+        break;
+    case HTTP1_FIELD_X_REQUEST_ID:
+        record_add_field(record, FIELD_REQUEST_ID, item->value, LIMIT_HEADER_TEXT);
+        break;
+    case HTTP1_FIELD_TRACEPARENT:
+        record_add_field(record, FIELD_TRACEPARENT, item->value, LIMIT_HEADER_TEXT);
+        break;
+    case HTTP1_FIELD_OTHER:
+    case HTTP1_FIELD_CONTENT_LENGTH:
+    case HTTP1_FIELD_TRANSFER_ENCODING:
+    case HTTP1_FIELD_CONNECTION:
+    case HTTP1_FIELD_UPGRADE:
+    case HTTP1_FIELD_EXPECT:
+    case HTTP1_FIELD_CONTENT_TYPE:
+    case HTTP1_FIELD_FORWARDED:
+    case HTTP1_FIELD_TRACESTATE:
+    case HTTP1_FIELD_BAGGAGE:
+    case HTTP1_FIELD_SEC_WEBSOCKET_KEY:
+    case HTTP1_FIELD_SEC_WEBSOCKET_PROTOCOL:
+    case HTTP1_FIELD_SEC_WEBSOCKET_EXTENSIONS:
+    case HTTP1_FIELD_SEC_WEBSOCKET_ACCEPT:
+    default:
+        break;
+    }
+}
+
+static void end_request_head(struct passage *passage)
+{
+    struct record *record = request_record(passage);
+    if (record != NULL && passage->connection->role == ROLE_SERVER) {
+        trace_context_enter(passage->self, record, passage->connection->serial);
+    }
+}
+
+void http_exchange_request_sent(struct thread_state *self, uint16_t slot, uint64_t now)
+{
+    if (exchange_other_half_done(slot, HALF_REQUEST)) {
+        exchange_complete(self, slot, now, RECORD_OK, 0);
+    }
+}
+
+static void end_request(struct passage *passage)
+{
+    struct direction *requests = direction_of(passage);
+    uint16_t slot = requests->current_slot;
+    if (passage->births == 0) {
+        passage->first_ended = true;
+    } else {
+        passage->ends++;
+    }
+    requests->current_slot = SEGMENT_NO_SLOT;
+    if (passage->suppressed) {
+        return;
+    }
+    struct pairing_entry entry;
+    if (pairing_newest(&passage->connection->pairing, &entry) && entry.slot == slot) {
+        entry.flags |= PAIRING_COMPLETE;
+        pairing_update_newest(&passage->connection->pairing, entry);
+    }
+    if (passage->before_call && passage->finished_count < PASSAGE_FINISHED_MAX) {
+        passage->finished[passage->finished_count++] = slot;
+    } else {
+        http_exchange_request_sent(passage->self, slot, passage->now);
+    }
+}
+
+void http_exchange_requests(struct passage *passage, struct slice *in)
+{
+    struct direction *requests = direction_of(passage);
+    struct http1_item item;
+    struct record *record;
+    for (;;) {
+        switch (http1_next(&requests->http1, in, &item)) {
+        case HTTP1_NEED_MORE:
+            take_carry_back(requests);
+            return;
+        case HTTP1_NEED_CARRY:
+            if (!lend_carry(requests)) {
+                give_up_for_memory(passage->connection);
+                in->size = 0;
+                return;
+            }
+            break;
+        case HTTP1_MESSAGE_BEGIN:
+            begin_request(passage);
+            break;
+        case HTTP1_START_LINE:
+            fill_request_line(passage, &item);
+            break;
+        case HTTP1_FIELD:
+            record = item.field == HTTP1_FIELD_OTHER ? NULL : request_record(passage);
+            if (record != NULL) {
+                fill_request_field(record, &item);
+            }
+            break;
+        case HTTP1_HEAD_END:
+            end_request_head(passage);
+            break;
+        case HTTP1_BODY:
+            record = request_record(passage);
+            if (record != NULL) {
+                record->http.request_body_bytes += item.bytes.size;
+            }
+            break;
+        case HTTP1_MESSAGE_END:
+            end_request(passage);
+            break;
+        case HTTP1_LOST:
+        default:
+            protocol_malformed(passage->connection);
+            in->size = 0;
+            return;
+        }
+    }
+}
+
+/* ---- replies ---- */
+
+static bool is_interim(uint16_t status)
+{
+    return status >= 100 && status < 200 && status != 101;
+}
+
+static struct record *reply_record(struct connection *connection, struct pairing_entry *entry)
+{
+    return pairing_oldest(&connection->pairing, entry) ? exchange_record(entry->slot) : NULL;
+}
+
+static bool begin_reply(struct passage *passage)
+{
+    struct pairing_entry entry;
+    if (!pairing_oldest(&passage->connection->pairing, &entry)) {
+        exchange_count_loss(LOSS_UNMATCHED_REPLY);
+        connection_set_adrift(passage->connection);
+        return false;
+    }
+    struct record *record = exchange_record(entry.slot);
+    if (record != NULL && record->reply_ns == 0) {
+        record->reply_ns = passage->now;
+    }
+    return true;
+}
+
+static void fill_status_line(struct passage *passage, const struct http1_item *item)
+{
+    struct pairing_entry entry;
+    struct record *record = reply_record(passage->connection, &entry);
+    direction_of(passage)->status = item->status;
+    if (record == NULL) {
+        return;
+    }
+    if (is_interim(item->status)) {
+        record->http.interim_count++;
+    } else {
+        record->http.status = item->status;
+        record->http.version_minor = item->version_minor;
+    }
+}
+
+static void fill_reply_field(struct passage *passage, const struct http1_item *item)
+{
+    struct pairing_entry entry;
+    struct record *record = reply_record(passage->connection, &entry);
+    /* While the request is still being framed, its side alone writes text. */
+    if (record == NULL || !(entry.flags & PAIRING_COMPLETE)) {
+        return;
+    }
+    if (item->field == HTTP1_FIELD_X_REQUEST_ID &&
+        record_find_field(record, FIELD_REQUEST_ID).data == NULL) {
+        record_add_field(record, FIELD_REQUEST_ID, item->value, LIMIT_HEADER_TEXT);
+    }
+    if (direction_of(passage)->status != 101) {
+        return;
+    }
+    if (item->field == HTTP1_FIELD_UPGRADE) {
+        record_add_field(record, FIELD_UPGRADE, item->value, LIMIT_HEADER_TEXT);
+    } else if (item->field == HTTP1_FIELD_SEC_WEBSOCKET_PROTOCOL) {
+        record_add_field(record, FIELD_SUBPROTOCOL, item->value, LIMIT_HEADER_TEXT);
+    } else if (item->field == HTTP1_FIELD_SEC_WEBSOCKET_EXTENSIONS) {
+        record_add_field(record, FIELD_EXTENSIONS, item->value, LIMIT_HEADER_TEXT);
+    }
+}
+
+static void end_reply_head(struct passage *passage)
+{
+    struct direction *replies = direction_of(passage);
+    struct pairing_entry entry;
+    if (!pairing_oldest(&passage->connection->pairing, &entry)) {
+        return;
+    }
+    bool opens_tunnel = (entry.flags & PAIRING_CONNECT) && replies->status / 100 == 2;
+    if ((entry.flags & PAIRING_HEAD) || opens_tunnel || replies->status == 101) {
+        http1_has_no_body(&replies->http1);
+    }
+}
+
+/* Ends the oldest exchange. */
+static void complete_oldest(struct thread_state *self, struct connection *connection,
+                            struct pairing_entry entry, enum record_error error, int system_error,
+                            uint64_t now)
+{
+    struct record *record = exchange_record(entry.slot);
+    pairing_pop(&connection->pairing);
+    if (connection->role == ROLE_SERVER) {
+        trace_context_leave(self, connection->serial);
+    }
+    if (record == NULL) {
+        return;
+    }
+    record->error = (uint8_t)error;
+    record->system_error = system_error;
+    record->end_ns = now > record->start_ns ? now : record->start_ns;
+    if (!(entry.flags & PAIRING_COMPLETE)) {
+        record->flags |= RECORD_FLAG_EARLY_REPLY;
+    }
+    if (exchange_other_half_done(entry.slot, HALF_REPLY)) {
+        exchange_complete(self, entry.slot, now, error, system_error);
+    }
+}
+
+/* The protocol changes after this answer: both directions are needed. */
+static void change_protocol(struct passage *passage, uint16_t handshake, bool is_websocket,
+                            bool is_tunnel)
+{
+    struct connection *connection = passage->connection;
+    enum direction_name other = passage->direction == DIRECTION_IN ? DIRECTION_OUT : DIRECTION_IN;
+    uint8_t free = 0;
+    if (!atomic_compare_exchange_strong_explicit(&connection->busy[other], &free, 1,
+                                                 memory_order_acquire, memory_order_relaxed)) {
+        exchange_count_loss(LOSS_CONTENDED);
+        connection_set_adrift(connection);
+        return;
+    }
+    if (is_websocket) {
+        websocket_exchange_start(passage->self, connection, handshake, passage->now);
+    } else if (is_tunnel) {
+        connection->in_tunnel = true;
+        protocol_start(connection, PROTOCOL_UNDECIDED);
+    } else {
+        protocol_park(passage, OPAQUE_UPGRADED);
+    }
+    atomic_store_explicit(&connection->busy[other], 0, memory_order_release);
+}
+
+/* Returns false if the protocol has changed. */
+static bool end_reply(struct passage *passage)
+{
+    struct connection *connection = passage->connection;
+    uint16_t status = direction_of(passage)->status;
+    struct pairing_entry entry;
+    if (is_interim(status) || !pairing_oldest(&connection->pairing, &entry)) {
+        return true;
+    }
+    bool is_tunnel = (entry.flags & PAIRING_CONNECT) && status / 100 == 2;
+    if (status != 101 && !is_tunnel) {
+        complete_oldest(passage->self, connection, entry, RECORD_OK, 0, passage->now);
+        return true;
+    }
+    struct record *record = exchange_record(entry.slot);
+    bool is_websocket = false;
+    if (record != NULL && status == 101) {
+        record->flags |= RECORD_FLAG_UPGRADED;
+        is_websocket = slice_equals_ignoring_case(record_find_field(record, FIELD_UPGRADE),
+                                                  SLICE("websocket"));
+    }
+    take_carry_back(direction_of(passage));
+    change_protocol(passage, entry.slot, is_websocket, is_tunnel);
+    complete_oldest(passage->self, connection, entry, RECORD_OK, 0, passage->now);
+    return false;
+}
+
+void http_exchange_replies(struct passage *passage, struct slice *in)
+{
+    struct direction *replies = direction_of(passage);
+    struct http1_item item;
+    struct pairing_entry entry;
+    struct record *record;
+    for (;;) {
+        switch (http1_next(&replies->http1, in, &item)) {
+        case HTTP1_NEED_MORE:
+            take_carry_back(replies);
+            return;
+        case HTTP1_NEED_CARRY:
+            if (!lend_carry(replies)) {
+                give_up_for_memory(passage->connection);
+                in->size = 0;
+                return;
+            }
+            break;
+        case HTTP1_MESSAGE_BEGIN:
+            if (!begin_reply(passage)) {
+                in->size = 0;
+                return;
+            }
+            break;
+        case HTTP1_START_LINE:
+            fill_status_line(passage, &item);
+            break;
+        case HTTP1_FIELD:
+            if (item.field != HTTP1_FIELD_OTHER) {
+                fill_reply_field(passage, &item);
+            }
+            break;
+        case HTTP1_HEAD_END:
+            end_reply_head(passage);
+            break;
+        case HTTP1_BODY:
+            record = reply_record(passage->connection, &entry);
+            if (record != NULL) {
+                record->http.response_body_bytes += item.bytes.size;
+            }
+            break;
+        case HTTP1_MESSAGE_END:
+            if (!end_reply(passage)) {
+                return;
+            }
+            break;
+        case HTTP1_LOST:
+        default:
+            protocol_malformed(passage->connection);
+            in->size = 0;
+            return;
+        }
+    }
+}
+
+/* ---- what is not seen, and ends ---- */
+
+void http_exchange_unseen(struct passage *passage, uint64_t count)
+{
+    struct connection *connection = passage->connection;
+    struct direction *direction = direction_of(passage);
+    bool is_request = direction == connection_requests(connection);
+    struct pairing_entry entry;
+    struct record *record = is_request ? request_record(passage) : reply_record(connection, &entry);
+    enum http1_event event = http1_skip(&direction->http1, count);
+    if (event == HTTP1_LOST) {
+        exchange_count_loss(LOSS_MISSED_BYTES);
+        connection_set_adrift(connection);
+        return;
+    }
+    if (record != NULL && is_request) {
+        record->http.request_body_bytes += count;
+    } else if (record != NULL) {
+        record->http.response_body_bytes += count;
+    }
+    if (event == HTTP1_MESSAGE_END && is_request) {
+        end_request(passage);
+    } else if (event == HTTP1_MESSAGE_END) {
+        end_reply(passage);
+    }
+}
+
+/* Everything unanswered ends with the direction that answers would have come from. */
+static void fail_all(struct thread_state *self, struct connection *connection,
+                     enum record_error error, int system_error, uint64_t now)
+{
+    struct pairing_entry entry;
+    for (uint32_t i = 0; i < LIMIT_PIPELINE + PAIRING_INLINE; i++) {
+        if (!pairing_oldest(&connection->pairing, &entry)) {
+            return;
+        }
+        complete_oldest(self, connection, entry, error, system_error, now);
+    }
+}
+
+void http_exchange_end(struct passage *passage)
+{
+    struct connection *connection = passage->connection;
+    struct direction *direction = direction_of(passage);
+    enum http1_event event = http1_end(&direction->http1);
+    if (direction != connection_replies(connection)) {
+        return;
+    }
+    struct pairing_entry entry;
+    if (event == HTTP1_MESSAGE_END && pairing_oldest(&connection->pairing, &entry)) {
+        complete_oldest(passage->self, connection, entry, RECORD_OK, 0, passage->now);
+    }
+    if (connection->role != ROLE_SERVER) {
+        enum record_error error =
+            connection->failure != RECORD_OK ? connection->failure : RECORD_ERROR_EOF;
+        fail_all(passage->self, connection, error, connection->failure_errno, passage->now);
+    }
+}
+
+void http_exchange_finish(struct thread_state *self, struct connection *connection,
+                          enum record_error error, int system_error, uint64_t now)
+{
+    struct direction *replies = connection_replies(connection);
+    struct direction *requests = connection_requests(connection);
+    struct pairing_entry entry;
+    if (!replies->ended && error == RECORD_ERROR_CANCELLED && connection->role == ROLE_SERVER &&
+        http1_end(&replies->http1) == HTTP1_MESSAGE_END &&
+        pairing_oldest(&connection->pairing, &entry)) {
+        /* A response that lasts until the server, this process, closes. */
+        complete_oldest(self, connection, entry, RECORD_OK, 0, now);
+    }
+    fail_all(self, connection, error, system_error, now);
+    if (requests->current_slot != SEGMENT_NO_SLOT) {
+        /* Answered, or failed just now, before it was complete. */
+        http_exchange_request_sent(self, requests->current_slot, now);
+        requests->current_slot = SEGMENT_NO_SLOT;
+    }
+    for (int i = 0; i < 2; i++) {
+        struct direction *direction = &connection->directions[i];
+        if (direction->carry_block != 0) {
+            slab_give(SLAB_BUFFER, direction->carry_block);
+            direction->carry_block = 0;
+        }
+    }
+}

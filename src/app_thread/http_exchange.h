@@ -1,0 +1,19 @@
+/* HTTP/1 exchanges: requests and responses of one connection become records. */
+#pragma once
+
+#include "app_thread/protocol.h"
+
+/* Each consumes `*in` until it is used up or the connection's protocol changes. */
+void http_exchange_requests(struct passage *passage, struct slice *in);
+void http_exchange_replies(struct passage *passage, struct slice *in);
+void http_exchange_unseen(struct passage *passage, uint64_t count);
+
+/* FIN in the passage's direction. */
+void http_exchange_end(struct passage *passage);
+
+/* The request in that slot has been sent whole. */
+void http_exchange_request_sent(struct thread_state *self, uint16_t slot, uint64_t now);
+
+/* Both directions are held: completes everything open. */
+void http_exchange_finish(struct thread_state *self, struct connection *connection,
+                          enum record_error error, int system_error, uint64_t now);

@@ -1,0 +1,353 @@
+#include "app_thread/observe.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "app_thread/attachment.h"
+#include "app_thread/clock.h"
+#include "app_thread/exchange.h"
+#include "app_thread/host_names.h"
+
+static bool is_passing_error(int error)
+{
+    return error == EAGAIN || error == EINTR || error == EINPROGRESS || error == EALREADY ||
+           error == EMSGSIZE || error == ENOBUFS || error == ENOMEM || error == EFAULT ||
+           error == EINVAL || error == EBADF || error == ENOTSOCK || error == EOPNOTSUPP;
+}
+
+static void pass_iov(struct passage *passage, const struct iovec *iov, size_t count, uint64_t limit)
+{
+    for (size_t i = 0; i < count && limit > 0; i++) {
+        size_t size = iov[i].iov_len < limit ? iov[i].iov_len : limit;
+        if (size > 0) {
+            protocol_pass(passage, slice_of(iov[i].iov_base, size));
+        }
+        limit -= size;
+    }
+}
+
+static uint64_t iov_size(const struct iovec *iov, size_t count)
+{
+    uint64_t size = 0;
+    for (size_t i = 0; i < count; i++) {
+        size += iov[i].iov_len;
+    }
+    return size;
+}
+
+/* The socket failed: what is open on it fails with that, now or when it is closed. */
+static void fail(struct thread_state *self, struct connection *connection, enum direction_name held,
+                 int error, uint64_t now)
+{
+    if (is_passing_error(error) || (error == ENOTCONN && connection->connecting)) {
+        return;
+    }
+    if (connection->failure == RECORD_OK) {
+        connection->failure = (uint8_t)exchange_error_of(error);
+        connection->failure_errno = error;
+    }
+    if (held == DIRECTION_IN && connection->role != ROLE_SERVER) {
+        struct passage passage = {
+            .self = self, .connection = connection, .direction = DIRECTION_IN, .now = now};
+        protocol_end(&passage);
+    }
+}
+
+/* ---- sending ---- */
+
+bool observe_send_begin(struct observation *seen, int fd, const struct iovec *iov, size_t count)
+{
+    struct thread_state *self = &thread_state;
+    seen->self = self;
+    if (!connection_touch(self, fd, &seen->touch)) {
+        return false;
+    }
+    struct connection *connection = seen->touch.connection;
+    seen->framed = false;
+    seen->holds = false;
+    if (!protocol_frames_before(connection)) {
+        return true;
+    }
+    seen->holds = connection_enter(self, &seen->touch, DIRECTION_OUT, true);
+    if (!seen->holds) {
+        return false;
+    }
+    seen->start_ns = clock_now_ns();
+    if (protocol_save(&seen->checkpoint, connection)) {
+        seen->framed = true;
+        seen->passage = (struct passage){.self = self,
+                                         .connection = connection,
+                                         .direction = DIRECTION_OUT,
+                                         .mode = PASSAGE_LIVE,
+                                         .before_call = true,
+                                         .now = seen->start_ns};
+        pass_iov(&seen->passage, iov, count, UINT64_MAX);
+    }
+    return true;
+}
+
+struct replay_source {
+    const struct iovec *iov;
+    size_t count;
+};
+
+static void replay(struct passage *passage, void *context, uint64_t count)
+{
+    const struct replay_source *source = context;
+    pass_iov(passage, source->iov, source->count, count);
+}
+
+static void end_framed(struct observation *seen, const struct iovec *iov, size_t count,
+                       ssize_t result, int error)
+{
+    struct connection *connection = seen->touch.connection;
+    bool failed =
+        result < 0 && !is_passing_error(error) && !(error == ENOTCONN && connection->connecting);
+    uint64_t sent = result > 0 ? (uint64_t)result : 0;
+    if (failed) {
+        /* What was to be sent was attempted: its exchanges are there, and fail. */
+        protocol_commit(&seen->passage, clock_now_ns());
+    } else {
+        if (sent < iov_size(iov, count)) {
+            struct replay_source source = {iov, count};
+            protocol_cut(&seen->passage, &seen->checkpoint, sent, replay, &source);
+        }
+        if (seen->passage.finished_count > 0) {
+            protocol_commit(&seen->passage, clock_now_ns());
+        }
+    }
+    protocol_drop_checkpoint(&seen->checkpoint);
+    if (result < 0) {
+        fail(seen->self, connection, DIRECTION_OUT, error, seen->start_ns);
+    }
+}
+
+static void end_unframed(struct observation *seen, const struct iovec *iov, size_t count,
+                         ssize_t result, int error)
+{
+    struct connection *connection = seen->touch.connection;
+    uint64_t now = clock_now_ns();
+    if (result > 0) {
+        struct passage passage = {.self = seen->self,
+                                  .connection = connection,
+                                  .direction = DIRECTION_OUT,
+                                  .mode = PASSAGE_LIVE,
+                                  .now = now};
+        pass_iov(&passage, iov, count, (uint64_t)result);
+    } else if (result < 0) {
+        fail(seen->self, connection, DIRECTION_OUT, error, now);
+    }
+}
+
+void observe_send_end(struct observation *seen, const struct iovec *iov, size_t count,
+                      ssize_t result, int error)
+{
+    struct connection *connection = seen->touch.connection;
+    if (seen->framed) {
+        end_framed(seen, iov, count, result, error);
+    } else {
+        if (!seen->holds && (result == 0 || !connection_enter(seen->self, &seen->touch,
+                                                              DIRECTION_OUT, result > 0))) {
+            return;
+        }
+        end_unframed(seen, iov, count, result, error);
+    }
+    connection_leave(seen->self, connection, DIRECTION_OUT);
+}
+
+/* ---- receiving ---- */
+
+bool observe_receive_begin(struct receipt *seen, int fd)
+{
+    seen->self = &thread_state;
+    return connection_touch(seen->self, fd, &seen->touch);
+}
+
+void observe_receive_end(struct receipt *seen, const struct iovec *iov, size_t count,
+                         ssize_t result, int error)
+{
+    struct connection *connection = seen->touch.connection;
+    if (result < 0 && is_passing_error(error)) {
+        return;
+    }
+    if (result == 0 && iov_size(iov, count) == 0) {
+        return; /* nothing was asked for: no sign of the end */
+    }
+    if (!connection_enter(seen->self, &seen->touch, DIRECTION_IN, result > 0)) {
+        return;
+    }
+    struct passage passage = {.self = seen->self,
+                              .connection = connection,
+                              .direction = DIRECTION_IN,
+                              .mode = PASSAGE_LIVE,
+                              .now = clock_now_ns()};
+    if (result > 0) {
+        pass_iov(&passage, iov, count, (uint64_t)result);
+    } else if (result == 0) {
+        protocol_end(&passage);
+    } else {
+        fail(seen->self, connection, DIRECTION_IN, error, passage.now);
+    }
+    connection_leave(seen->self, connection, DIRECTION_IN);
+}
+
+void observe_unseen(int fd, enum direction_name direction, ssize_t result)
+{
+    struct thread_state *self = &thread_state;
+    struct touch touch;
+    if (result <= 0 || !connection_touch(self, fd, &touch) ||
+        !connection_enter(self, &touch, direction, true)) {
+        return;
+    }
+    struct passage passage = {.self = self,
+                              .connection = touch.connection,
+                              .direction = direction,
+                              .mode = PASSAGE_LIVE,
+                              .now = clock_now_ns()};
+    protocol_pass_unseen(&passage, (uint64_t)result);
+    connection_leave(self, touch.connection, direction);
+}
+
+/* ---- the life of a connection ---- */
+
+static void set_peer(struct connection *connection, const void *address, uint32_t size)
+{
+    struct sockaddr_storage copy;
+    memset(&copy, 0, sizeof(copy));
+    memcpy(&copy, address, size < sizeof(copy) ? size : sizeof(copy));
+    endpoint_from_address(&connection->peer, &copy);
+    if (copy.ss_family == AF_UNIX) {
+        const struct sockaddr_un *un = (const void *)&copy;
+        size_t length = size - offsetof(struct sockaddr_un, sun_path);
+        size_t room = sizeof(connection->peer_name) - 1;
+        length = length < room ? length : room;
+        memcpy(connection->peer_name, un->sun_path, length);
+        connection->peer_name[0] =
+            connection->peer_name[0] == '\0' ? '@' : connection->peer_name[0];
+        connection->is_unix = true;
+    } else {
+        host_names_find(&connection->peer, connection->peer_name, sizeof(connection->peer_name));
+    }
+}
+
+static bool is_stream_address(const void *address, uint32_t size)
+{
+    sa_family_t family;
+    if (address == NULL || size < sizeof(family)) {
+        return false;
+    }
+    memcpy(&family, address, sizeof(family));
+    return (family == AF_INET && size >= sizeof(struct sockaddr_in)) ||
+           (family == AF_INET6 && size >= sizeof(struct sockaddr_in6)) ||
+           (family == AF_UNIX && size > offsetof(struct sockaddr_un, sun_path));
+}
+
+void observe_connect_begin(int fd, const void *address, uint32_t size)
+{
+    struct thread_state *self = &thread_state;
+    struct touch touch;
+    if (!is_stream_address(address, size) || !connection_touch(self, fd, &touch) ||
+        !connection_enter(self, &touch, DIRECTION_OUT, false)) {
+        return;
+    }
+    struct connection *connection = touch.connection;
+    if (connection->opened_ns == 0) {
+        connection->role = ROLE_CLIENT;
+        connection->opened_ns = clock_now_ns();
+        set_peer(connection, address, size);
+    }
+    connection_leave(self, connection, DIRECTION_OUT);
+}
+
+/* A connect that failed: no exchange came of it, but a span. */
+static void report_failed_connect(struct thread_state *self, struct connection *connection,
+                                  int error)
+{
+    connection->connecting = false;
+    uint16_t slot = exchange_begin(self, connection, RECORD_CONNECT, connection->opened_ns);
+    exchange_complete(self, slot, clock_now_ns(), exchange_error_of(error), error);
+    /* The application may try another address on the same socket. */
+    connection->opened_ns = 0;
+    connection->has_endpoints = false;
+    connection->peer = (struct endpoint){0};
+    connection->peer_name[0] = '\0';
+}
+
+static void connect_outcome(int fd, bool in_progress, int error)
+{
+    struct thread_state *self = &thread_state;
+    struct touch touch;
+    if (!connection_find(fd, &touch) || self->is_ours ||
+        !connection_enter(self, &touch, DIRECTION_OUT, false)) {
+        return;
+    }
+    struct connection *connection = touch.connection;
+    if (in_progress) {
+        connection->connecting = connection->opened_ns != 0;
+    } else if (error == 0) {
+        connection->connecting = false;
+    } else if (connection->opened_ns != 0 && connection->directions[DIRECTION_OUT].bytes == 0) {
+        report_failed_connect(self, connection, error);
+    }
+    connection_leave(self, connection, DIRECTION_OUT);
+}
+
+void observe_connect_end(int fd, int result, int error)
+{
+    if (result == 0) {
+        connect_outcome(fd, false, 0);
+    } else if (error == EINPROGRESS || error == EAGAIN || error == EINTR) {
+        connect_outcome(fd, true, 0);
+    } else if (error == ECONNREFUSED || error == ETIMEDOUT || error == ENETUNREACH ||
+               error == EHOSTUNREACH || error == ECONNRESET || error == ENOENT || error == EACCES ||
+               error == EPERM || error == EADDRNOTAVAIL || error == ENETDOWN ||
+               error == EHOSTDOWN || error == ECONNABORTED) {
+        connect_outcome(fd, false, error);
+    }
+}
+
+void observe_socket_error(int fd, int error)
+{
+    struct touch touch;
+    if (connection_find(fd, &touch) && touch.connection->connecting) {
+        connect_outcome(fd, false, error);
+    }
+}
+
+void observe_shutdown(int fd, int how)
+{
+    struct thread_state *self = &thread_state;
+    struct touch touch;
+    if (how == SHUT_RD || !connection_find(fd, &touch) || self->is_ours ||
+        !connection_enter(self, &touch, DIRECTION_OUT, false)) {
+        return;
+    }
+    struct passage passage = {.self = self,
+                              .connection = touch.connection,
+                              .direction = DIRECTION_OUT,
+                              .mode = PASSAGE_LIVE,
+                              .now = clock_now_ns()};
+    protocol_end(&passage);
+    connection_leave(self, touch.connection, DIRECTION_OUT);
+}
+
+void observe_stdio(int fd)
+{
+    struct thread_state *self = &thread_state;
+    struct touch touch;
+    if (!connection_touch(self, fd, &touch) ||
+        !connection_enter(self, &touch, DIRECTION_OUT, true)) {
+        return;
+    }
+    exchange_count_loss(LOSS_MISSED_BYTES);
+    struct passage passage = {.self = self,
+                              .connection = touch.connection,
+                              .direction = DIRECTION_OUT,
+                              .mode = PASSAGE_LIVE,
+                              .now = clock_now_ns()};
+    protocol_park(&passage, OPAQUE_UNKNOWN);
+    connection_leave(self, touch.connection, DIRECTION_OUT);
+}

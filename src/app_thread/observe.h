@@ -1,0 +1,62 @@
+/*
+ * What the hooks of data calls do: look before the call, look after it.
+ *
+ * None of these touches errno. A hook is
+ *
+ *     struct observation seen;
+ *     bool observed = observe_send_begin(&seen, fd, &iov, 1);
+ *     ssize_t result = original(...);
+ *     if (observed) observe_send_end(&seen, &iov, 1, result, errno);
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "app_thread/protocol.h"
+
+struct observation {
+    struct touch touch;
+    struct thread_state *self;
+    bool holds;        /* the direction is held over the call */
+    bool framed;       /* the bytes were framed before the call */
+    uint64_t start_ns; /* just before the call */
+    struct passage passage;
+    struct checkpoint checkpoint;
+};
+
+bool observe_send_begin(struct observation *seen, int fd, const struct iovec *iov, size_t count);
+void observe_send_end(struct observation *seen, const struct iovec *iov, size_t count,
+                      ssize_t result, int error);
+
+/* The smaller state of a receiving call. */
+struct receipt {
+    struct touch touch;
+    struct thread_state *self;
+};
+
+bool observe_receive_begin(struct receipt *seen, int fd);
+/* `visible`: whether the bytes lie in `iov` (not for MSG_TRUNC into no buffer). */
+void observe_receive_end(struct receipt *seen, const struct iovec *iov, size_t count,
+                         ssize_t result, int error);
+
+/* `result` bytes went out, or came in, that nobody could see (sendfile, splice). */
+void observe_unseen(int fd, enum direction_name direction, ssize_t result);
+
+/* ---- the life of a connection ---- */
+
+/* Before connect(); `address` may be anything. Then after it. */
+void observe_connect_begin(int fd, const void *address, uint32_t size);
+void observe_connect_end(int fd, int result, int error);
+
+/* getsockopt(SO_ERROR) told the outcome of a connect() in progress. */
+void observe_socket_error(int fd, int error);
+
+/* shutdown(fd, how) succeeded. */
+void observe_shutdown(int fd, int how);
+
+/* The descriptor was wrapped into a FILE: what passes from here on is not seen. */
+void observe_stdio(int fd);

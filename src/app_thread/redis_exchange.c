@@ -1,0 +1,549 @@
+#include "app_thread/redis_exchange.h"
+
+#include <string.h>
+
+#include "app_thread/exchange.h"
+#include "app_thread/trace_context.h"
+#include "handoff/segment.h"
+#include "wire/redis_command.h"
+
+static struct direction *direction_of(struct passage *passage)
+{
+    return &passage->connection->directions[passage->direction];
+}
+
+static struct redis_command *command_of(struct connection *connection)
+{
+    return slab_address(connection->redis.command_block);
+}
+
+/* The stream position of the next byte of `in`, which is the rest of what passes. */
+static uint64_t position(const struct direction *direction, const struct slice *whole,
+                         const struct slice *in)
+{
+    return direction->bytes + (whole->size - in->size);
+}
+
+void redis_exchange_start(struct connection *connection)
+{
+    uint32_t block = connection->redis.command_block;
+    connection->redis = (struct redis_session){
+        .reply_mode = REDIS_REPLY_ON,
+        .version = 2,
+        .database = connection->protocol == PROTOCOL_ADRIFT ? -1 : 0,
+        .command_block = block != 0 ? block : slab_take(SLAB_BUFFER),
+    };
+}
+
+/* ---- commands ---- */
+
+static void begin_command(struct passage *passage, uint64_t at)
+{
+    struct connection *connection = passage->connection;
+    struct direction *requests = direction_of(passage);
+    passage->births++;
+    requests->current_slot = SEGMENT_NO_SLOT;
+    connection->redis.command_start = at;
+    redis_command_init(command_of(connection));
+    passage->suppressed = passage->mode == PASSAGE_COUNT ||
+                          (passage->mode == PASSAGE_REFILL && passage->births <= passage->skipped);
+    if (!passage->suppressed) {
+        requests->current_slot =
+            exchange_begin(passage->self, connection, RECORD_REDIS_CLIENT, passage->now);
+    }
+}
+
+static void fill_command(struct record *record, const struct redis_command *command)
+{
+    record->redis.argument_count = command->arguments;
+    if (command->blocking) {
+        record->flags |= RECORD_FLAG_BLOCKING;
+    }
+    if (command->text_cut) {
+        record->flags |= RECORD_FLAG_TEXT_CUT;
+    }
+    record_add_field(record, FIELD_COMMAND, slice_of(command->name, command->name_used),
+                     sizeof(command->name));
+    record_add_field(record, FIELD_QUERY_TEXT, slice_of(command->text, command->text_used),
+                     sizeof(command->text));
+    if (command->has_script) {
+        record_add_field(record, FIELD_SCRIPT, slice_of(command->script, command->script_used),
+                         sizeof(command->script));
+        record->redis.script_keys = command->number > 0 ? (uint32_t)command->number : 0;
+    }
+}
+
+static void finish_unanswered(struct passage *passage, uint16_t slot)
+{
+    struct record *record = exchange_record(slot);
+    if (record != NULL) {
+        record->flags |= RECORD_FLAG_NO_REPLY;
+        record->redis.database = passage->connection->redis.database;
+        record->redis.protocol = passage->connection->redis.version;
+    }
+    if (passage->before_call && passage->finished_count < PASSAGE_FINISHED_MAX) {
+        passage->finished[passage->finished_count++] = slot;
+    } else {
+        exchange_complete(passage->self, slot, passage->now, RECORD_OK, 0);
+    }
+}
+
+/* Whether the command will be answered; follows CLIENT REPLY. */
+static bool expects_answer(struct redis_session *session, enum redis_effect effect)
+{
+    if (effect == REDIS_REPLY_ON) {
+        session->reply_mode = REDIS_REPLY_ON;
+        session->skips_next = false;
+        return true;
+    }
+    if (effect == REDIS_REPLY_OFF) {
+        session->reply_mode = REDIS_REPLY_OFF;
+        return false;
+    }
+    if (effect == REDIS_RESET) {
+        session->reply_mode = REDIS_REPLY_ON;
+        session->skips_next = false;
+        return true;
+    }
+    if (session->reply_mode == REDIS_REPLY_OFF) {
+        /* Confirmations of subscriptions are pushes and still come. */
+        return effect == REDIS_SUBSCRIBE || effect == REDIS_UNSUBSCRIBE;
+    }
+    if (effect == REDIS_REPLY_SKIP) {
+        session->skips_next = true;
+        return false;
+    }
+    if (session->skips_next) {
+        session->skips_next = false;
+        return false;
+    }
+    return true;
+}
+
+static uint32_t entry_value(const struct redis_command *command)
+{
+    if (command->effect == REDIS_SUBSCRIBE || command->effect == REDIS_UNSUBSCRIBE) {
+        return command->channels > 0 ? command->channels : 1;
+    }
+    return (uint32_t)command->number;
+}
+
+static void end_command(struct passage *passage, uint64_t at)
+{
+    struct connection *connection = passage->connection;
+    struct direction *requests = direction_of(passage);
+    struct redis_command *command = command_of(connection);
+    uint16_t slot = requests->current_slot;
+    if (passage->births == 0) {
+        passage->first_ended = true;
+    } else {
+        passage->ends++;
+    }
+    redis_command_finish(command);
+    requests->current_slot = SEGMENT_NO_SLOT;
+    bool is_answered = expects_answer(&connection->redis, command->effect);
+    if (passage->suppressed) {
+        return;
+    }
+    struct record *record = exchange_record(slot);
+    if (record != NULL) {
+        fill_command(record, command);
+        record->redis.request_bytes = at - connection->redis.command_start;
+    }
+    if (command->effect == REDIS_QUIT || command->effect == REDIS_SHUTDOWN) {
+        connection->redis.quits = true;
+    }
+    if (!is_answered) {
+        finish_unanswered(passage, slot);
+        return;
+    }
+    struct pairing_entry entry = {.slot = slot,
+                                  .effect = command->effect,
+                                  .flags = PAIRING_COMPLETE,
+                                  .value = entry_value(command)};
+    if (!pairing_push(&connection->pairing, entry)) {
+        exchange_abandon(slot, LOSS_PIPELINE_FULL);
+        connection_set_adrift(connection);
+    }
+}
+
+void redis_exchange_commands(struct passage *passage, struct slice *in)
+{
+    struct direction *requests = direction_of(passage);
+    struct slice whole = *in;
+    struct resp_item item;
+    for (;;) {
+        switch (resp_next(&requests->resp, in, &item)) {
+        case RESP_NEED_MORE:
+            return;
+        case RESP_BEGIN:
+            begin_command(passage, position(requests, &whole, in));
+            break;
+        case RESP_ITEM:
+            if (item.depth == 1) {
+                redis_command_argument(command_of(passage->connection), item.index, item.bytes,
+                                       item.number > 0 ? (uint64_t)item.number : 0, item.last);
+            }
+            break;
+        case RESP_END:
+            end_command(passage, position(requests, &whole, in));
+            break;
+        case RESP_LOST:
+        default:
+            protocol_malformed(passage->connection);
+            in->size = 0;
+            return;
+        }
+    }
+}
+
+/* ---- replies ---- */
+
+static bool is_aggregate(uint8_t type)
+{
+    return type == '*' || type == '%' || type == '~' || type == '>';
+}
+
+/* Whether the reply's first element must be seen to know what it is. */
+static bool needs_first_element(struct connection *connection, const struct resp_item *item)
+{
+    struct redis_session *session = &connection->redis;
+    if (item->type == '>') {
+        return true;
+    }
+    if (item->type != '*' || session->version != 2) {
+        return false;
+    }
+    struct pairing_entry entry;
+    bool pubsub = pairing_oldest(&connection->pairing, &entry) &&
+                  (entry.effect == REDIS_SUBSCRIBE || entry.effect == REDIS_UNSUBSCRIBE);
+    return pubsub || session->subscriptions > 0;
+}
+
+static bool word_is(const struct redis_session *session, const char *word)
+{
+    return session->word_used == strlen(word) &&
+           memcmp(session->word, word, session->word_used) == 0;
+}
+
+static enum redis_verdict judge_first_element(const struct redis_session *session)
+{
+    if (word_is(session, "subscribe") || word_is(session, "psubscribe") ||
+        word_is(session, "ssubscribe") || word_is(session, "unsubscribe") ||
+        word_is(session, "punsubscribe") || word_is(session, "sunsubscribe")) {
+        return REDIS_REPLY_CONFIRMATION;
+    }
+    if (session->reply_type == '>' || word_is(session, "message") || word_is(session, "pmessage") ||
+        word_is(session, "smessage")) {
+        return REDIS_REPLY_PUSH;
+    }
+    return REDIS_REPLY_ANSWER;
+}
+
+/* Shard subscriptions are counted apart; they do not make a RESP2 connection a subscriber. */
+static bool is_shard_confirmation(const struct redis_session *session)
+{
+    return word_is(session, "ssubscribe") || word_is(session, "sunsubscribe");
+}
+
+static void collect_word(struct redis_session *session, struct slice bytes)
+{
+    size_t room = sizeof(session->word) - session->word_used;
+    size_t size = bytes.size < room ? bytes.size : room;
+    if (size > 0) {
+        memcpy(session->word + session->word_used, bytes.data, size);
+        session->word_used = (uint8_t)(session->word_used + size);
+    }
+}
+
+static void begin_reply(struct passage *passage, uint64_t at)
+{
+    struct redis_session *session = &passage->connection->redis;
+    direction_of(passage)->first_ns = passage->now;
+    session->reply_start = at;
+    session->verdict = REDIS_REPLY_UNJUDGED;
+    session->reply_type = 0;
+    session->word_used = 0;
+    session->is_null = false;
+    session->error_elements = 0;
+    session->elements = 0;
+}
+
+static void take_top_item(struct passage *passage, const struct resp_item *item)
+{
+    struct redis_session *session = &passage->connection->redis;
+    if (session->reply_type == 0) {
+        session->reply_type = item->type;
+        session->is_null = item->null;
+        if (is_aggregate(item->type)) {
+            session->elements = item->number > 0 ? (uint64_t)item->number : 0;
+        }
+        if (!needs_first_element(passage->connection, item) || item->number <= 0) {
+            session->verdict = REDIS_REPLY_ANSWER;
+        }
+    }
+    if (item->type == '-' || item->type == '!' || item->type == '+') {
+        collect_word(session, item->bytes);
+    }
+}
+
+static void take_element(struct redis_session *session, const struct resp_item *item)
+{
+    if (item->first && (item->type == '-' || item->type == '!')) {
+        session->error_elements++;
+    }
+    if (session->verdict == REDIS_REPLY_UNJUDGED && item->index == 0) {
+        collect_word(session, item->bytes);
+        if (item->last) {
+            session->verdict = (uint8_t)judge_first_element(session);
+        }
+    } else if (session->verdict == REDIS_REPLY_CONFIRMATION && item->index == 2 &&
+               item->type == ':' && !is_shard_confirmation(session)) {
+        session->subscriptions = item->number > 0 ? (uint32_t)item->number : 0;
+    }
+}
+
+/* What a successful answer changes in the session. */
+static void apply_effect(struct passage *passage, struct pairing_entry entry)
+{
+    struct redis_session *session = &passage->connection->redis;
+    switch ((enum redis_effect)entry.effect) {
+    case REDIS_SELECT:
+        session->database = (int32_t)entry.value;
+        break;
+    case REDIS_HELLO:
+        if (entry.value == 2 || entry.value == 3) {
+            session->version = (uint8_t)entry.value;
+        }
+        break;
+    case REDIS_MULTI:
+        session->in_transaction = true;
+        break;
+    case REDIS_EXEC:
+    case REDIS_DISCARD:
+        session->in_transaction = false;
+        break;
+    case REDIS_RESET:
+        session->version = 2;
+        session->database = 0;
+        session->subscriptions = 0;
+        session->in_transaction = false;
+        break;
+    case REDIS_MONITOR:
+        protocol_park(passage, OPAQUE_REPLICATION);
+        break;
+    case REDIS_PLAIN:
+    case REDIS_SUBSCRIBE:
+    case REDIS_UNSUBSCRIBE:
+    case REDIS_REPLY_ON:
+    case REDIS_REPLY_OFF:
+    case REDIS_REPLY_SKIP:
+    case REDIS_SYNC:
+    case REDIS_QUIT:
+    case REDIS_SHUTDOWN:
+    case REDIS_PING:
+    case REDIS_SCRIPT_LOAD:
+    default:
+        break;
+    }
+}
+
+/* An error does not end a transaction, but for one that EXEC and RESET report. */
+static void apply_error(struct redis_session *session, struct pairing_entry entry)
+{
+    if (entry.effect == REDIS_EXEC) {
+        session->in_transaction = false;
+    }
+}
+
+static void complete_answer(struct passage *passage, struct pairing_entry entry, uint64_t at)
+{
+    struct connection *connection = passage->connection;
+    struct redis_session *session = &connection->redis;
+    bool is_error = session->reply_type == '-' || session->reply_type == '!';
+    struct record *record = exchange_record(entry.slot);
+    pairing_pop(&connection->pairing);
+    if (record != NULL) {
+        record->reply_ns = direction_of(passage)->first_ns;
+        record->redis.database = session->database;
+        record->redis.protocol = session->version;
+        record->redis.reply_type = session->reply_type;
+        record->redis.response_bytes = at - session->reply_start;
+        record->redis.reply_elements = session->elements;
+        record->redis.error_elements = session->error_elements;
+        if (session->is_null) {
+            record->flags |= RECORD_FLAG_NULL_REPLY;
+        }
+        if (session->in_transaction && session->reply_type == '+' && word_is(session, "QUEUED")) {
+            record->flags |= RECORD_FLAG_QUEUED;
+        }
+        if (is_error) {
+            record_add_field(record, FIELD_ERROR_PREFIX,
+                             redis_error_prefix(slice_of(session->word, session->word_used)),
+                             sizeof(session->word));
+        }
+        exchange_complete(passage->self, entry.slot, passage->now,
+                          is_error ? RECORD_ERROR_REPLY : RECORD_OK, 0);
+    }
+    if (is_error) {
+        apply_error(session, entry);
+    } else {
+        apply_effect(passage, entry);
+    }
+}
+
+static void confirm_subscription(struct passage *passage, uint64_t at)
+{
+    struct connection *connection = passage->connection;
+    struct pairing_entry entry;
+    if (!pairing_oldest(&connection->pairing, &entry) ||
+        (entry.effect != REDIS_SUBSCRIBE && entry.effect != REDIS_UNSUBSCRIBE)) {
+        return;
+    }
+    /* Without arguments UNSUBSCRIBE is confirmed once for each channel, the last one with the count
+       of zero. */
+    if (entry.value > 1) {
+        entry.value--;
+        pairing_update_oldest(&connection->pairing, entry);
+        return;
+    }
+    complete_answer(passage, entry, at);
+}
+
+/* Returns false if the protocol has changed. */
+static bool end_reply(struct passage *passage, uint64_t at)
+{
+    struct connection *connection = passage->connection;
+    struct redis_session *session = &connection->redis;
+    struct pairing_entry entry;
+    if (session->verdict == REDIS_REPLY_PUSH) {
+        return true;
+    }
+    if (session->verdict == REDIS_REPLY_CONFIRMATION) {
+        confirm_subscription(passage, at);
+        return true;
+    }
+    if (pairing_oldest(&connection->pairing, &entry)) {
+        complete_answer(passage, entry, at);
+        return atomic_load_explicit(&connection->protocol, memory_order_relaxed) == PROTOCOL_REDIS;
+    }
+    exchange_count_loss(LOSS_UNMATCHED_REPLY);
+    if (session->reply_type != '-') {
+        connection_set_adrift(connection);
+        return false;
+    }
+    /* "-DENIED", "-ERR max number of clients reached": said unasked, then the server closes. */
+    return true;
+}
+
+/* A replication stream follows, which is no RESP. */
+static bool begins_replication(struct passage *passage)
+{
+    struct pairing_entry entry;
+    struct connection *connection = passage->connection;
+    if (!pairing_oldest(&connection->pairing, &entry) || entry.effect != REDIS_SYNC) {
+        return false;
+    }
+    pairing_pop(&connection->pairing);
+    exchange_complete(passage->self, entry.slot, passage->now, RECORD_OK, 0);
+    protocol_park(passage, OPAQUE_REPLICATION);
+    return true;
+}
+
+void redis_exchange_replies(struct passage *passage, struct slice *in)
+{
+    struct direction *replies = direction_of(passage);
+    struct redis_session *session = &passage->connection->redis;
+    struct slice whole = *in;
+    struct resp_item item;
+    for (;;) {
+        switch (resp_next(&replies->resp, in, &item)) {
+        case RESP_NEED_MORE:
+            return;
+        case RESP_BEGIN:
+            if (begins_replication(passage)) {
+                return;
+            }
+            begin_reply(passage, position(replies, &whole, in));
+            break;
+        case RESP_ITEM:
+            if (item.depth == 0) {
+                take_top_item(passage, &item);
+            } else if (item.depth == 1) {
+                take_element(session, &item);
+            }
+            break;
+        case RESP_END:
+            if (!end_reply(passage, position(replies, &whole, in))) {
+                return;
+            }
+            break;
+        case RESP_LOST:
+        default:
+            protocol_malformed(passage->connection);
+            in->size = 0;
+            return;
+        }
+    }
+}
+
+/* ---- what is not seen, and ends ---- */
+
+void redis_exchange_unseen(struct passage *passage, uint64_t count)
+{
+    if (!resp_skip(&direction_of(passage)->resp, count)) {
+        exchange_count_loss(LOSS_MISSED_BYTES);
+        connection_set_adrift(passage->connection);
+    }
+}
+
+static void fail_all(struct thread_state *self, struct connection *connection,
+                     enum record_error error, int system_error, uint64_t now)
+{
+    struct pairing_entry entry;
+    for (uint32_t i = 0; i < LIMIT_PIPELINE + PAIRING_INLINE; i++) {
+        if (!pairing_oldest(&connection->pairing, &entry)) {
+            return;
+        }
+        pairing_pop(&connection->pairing);
+        struct record *record = exchange_record(entry.slot);
+        if (record != NULL) {
+            record->redis.database = connection->redis.database;
+            record->redis.protocol = connection->redis.version;
+        }
+        bool is_goodbye = entry.effect == REDIS_QUIT || entry.effect == REDIS_SHUTDOWN;
+        exchange_complete(self, entry.slot, now, is_goodbye ? RECORD_OK : error,
+                          is_goodbye ? 0 : system_error);
+    }
+}
+
+void redis_exchange_end(struct passage *passage)
+{
+    struct connection *connection = passage->connection;
+    if (direction_of(passage) == connection_replies(connection)) {
+        enum record_error error =
+            connection->failure != RECORD_OK ? connection->failure : RECORD_ERROR_EOF;
+        fail_all(passage->self, connection, error, connection->failure_errno, passage->now);
+    }
+}
+
+void redis_exchange_finish(struct thread_state *self, struct connection *connection,
+                           enum record_error error, int system_error, uint64_t now)
+{
+    struct direction *requests = connection_requests(connection);
+    fail_all(self, connection, error, system_error, now);
+    if (requests->current_slot != SEGMENT_NO_SLOT) {
+        /* Never sent whole. */
+        struct record *record = exchange_record(requests->current_slot);
+        if (record != NULL) {
+            record->redis.database = connection->redis.database;
+            record->redis.protocol = connection->redis.version;
+        }
+        exchange_complete(self, requests->current_slot, now, error, system_error);
+        requests->current_slot = SEGMENT_NO_SLOT;
+    }
+    if (connection->redis.command_block != 0) {
+        slab_give(SLAB_BUFFER, connection->redis.command_block);
+        connection->redis.command_block = 0;
+    }
+}

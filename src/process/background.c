@@ -1,0 +1,302 @@
+#include "process/background.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "app_thread/attachment.h"
+#include "app_thread/clock.h"
+#include "app_thread/hooks/originals.h"
+#include "app_thread/thread_state.h"
+#include "base/symbol_versions.h"
+#include "base/system_call.h"
+#include "handoff/segment.h"
+#include "worker/worker.h"
+
+/* Enough for libcurl with TLS; the host's limit may be anything. */
+#define STACK_BYTES (256u << 10)
+/* While a transfer is in flight the segment is looked at this often: at a hundred thousand
+   exchanges a second a thousand records fill up in between. */
+#define POLL_MS 10
+
+enum background_state {
+    BACKGROUND_NONE,
+    BACKGROUND_STARTING,
+    BACKGROUND_RUNNING,
+    BACKGROUND_STOPPED, /* has reported; nothing is exported any more */
+    BACKGROUND_FAILED   /* could not be started; not tried again */
+};
+
+static struct {
+    const char *worker_path;
+    const char *const *environment;
+    _Atomic uint32_t state;           /* enum background_state */
+    _Atomic uint32_t lock;            /* futex: 0 free, 1 held, 2 held and waited for */
+    _Atomic uint32_t flush_requested; /* futex-less: the doorbell wakes */
+    _Atomic uint32_t flush_done;      /* futex: the latest request that is done */
+    _Atomic uint32_t stop_requested;
+    /* the thread's own */
+    const struct worker_api *api;
+    struct exporter *exporter;
+    struct segment_reader doorbell;
+    struct segment *segment;
+} background;
+
+void background_configure(const char *worker_path, const char *const *environment)
+{
+    background.worker_path = worker_path;
+    background.environment = environment;
+}
+
+/* ---- the lock ---- */
+
+static void futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t timeout_ns)
+{
+    struct timespec timeout = {.tv_sec = (time_t)(timeout_ns / 1000000000u),
+                               .tv_nsec = (long)(timeout_ns % 1000000000u)};
+    raw_system_call(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, (long)value, (long)&timeout, 0, 0);
+}
+
+static void futex_wake_all(_Atomic uint32_t *word)
+{
+    raw_system_call(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, INT32_MAX, 0, 0, 0);
+}
+
+static void lock(void)
+{
+    uint32_t free = 0;
+    if (atomic_compare_exchange_strong_explicit(&background.lock, &free, 1, memory_order_acquire,
+                                                memory_order_relaxed)) {
+        return;
+    }
+    while (atomic_exchange_explicit(&background.lock, 2, memory_order_acquire) != 0) {
+        futex_wait(&background.lock, 2, 1000000000u);
+    }
+}
+
+static void unlock(void)
+{
+    if (atomic_exchange_explicit(&background.lock, 0, memory_order_release) == 2) {
+        futex_wake_all(&background.lock);
+    }
+}
+
+/* ---- the thread ---- */
+
+static bool load_worker(void)
+{
+    void *object = dlopen(background.worker_path, RTLD_NOW | RTLD_LOCAL);
+    if (object == NULL) {
+        fprintf(stderr, "wirespan: nothing is exported: %s\n", dlerror());
+        return false;
+    }
+    background.api = dlsym(object, "wirespan_worker");
+    if (background.api == NULL || background.api->version != WORKER_API_VERSION) {
+        fprintf(stderr, "wirespan: nothing is exported: %s is of another version\n",
+                background.worker_path);
+        return false;
+    }
+    background.exporter = background.api->create(background.environment);
+    return background.exporter != NULL;
+}
+
+static bool attach_worker(void)
+{
+    struct segment *segment = attachment_segment();
+    if (segment == NULL) {
+        return false;
+    }
+    size_t size = segment_size(segment->slot_count);
+    background.segment = segment;
+    return segment_reader_init(&background.doorbell, segment, size) == 0 &&
+           background.api->add_segment(background.exporter, segment, size) == 0;
+}
+
+static void wait_for_more(const struct worker_wait *wait)
+{
+    if (wait->descriptor_count > 0) {
+        struct pollfd descriptors[WORKER_POLL_MAX];
+        size_t count = wait->descriptor_count;
+        memcpy(descriptors, wait->descriptors, count * sizeof(descriptors[0]));
+        uint64_t ms = wait->timeout_ns / 1000000u;
+        original_poll(descriptors, (nfds_t)count, ms < POLL_MS ? (int)ms : POLL_MS);
+        return;
+    }
+    segment_reader_sleep(&background.doorbell, wait->idle ? DRAINER_IDLE : DRAINER_TIMED,
+                         wait->timeout_ns);
+}
+
+static void follow_heads(void)
+{
+    /* The doorbell's reader drains nothing: it only has to know what has been drained. */
+    for (uint32_t i = 0; i < LIMIT_SEGMENT_RINGS; i++) {
+        background.doorbell.head[i] =
+            atomic_load_explicit(&background.segment->rings[i].drained, memory_order_relaxed);
+    }
+}
+
+/* Steps until a stop was asked for and everything has gone, or the one who asked no longer waits.
+ */
+static void run(void)
+{
+    for (;;) {
+        struct worker_wait wait;
+        memset(&wait, 0, sizeof(wait));
+        uint32_t requested =
+            atomic_load_explicit(&background.flush_requested, memory_order_acquire);
+        bool flush =
+            requested != atomic_load_explicit(&background.flush_done, memory_order_relaxed);
+        lock();
+        background.api->step(background.exporter, clock_now_ns(), flush, &wait);
+        bool drained = flush && background.api->is_drained(background.exporter);
+        unlock();
+        follow_heads();
+        if (drained) {
+            if (atomic_load_explicit(&background.stop_requested, memory_order_acquire) != 0) {
+                return;
+            }
+            atomic_store_explicit(&background.flush_done, requested, memory_order_release);
+            futex_wake_all(&background.flush_done);
+            continue;
+        }
+        if (flush && wait.timeout_ns > POLL_MS * 1000000u) {
+            wait.timeout_ns = POLL_MS * 1000000u;
+        }
+        wait_for_more(&wait);
+    }
+}
+
+static void *thread_main(void *unused)
+{
+    (void)unused;
+    thread_state.is_ours = true;
+    lock();
+    bool loaded = load_worker() && attach_worker();
+    unlock();
+    if (!loaded) {
+        atomic_store_explicit(&background.state, BACKGROUND_FAILED, memory_order_release);
+        atomic_store_explicit(&attachment_is_on, false, memory_order_relaxed);
+        futex_wake_all(&background.flush_done);
+        return NULL;
+    }
+    atomic_store_explicit(&background.state, BACKGROUND_RUNNING, memory_order_release);
+    run();
+    lock();
+    background.api->destroy(background.exporter);
+    background.exporter = NULL;
+    unlock();
+    atomic_store_explicit(&background.state, BACKGROUND_STOPPED, memory_order_release);
+    atomic_store_explicit(&background.flush_done,
+                          atomic_load_explicit(&background.flush_requested, memory_order_relaxed),
+                          memory_order_release);
+    futex_wake_all(&background.flush_done);
+    return NULL;
+}
+
+void background_start(void)
+{
+    uint32_t none = BACKGROUND_NONE;
+    if (atomic_load_explicit(&background.state, memory_order_relaxed) != BACKGROUND_NONE ||
+        !atomic_compare_exchange_strong_explicit(&background.state, &none, BACKGROUND_STARTING,
+                                                 memory_order_acq_rel, memory_order_relaxed)) {
+        return;
+    }
+    pthread_attr_t attributes;
+    sigset_t all;
+    sigset_t before;
+    pthread_t thread;
+    sigfillset(&all);
+    sigset_t *mask = &before;
+    raw_system_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)mask, 8, 0, 0);
+    pthread_attr_init(&attributes);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    int result = original_pthread_create(&thread, &attributes, thread_main, NULL);
+    pthread_attr_destroy(&attributes);
+    raw_system_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)mask, 0, 8, 0, 0);
+    if (result != 0) {
+        atomic_store_explicit(&background.state, BACKGROUND_FAILED, memory_order_release);
+    }
+}
+
+/* ---- flushing ---- */
+
+static bool has_something(void)
+{
+    struct segment *segment = atomic_load_explicit(&attachment->segment, memory_order_acquire);
+    if (segment == NULL) {
+        return false;
+    }
+    for (uint32_t i = 0; i < LIMIT_SEGMENT_RINGS; i++) {
+        if (atomic_load_explicit(&segment->rings[i].tail, memory_order_relaxed) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void background_flush(uint32_t timeout_ms, bool final)
+{
+    uint32_t state = atomic_load_explicit(&background.state, memory_order_acquire);
+    if (state == BACKGROUND_NONE && has_something()) {
+        background_start();
+        state = atomic_load_explicit(&background.state, memory_order_acquire);
+    }
+    if (state != BACKGROUND_STARTING && state != BACKGROUND_RUNNING) {
+        return;
+    }
+    if (final) {
+        atomic_store_explicit(&background.stop_requested, 1, memory_order_release);
+    }
+    uint32_t request =
+        atomic_fetch_add_explicit(&background.flush_requested, 1, memory_order_acq_rel) + 1;
+    struct segment *segment = attachment_segment();
+    if (segment != NULL) {
+        segment_ring_doorbell(segment);
+    }
+    uint64_t now = clock_now_ns();
+    uint64_t deadline = now + (uint64_t)timeout_ms * 1000000u;
+    for (; now < deadline; now = clock_now_ns()) {
+        uint32_t done = atomic_load_explicit(&background.flush_done, memory_order_acquire);
+        state = atomic_load_explicit(&background.state, memory_order_acquire);
+        if ((int32_t)(done - request) >= 0 || state == BACKGROUND_FAILED ||
+            state == BACKGROUND_STOPPED) {
+            return;
+        }
+        futex_wait(&background.flush_done, done, deadline - now);
+    }
+}
+
+/* ---- fork ---- */
+
+void background_before_fork(void)
+{
+    lock();
+}
+
+void background_after_fork_in_parent(void)
+{
+    unlock();
+}
+
+void background_after_fork_in_child(void)
+{
+    /* The thread is not here. What it held is left alone: freeing it would need what it was doing.
+     */
+    background.exporter = NULL;
+    background.segment = NULL;
+    atomic_store_explicit(&background.state, BACKGROUND_NONE, memory_order_relaxed);
+    atomic_store_explicit(&background.flush_requested, 0, memory_order_relaxed);
+    atomic_store_explicit(&background.flush_done, 0, memory_order_relaxed);
+    atomic_store_explicit(&background.stop_requested, 0, memory_order_relaxed);
+    atomic_store_explicit(&background.lock, 0, memory_order_release);
+}

@@ -1,0 +1,254 @@
+/*
+ * Start, fork and end of the observed process.
+ *
+ * The constructor takes no arguments (musl passes none that could be trusted), starts no thread and
+ * opens nothing. A program that never uses a stream socket pays for one page and one snapshot of
+ * the environment.
+ */
+#include <dlfcn.h>
+#include <elf.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "app_thread/attachment.h"
+#include "app_thread/callbacks.h"
+#include "app_thread/clock.h"
+#include "app_thread/connection.h"
+#include "app_thread/hooks/hook.h"
+#include "app_thread/hooks/originals.h"
+#include "base/symbol_versions.h"
+#include "base/system_call.h"
+#include "process/background.h"
+#include "process/config.h"
+
+#define PAGE_BYTES   4096u
+#define WIPE_ON_FORK 18
+#define PATH_BYTES   4096u
+/* How long the end of a process may be held up by the export of what it finished. */
+#define END_FLUSH_MS      2000u
+#define WORKER_OBJECT     "libwirespan-worker.so"
+#define ENVIRONMENT_BYTES (64u << 10)
+#define ENVIRONMENT_NAMES 256u
+
+/* Both are parts of one mapping, written once. */
+struct start_memory {
+    char worker_path[PATH_BYTES];
+    char program_path[PATH_BYTES];
+    struct config config;
+    const char *environment[ENVIRONMENT_NAMES + 1];
+    char text[ENVIRONMENT_BYTES];
+};
+
+static uint64_t realtime_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void *map(size_t size, int flags)
+{
+    long address = raw_system_call(SYS_mmap, 0, (long)size, PROT_READ | PROT_WRITE,
+                                   flags | MAP_ANONYMOUS, -1, 0);
+    return address < 0 && address > -4096 ? NULL : (void *)address;
+}
+
+/* ---- attaching ---- */
+
+static struct segment *renew(struct attachment *page)
+{
+    uint64_t random[2] = {0, 0};
+    raw_system_call(SYS_getrandom, (long)random, sizeof(random), 1 /* non-blocking */, 0, 0, 0);
+    page->process_id = (int32_t)raw_system_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
+    page->random_seed = random[0] ^ clock_now_ns() ^ (uint64_t)page->process_id << 40;
+    atomic_store_explicit(&page->epoch, (uint32_t)random[1] | 1, memory_order_relaxed);
+    size_t size = segment_size(LIMIT_SEGMENT_SLOTS);
+    struct segment *segment = map(size, MAP_SHARED);
+    if (segment == NULL) {
+        return NULL;
+    }
+    struct segment_clock clock = {.realtime_ns = realtime_ns(), .monotonic_ns = clock_now_ns()};
+    segment_initialize(segment, LIMIT_SEGMENT_SLOTS, page->process_id, clock);
+    /* The child of a fork has its own segment and no use for this one. */
+    raw_system_call(SYS_madvise, (long)segment, (long)size, MADV_DONTFORK, 0, 0, 0);
+    return segment;
+}
+
+static struct attachment *make_page(void)
+{
+    struct attachment *page = map(PAGE_BYTES, MAP_PRIVATE);
+    if (page == NULL ||
+        raw_system_call(SYS_madvise, (long)page, PAGE_BYTES, WIPE_ON_FORK, 0, 0, 0) != 0) {
+        return NULL;
+    }
+    page->process_id = (int32_t)raw_system_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
+    return page;
+}
+
+/* ---- the environment ---- */
+
+static bool is_ours(const char *entry)
+{
+    static const char *const prefixes[] = {
+        "OTEL_",     "WIRESPAN_", "MACHINE_ID=", "WORKER_ID=",   "NODE_ENV=",    "RAILWAY_",
+        "SENTRY_",   "FLUENT",    "SERVICE_",    "TRACEPARENT=", "HOSTNAME=",    "DASH0_",
+        "NO_PROXY=", "no_proxy=", "http_proxy=", "https_proxy=", "HTTPS_PROXY=",
+    };
+    for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
+        if (strncmp(entry, prefixes[i], strlen(prefixes[i])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Programs overwrite their environment (to set their title, say) before the exporter reads it. */
+static void snapshot(struct start_memory *memory, char *const *environment)
+{
+    size_t names = 0;
+    size_t used = 0;
+    for (; environment != NULL && *environment != NULL && names < ENVIRONMENT_NAMES;
+         environment++) {
+        if (!is_ours(*environment)) {
+            continue;
+        }
+        size_t size = strlen(*environment) + 1;
+        if (size > ENVIRONMENT_BYTES - used) {
+            continue;
+        }
+        memcpy(memory->text + used, *environment, size);
+        memory->environment[names++] = memory->text + used;
+        used += size;
+    }
+    memory->environment[names] = NULL;
+}
+
+/* The worker's object lies beside this one. */
+static bool find_worker(char path[PATH_BYTES])
+{
+    Dl_info info;
+    if (dladdr(&attachment, &info) == 0 || info.dli_fname == NULL) {
+        return false;
+    }
+    const char *slash = strrchr(info.dli_fname, '/');
+    size_t folder = slash == NULL ? 0 : (size_t)(slash - info.dli_fname) + 1;
+    if (folder + sizeof(WORKER_OBJECT) > PATH_BYTES) {
+        return false;
+    }
+    memcpy(path, info.dli_fname, folder);
+    memcpy(path + folder, WORKER_OBJECT, sizeof(WORKER_OBJECT));
+    return true;
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
+}
+
+static bool list_has(struct slice list, const char *name)
+{
+    struct slice wanted = slice_of(name, strlen(name));
+    while (list.size > 0) {
+        const uint8_t *comma = memchr(list.data, ',', list.size);
+        size_t size = comma == NULL ? list.size : (size_t)(comma - list.data);
+        if (slice_equals(slice_of(list.data, size), wanted)) {
+            return true;
+        }
+        slice_take(&list, comma == NULL ? size : size + 1);
+    }
+    return false;
+}
+
+static bool is_chosen(const struct config *config, char path[PATH_BYTES])
+{
+    long size = raw_system_call(SYS_readlink, (long)"/proc/self/exe", (long)path, PATH_BYTES - 1,
+                                0, 0, 0);
+    if (size <= 0) {
+        return true;
+    }
+    path[size] = '\0';
+    const char *name = base_name(path);
+    return !list_has(config->except, name) &&
+           (config->only.size == 0 || list_has(config->only, name));
+}
+
+/* ---- the process's moments ---- */
+
+static void after_connection(void)
+{
+    background_start();
+}
+
+static void before_end(void)
+{
+    struct thread_state *self = &thread_state;
+    if (attachment == NULL ||
+        atomic_load_explicit(&attachment->segment, memory_order_acquire) == NULL) {
+        return;
+    }
+    connection_finish_all(self);
+    background_flush(END_FLUSH_MS, false);
+}
+
+static void finish(void)
+{
+    struct thread_state *self = &thread_state;
+    if (!hook_is_on() || self->is_ours || attachment == NULL ||
+        atomic_load_explicit(&attachment->segment, memory_order_acquire) == NULL) {
+        return;
+    }
+    connection_finish_all(self);
+    background_flush(END_FLUSH_MS, true);
+}
+
+extern int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void),
+                             void *object);
+extern void *__dso_handle;
+
+static void switch_on(const struct config *config, struct start_memory *memory)
+{
+    attachment = make_page();
+    if (attachment == NULL) {
+        return;
+    }
+    attachment_renew = renew;
+    attachment_sampling_threshold = config->sampler_threshold;
+    attachment_reports_connections = config->connection_spans;
+    callbacks = (struct callbacks){.after_connection = after_connection, .before_end = before_end};
+    background_configure(memory->worker_path, memory->environment);
+    __register_atfork(background_before_fork, background_after_fork_in_parent,
+                      background_after_fork_in_child, &__dso_handle);
+    atexit(finish);
+    atomic_store_explicit(&attachment_is_on, true, memory_order_release);
+}
+
+__attribute__((constructor)) static void start(void)
+{
+    originals_resolve();
+    if (environ == NULL) {
+        return;
+    }
+    struct start_memory *memory = map(sizeof(*memory), MAP_PRIVATE);
+    if (memory == NULL) {
+        return;
+    }
+    snapshot(memory, environ);
+    struct config *config = &memory->config;
+    config_parse(config, memory->environment, NULL, NULL);
+    if (config->enabled && is_chosen(config, memory->program_path) &&
+        find_worker(memory->worker_path)) {
+        switch_on(config, memory);
+    }
+}
+
+/* Runs after exit handlers that were registered later: those may still have used the network. */
+__attribute__((destructor)) static void end(void)
+{
+    finish();
+}
