@@ -20,41 +20,41 @@ enum redis_effect {
     REDIS_MULTI,
     REDIS_EXEC,
     REDIS_DISCARD,
-    REDIS_SUBSCRIBE,    /* SUBSCRIBE, PSUBSCRIBE, SSUBSCRIBE: one confirmation for each channel */
-    REDIS_UNSUBSCRIBE,  /* and their opposites; one at least */
-    REDIS_SELECT,       /* `number` is the database */
-    REDIS_HELLO,        /* `number` is the protocol asked for, 0 if none */
+    REDIS_SUBSCRIBE,   /* SUBSCRIBE, PSUBSCRIBE, SSUBSCRIBE: one confirmation for each channel */
+    REDIS_UNSUBSCRIBE, /* and their opposites; one at least */
+    REDIS_SELECT,      /* `number` is the database */
+    REDIS_HELLO,       /* `number` is the protocol asked for, 0 if none */
     REDIS_RESET,
-    REDIS_REPLY_ON,     /* CLIENT REPLY ON | OFF | SKIP */
+    REDIS_REPLY_ON, /* CLIENT REPLY ON | OFF | SKIP */
     REDIS_REPLY_OFF,
     REDIS_REPLY_SKIP,
     REDIS_MONITOR,
-    REDIS_SYNC,         /* SYNC, PSYNC: a replication stream follows */
+    REDIS_SYNC, /* SYNC, PSYNC: a replication stream follows */
     REDIS_QUIT,
-    REDIS_SHUTDOWN,     /* no reply on success */
-    REDIS_PING,         /* answered differently in RESP2 subscribed mode */
-    REDIS_SCRIPT_LOAD   /* the reply is the script's sha1 */
+    REDIS_SHUTDOWN,   /* no reply on success */
+    REDIS_PING,       /* answered differently in RESP2 subscribed mode */
+    REDIS_SCRIPT_LOAD /* the reply is the script's sha1 */
 };
 
 struct redis_command {
-    uint8_t effect;        /* enum redis_effect; final once the command is complete */
-    bool blocking;         /* BLPOP and its kin, XREAD BLOCK, WAIT: the time is a wait */
-    bool has_script;       /* EVAL, EVALSHA, FCALL and their _RO forms */
-    bool pubsub_pattern;   /* (UN)SUBSCRIBE: the pattern form */
+    uint8_t effect;      /* enum redis_effect; final once the command is complete */
+    bool blocking;       /* BLPOP and its kin, XREAD BLOCK, WAIT: the time is a wait */
+    bool has_script;     /* EVAL, EVALSHA, FCALL and their _RO forms */
+    bool pubsub_pattern; /* (UN)SUBSCRIBE: the pattern form */
     bool pubsub_shard;
     uint8_t text_state;
     uint16_t table_index;
-    uint32_t arguments;    /* complete ones, the name included */
-    uint32_t channels;     /* SUBSCRIBE and UNSUBSCRIBE: how many are named */
-    int64_t number;        /* see enum redis_effect; EVAL and kin: numkeys */
-    uint16_t name_used;    /* the name as sent, cut to its array */
+    uint32_t arguments; /* complete ones, the name included */
+    uint32_t channels;  /* SUBSCRIBE and UNSUBSCRIBE: how many are named */
+    int64_t number;     /* see enum redis_effect; EVAL and kin: numkeys */
+    uint16_t name_used; /* the name as sent, cut to its array */
     uint16_t text_used;
     uint16_t script_used;
     bool text_cut;
-    uint8_t word_used;     /* the argument at hand, as far as it must be known */
+    uint8_t word_used; /* the argument at hand, as far as it must be known */
     uint8_t sha1_state;
     char name[24];
-    char script[64];       /* EVALSHA: the sha1 as sent; FCALL: the function */
+    char script[64]; /* EVALSHA: the sha1 as sent; FCALL: the function */
     char word[32];
     char text[LIMIT_QUERY_TEXT];
     /* Incremental SHA-1 of an EVAL's or SCRIPT LOAD's body, so that a script has one name. */
@@ -67,8 +67,8 @@ struct redis_command {
 
 void redis_command_init(struct redis_command *command);
 
-/* The next piece of argument `index` (0 is the name) whose whole length is `size`; `last` tells that
-   the argument is complete. */
+/* The next piece of argument `index` (0 is the name) whose whole length is `size`; `last` tells
+   that the argument is complete. */
 void redis_command_argument(struct redis_command *command, uint32_t index, struct slice piece,
                             uint64_t size, bool last);
 

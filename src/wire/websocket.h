@@ -44,9 +44,9 @@ struct websocket_item {
 struct websocket {
     uint8_t state;
     uint8_t header_used;
-    uint8_t from_client;       /* whether frames must be masked or must not be */
+    uint8_t from_client; /* whether frames must be masked or must not be */
     uint8_t allows_compression;
-    uint8_t in_message;        /* a fragmented data message is unfinished */
+    uint8_t in_message; /* a fragmented data message is unfinished */
     uint8_t opcode;
     uint8_t header[14];
     uint8_t mask[4];

@@ -121,10 +121,35 @@ void wire_log_bytes(struct wire_log *log, const char *label, struct slice bytes)
     wire_log_close(log);
 }
 
-static void log_clear(struct wire_log *log)
+void wire_log_clear(struct wire_log *log)
 {
     text_clear(&log->lines);
     log->open_label[0] = '\0';
+}
+
+struct wire_log *wire_log_create(void)
+{
+    struct wire_log *log = calloc(1, sizeof *log);
+    if (log == NULL) {
+        abort();
+    }
+    wire_log_clear(log);
+    return log;
+}
+
+const char *wire_log_text(struct wire_log *log)
+{
+    wire_log_close(log);
+    return log->lines.data;
+}
+
+struct wire_log *wire_log_destroy(struct wire_log *log)
+{
+    if (log != NULL) {
+        text_free(&log->lines);
+        free(log);
+    }
+    return NULL;
 }
 
 /* ---- words of options ---- */
@@ -293,7 +318,7 @@ static void run_once(struct run *run, size_t step, size_t split)
     const struct wire_case *test = run->test;
     size_t at = 0;
     size_t next = 0;
-    log_clear(&run->log);
+    wire_log_clear(&run->log);
     if (!run->subject->reset(test->options)) {
         fail_case(test, "the subject does not know these options", test->options);
     }
@@ -419,21 +444,22 @@ struct session {
 static void write_corpus_file(struct session *session, const struct wire_case *test)
 {
     char path[4096];
-    uint8_t prefix[8];
-    size_t prefix_size = 0;
+    const char *const *options = session->subject->fuzz_options;
     const char *base = strrchr(test->file, '/');
     base = base == NULL ? test->file : base + 1;
-    if (!session->subject->reset(test->options)) {
-        fail_case(test, "the subject does not know these options", test->options);
-    }
-    if (session->subject->fuzz_prefix != NULL) {
-        prefix_size = session->subject->fuzz_prefix(prefix);
-    }
     snprintf(path, sizeof path, "%s/%.*s-%03u", session->corpus, (int)strcspn(base, "."), base,
              test->line);
     FILE *file = fopen(path, "wb");
-    if (file == NULL || fwrite(prefix, 1, prefix_size, file) != prefix_size ||
-        fwrite(test->bytes.data, 1, test->bytes.size, file) != test->bytes.size ||
+    if (file != NULL && options != NULL) {
+        int chosen = 0;
+        for (int i = 0; options[i] != NULL; i++) {
+            if (strcmp(options[i], test->options) == 0) {
+                chosen = i;
+            }
+        }
+        fputc(chosen, file);
+    }
+    if (file == NULL || fwrite(test->bytes.data, 1, test->bytes.size, file) != test->bytes.size ||
         fclose(file) != 0) {
         perror(path);
         exit(2);
@@ -475,7 +501,8 @@ static enum section take_heading(struct wire_case *test, const char *line)
         return SECTION_WHY;
     }
     if (strncmp(line, "options:", 8) == 0) {
-        snprintf(test->options, sizeof test->options, "%s", line + 8);
+        const char *options = line + 8 + strspn(line + 8, " ");
+        snprintf(test->options, sizeof test->options, "%s", options);
         return SECTION_NONE;
     }
     if (strcmp(line, "bytes:") == 0) {

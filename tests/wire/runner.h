@@ -25,6 +25,12 @@ void wire_log_bytes(struct wire_log *log, const char *label, struct slice bytes)
 void wire_log_piece(struct wire_log *log, const char *label, struct slice piece);
 void wire_log_close(struct wire_log *log);
 
+/* A log of one's own, for drivers other than wire_main. */
+struct wire_log *wire_log_create(void);
+const char *wire_log_text(struct wire_log *log);
+void wire_log_clear(struct wire_log *log);
+struct wire_log *wire_log_destroy(struct wire_log *log);
+
 struct wire_subject {
     const char *name;
     /* Starts anew. `options` is what the case says after "options:", blank-separated words. False:
@@ -36,10 +42,13 @@ struct wire_subject {
     bool (*direct)(const char *words, struct wire_log *log);
     /* The bytes are over. May be NULL. */
     void (*finish)(struct wire_log *log);
-    /* The bytes that a fuzz input begins with to mean the options last given to `reset`; returns
-       their count, at most 8. May be NULL: none. */
-    size_t (*fuzz_prefix)(uint8_t out[8]);
+    /* The options of fuzz inputs, ended by NULL: an input's first byte chooses one, modulo their
+       count. NULL: inputs have no such byte. */
+    const char *const *fuzz_options;
 };
+
+/* What a framer's test defines; the runner's main and the fuzz driver use it. */
+extern const struct wire_subject wire_subject;
 
 /* The next word of a blank-separated list, or an empty slice. Advances `*words`. */
 struct slice wire_next_word(const char **words);

@@ -54,9 +54,5 @@ static void finish(struct wire_log *log)
     }
 }
 
-int main(int argc, char **argv)
-{
-    const struct wire_subject subject = {
-        .name = "selftest", .reset = reset, .feed = feed, .direct = direct, .finish = finish};
-    return wire_main(&subject, argc, argv);
-}
+const struct wire_subject wire_subject = {
+    .name = "selftest", .reset = reset, .feed = feed, .direct = direct, .finish = finish};
