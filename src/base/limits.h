@@ -19,6 +19,13 @@
 #define LIMIT_HTTP_HEAD_BYTES (64u << 10)
 /* The part of a header line that is kept when the line arrives in pieces. */
 #define LIMIT_HTTP_LINE_CARRY 1024u
+/* A method token; the longest registered one has 17 bytes. */
+#define LIMIT_HTTP_METHOD 32u
+/* A field's name, and the line of a field on which the framing depends: they must be seen whole
+   even if they come in pieces, and no honest one is longer. */
+#define LIMIT_HTTP_FRAMING_LINE 256u
+/* A chunk-size line with its extensions. */
+#define LIMIT_HTTP_CHUNK_LINE 4096u
 
 /* Nesting of RESP aggregates: deeper than any reply of a real server. */
 #define LIMIT_RESP_DEPTH 16u

@@ -27,8 +27,8 @@ enum http1_event {
     HTTP1_NEED_CARRY,    /* lend memory with http1_lend_carry and call again */
     HTTP1_MESSAGE_BEGIN, /* the first byte of a message is next in `in`; nothing consumed yet */
     HTTP1_START_LINE,    /* item->method, target, version_minor; or status, version_minor */
-    HTTP1_FIELD,         /* item->name, value: a header field (whitespace trimmed); trailers are
-                            framed but not reported */
+    HTTP1_FIELD,         /* item->name, value: a header field (whitespace trimmed); of a folded one
+                            the first line; trailers are framed but not reported */
     HTTP1_HEAD_END,      /* the head is complete; item->... below say how the body is framed */
     HTTP1_BODY,          /* item->bytes: payload (no chunk framing) */
     HTTP1_MESSAGE_END,
@@ -86,12 +86,11 @@ struct http1 {
     uint8_t kind;
     uint8_t state;
     uint8_t version_minor;
-    uint8_t flags;
-    uint8_t more_flags;
     uint8_t line_tail_size;
+    uint16_t flags;
     uint16_t status;
-    uint32_t head_bytes; /* of the message at hand, against LIMIT_HTTP_HEAD_BYTES */
-    uint32_t chunk_line; /* bytes of the chunk-size line so far */
+    uint32_t head_bytes; /* of the head or trailers at hand, against LIMIT_HTTP_HEAD_BYTES */
+    uint32_t line_bytes; /* of a line in pieces, as far as it was consumed */
     uint64_t remaining;  /* of the body or of the chunk */
     uint64_t length;     /* Content-Length */
     uint16_t carry_used;
@@ -106,8 +105,8 @@ void http1_init(struct http1 *parser, enum http1_kind kind);
    event returned, its slices borrow from `*in` or from the carry until the next call. */
 enum http1_event http1_next(struct http1 *parser, struct slice *in, struct http1_item *item);
 
-/* Lends `capacity` bytes for a line in pieces. When `carry_used` is 0 after NEED_MORE, the memory
-   may be taken back with http1_return_carry. */
+/* Lends `capacity` bytes, at least LIMIT_HTTP_FRAMING_LINE, for a line in pieces. When `carry_used`
+   is 0 after NEED_MORE, the memory may be taken back with http1_return_carry. */
 void http1_lend_carry(struct http1 *parser, uint8_t *memory, uint16_t capacity);
 uint8_t *http1_return_carry(struct http1 *parser);
 
@@ -117,7 +116,7 @@ void http1_has_no_body(struct http1 *parser);
 
 /* `count` bytes passed without being seen (sendfile). They must be payload of the message at hand:
    otherwise the parser is lost. Returns BODY while more is to come, MESSAGE_END if the body ended
-   exactly there, or LOST. */
+   exactly there, or LOST; NEED_MORE if `count` is 0 outside of a payload, which changes nothing. */
 enum http1_event http1_skip(struct http1 *parser, uint64_t count);
 
 /* The direction ended (FIN). MESSAGE_END if that completes a message that lasts until close;
