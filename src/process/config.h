@@ -29,6 +29,17 @@ enum exporter_kind { /* a bit set: OTEL_TRACES_EXPORTER is a list */
     EXPORTER_FILE = 4
 };
 
+/* How context travels between processes; a bit set. */
+enum propagator {
+    PROPAGATOR_TRACECONTEXT = 1,
+    PROPAGATOR_BAGGAGE = 2,
+    PROPAGATOR_B3 = 4,
+    PROPAGATOR_B3MULTI = 8,
+    PROPAGATOR_JAEGER = 16,
+    PROPAGATOR_XRAY = 32,
+    PROPAGATOR_OTTRACE = 64
+};
+
 enum otlp_protocol {
     OTLP_HTTP_PROTOBUF,
     OTLP_GRPC
@@ -49,7 +60,9 @@ struct config {
     enum sampler_kind sampler;
     uint64_t sampler_threshold; /* T of consistent probability sampling: keep if R >= T; 2^56: none */
 
-    unsigned exporters; /* enum exporter_kind */
+    unsigned propagators; /* enum propagator; 0: OTEL_PROPAGATORS=none */
+
+    unsigned exporters; /* enum exporter_kind; 0: OTEL_TRACES_EXPORTER=none */
     struct slice file_path; /* WIRESPAN_FILE; default "wirespan.jsonl" */
 
     enum otlp_protocol protocol;
