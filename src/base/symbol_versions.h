@@ -15,3 +15,5 @@ __asm__(".symver dlsym, dlsym@" OLDEST);
 __asm__(".symver dlopen, dlopen@" OLDEST);
 __asm__(".symver dladdr, dladdr@" OLDEST);
 __asm__(".symver pthread_create, pthread_create@" OLDEST);
+__asm__(".symver dlerror, dlerror@" OLDEST);
+__asm__(".symver pthread_attr_setstacksize, pthread_attr_setstacksize@" OLDEST);

@@ -1,0 +1,215 @@
+/* The segment: slots claimed, completed and drained; by many threads at once; after a death. */
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "handoff/segment.h"
+
+static struct segment *make_segment(uint32_t slots)
+{
+    size_t size = segment_size(slots);
+    struct segment *segment = aligned_alloc(64, (size + 63) / 64 * 64);
+    assert_non_null(segment);
+    memset(segment, 0, size);
+    segment_initialize(segment, slots, 1, (struct segment_clock){1, 1});
+    return segment;
+}
+
+static void fill(struct record *record, uint64_t number)
+{
+    record->kind = RECORD_HTTP_CLIENT;
+    record->start_ns = number + 1;
+    memset(record->trace_id, 1, sizeof(record->trace_id));
+    memcpy(record->span_id, &record->start_ns, sizeof(record->span_id));
+    record->text_used = 0;
+}
+
+static void completed_records_come_out_once_in_order(void **state)
+{
+    (void)state;
+    struct segment *segment = make_segment(64);
+    struct segment_reader reader;
+    assert_int_equal(segment_reader_init(&reader, segment, segment_size(64)), 0);
+    uint32_t cursor = 0;
+    struct record copy;
+    for (uint64_t round = 0; round < 1000; round++) {
+        for (uint64_t i = 0; i < 48; i++) {
+            uint16_t slot = segment_claim(segment, &cursor);
+            assert_int_not_equal(slot, SEGMENT_NO_SLOT);
+            fill(segment_record(segment, slot), round * 48 + i);
+            segment_open(segment, slot);
+            segment_record(segment, slot)->end_ns = UINT64_MAX;
+            segment_complete(segment, slot, 3);
+        }
+        for (uint64_t i = 0; i < 48; i++) {
+            assert_true(segment_reader_next(&reader, &copy));
+            assert_int_equal(copy.start_ns, round * 48 + i + 1);
+        }
+        assert_false(segment_reader_next(&reader, &copy));
+    }
+    assert_int_equal(segment->losses[LOSS_SEGMENT_FULL], 0);
+    free(segment);
+}
+
+static void a_full_segment_counts_and_recovers(void **state)
+{
+    (void)state;
+    struct segment *segment = make_segment(16);
+    uint32_t cursor = 0;
+    for (int i = 0; i < 16; i++) {
+        assert_int_not_equal(segment_claim(segment, &cursor), SEGMENT_NO_SLOT);
+    }
+    assert_int_equal(segment_claim(segment, &cursor), SEGMENT_NO_SLOT);
+    assert_int_equal(segment->losses[LOSS_SEGMENT_FULL], 1);
+    segment_cancel(segment, 7);
+    assert_int_equal(segment_claim(segment, &cursor), 7);
+    free(segment);
+}
+
+static void what_remains_after_a_death_comes_out(void **state)
+{
+    (void)state;
+    struct segment *segment = make_segment(16);
+    struct segment_reader reader;
+    assert_int_equal(segment_reader_init(&reader, segment, segment_size(16)), 0);
+    uint32_t cursor = 0;
+    uint16_t claimed = segment_claim(segment, &cursor);
+    uint16_t open = segment_claim(segment, &cursor);
+    uint16_t done = segment_claim(segment, &cursor);
+    (void)claimed;
+    fill(segment_record(segment, open), 10);
+    segment_open(segment, open);
+    fill(segment_record(segment, done), 20);
+    segment_record(segment, done)->end_ns = 30;
+    /* Killed between completing and publishing: DONE, but in no ring. */
+    atomic_store(&segment->states[done], SLOT_DONE);
+
+    uint32_t position = 0;
+    struct record copy;
+    assert_true(segment_reader_next_remaining(&reader, &position, 99, &copy));
+    assert_int_equal(copy.start_ns, 11);
+    assert_int_equal(copy.error, RECORD_ERROR_ABORTED);
+    assert_int_equal(copy.end_ns, 99);
+    assert_true(segment_reader_next_remaining(&reader, &position, 99, &copy));
+    assert_int_equal(copy.start_ns, 21);
+    assert_int_equal(copy.error, RECORD_OK);
+    assert_false(segment_reader_next_remaining(&reader, &position, 99, &copy));
+    assert_int_equal(segment->losses[LOSS_RECORD_INVALID], 1);
+    free(segment);
+}
+
+static void a_segment_that_lies_is_refused(void **state)
+{
+    (void)state;
+    struct segment *segment = make_segment(16);
+    struct segment_reader reader;
+    size_t size = segment_size(16);
+    assert_int_equal(segment_reader_init(&reader, segment, size - 1), -EINVAL);
+    segment->slot_count = 15;
+    assert_int_equal(segment_reader_init(&reader, segment, size), -EINVAL);
+    segment->slot_count = 32;
+    assert_int_equal(segment_reader_init(&reader, segment, size), -EINVAL);
+    segment->slot_count = 2 * LIMIT_SEGMENT_SLOTS;
+    assert_int_equal(segment_reader_init(&reader, segment, SIZE_MAX), -EINVAL);
+    segment->slot_count = 16;
+    segment->magic++;
+    assert_int_equal(segment_reader_init(&reader, segment, size), -EINVAL);
+    free(segment);
+}
+
+static void slots_out_of_range_in_a_ring_are_counted(void **state)
+{
+    (void)state;
+    struct segment *segment = make_segment(16);
+    struct segment_reader reader;
+    struct record copy;
+    assert_int_equal(segment_reader_init(&reader, segment, segment_size(16)), 0);
+    segment->rings[0].tail = 2;
+    segment->rings[0].places[0] = 1u << 16 | 4000;
+    segment->rings[0].places[1] = 1u << 16 | 3; /* in range, but free */
+    assert_false(segment_reader_next(&reader, &copy));
+    assert_int_equal(segment->losses[LOSS_RECORD_INVALID], 2);
+    free(segment);
+}
+
+#define WRITERS 4
+#define EACH    200000u
+#define ALL     (WRITERS * (uint64_t)EACH)
+
+struct writer {
+    struct segment *segment;
+    uint64_t first;
+    uint32_t ring;
+};
+
+static void *write_records(void *argument)
+{
+    struct writer *writer = argument;
+    uint32_t cursor = writer->ring * 256;
+    for (uint64_t i = 0; i < EACH; i++) {
+        uint16_t slot = segment_claim(writer->segment, &cursor);
+        if (slot == SEGMENT_NO_SLOT) {
+            continue;
+        }
+        fill(segment_record(writer->segment, slot), writer->first + i);
+        segment_open(writer->segment, slot);
+        segment_record(writer->segment, slot)->end_ns = UINT64_MAX;
+        segment_complete(writer->segment, slot, writer->ring);
+    }
+    return NULL;
+}
+
+static void threads_lose_nothing_that_is_not_counted(void **state)
+{
+    (void)state;
+    struct segment *segment = make_segment(LIMIT_SEGMENT_SLOTS);
+    struct segment_reader reader;
+    assert_int_equal(segment_reader_init(&reader, segment, segment_size(LIMIT_SEGMENT_SLOTS)), 0);
+    pthread_t threads[WRITERS];
+    struct writer writers[WRITERS];
+    for (uint32_t i = 0; i < WRITERS; i++) {
+        writers[i] = (struct writer){segment, i * (uint64_t)EACH, i};
+        assert_int_equal(pthread_create(&threads[i], NULL, write_records, &writers[i]), 0);
+    }
+    uint8_t *seen = calloc(ALL, 1);
+    assert_non_null(seen);
+    struct record copy;
+    uint64_t received = 0;
+    for (;;) {
+        while (segment_reader_next(&reader, &copy)) {
+            assert_true(copy.start_ns <= ALL);
+            assert_int_equal(seen[copy.start_ns - 1]++, 0);
+            received++;
+        }
+        if (received + segment->losses[LOSS_SEGMENT_FULL] == ALL) {
+            break;
+        }
+        segment_reader_sleep(&reader, DRAINER_IDLE, 100000000u);
+    }
+    for (uint32_t i = 0; i < WRITERS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    assert_false(segment_reader_next(&reader, &copy));
+    assert_int_equal(segment->losses[LOSS_RECORD_INVALID], 0);
+    free(seen);
+    free(segment);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(completed_records_come_out_once_in_order),
+        cmocka_unit_test(a_full_segment_counts_and_recovers),
+        cmocka_unit_test(what_remains_after_a_death_comes_out),
+        cmocka_unit_test(a_segment_that_lies_is_refused),
+        cmocka_unit_test(slots_out_of_range_in_a_ring_are_counted),
+        cmocka_unit_test(threads_lose_nothing_that_is_not_counted),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
