@@ -1,6 +1,9 @@
 #include "app_thread/attachment.h"
 
 #include <stddef.h>
+#include <sys/syscall.h>
+
+#include "base/system_call.h"
 
 struct attachment *attachment;
 _Atomic bool attachment_is_on;
@@ -30,4 +33,14 @@ SLOW struct segment *attachment_segment_slow(void)
     /* release: the page is complete before the segment can be seen */
     atomic_store_explicit(&page->segment, segment, memory_order_release);
     return segment;
+}
+
+int32_t attachment_process_id(void)
+{
+    int32_t id = atomic_load_explicit(&attachment->process_id, memory_order_relaxed);
+    if (id == 0) {
+        id = (int32_t)raw_system_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
+        atomic_store_explicit(&attachment->process_id, id, memory_order_relaxed);
+    }
+    return id;
 }

@@ -18,7 +18,7 @@ struct attachment {
     _Atomic(struct segment *) segment; /* NULL: observation is off, or the process is new */
     _Atomic uint32_t epoch;            /* differs from process to process */
     _Atomic uint32_t is_renewing;      /* one thread is attaching the new process */
-    int32_t process_id;
+    _Atomic int32_t process_id;        /* 0 in the child of a fork until it is asked for */
     uint64_t random_seed;
     _Atomic uint32_t next_serial; /* of connections */
     _Atomic uint32_t next_ring;   /* of threads */
@@ -59,3 +59,6 @@ static inline uint32_t attachment_epoch(void)
 {
     return atomic_load_explicit(&attachment->epoch, memory_order_relaxed);
 }
+
+/* This process's id, remembered in the page. In a vfork child that is the parent's. */
+int32_t attachment_process_id(void);

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -27,6 +28,8 @@
 /* While a transfer is in flight the segment is looked at this often: at a hundred thousand
    exchanges a second a thousand records fill up in between. */
 #define POLL_MS 10
+/* For dropping what was not delivered and saying so. */
+#define STOP_MS 500
 
 enum background_state {
     BACKGROUND_NONE,
@@ -39,11 +42,14 @@ enum background_state {
 static struct {
     const char *worker_path;
     const char *const *environment;
+    void (*at_exit)(void);
+    _Atomic int32_t process_id;       /* of the process that the rest is about */
     _Atomic uint32_t state;           /* enum background_state */
     _Atomic uint32_t lock;            /* futex: 0 free, 1 held, 2 held and waited for */
     _Atomic uint32_t flush_requested; /* futex-less: the doorbell wakes */
     _Atomic uint32_t flush_done;      /* futex: the latest request that is done */
     _Atomic uint32_t stop_requested;
+    _Atomic uint32_t give_up; /* the time for the last flush is over */
     /* the thread's own */
     const struct worker_api *api;
     struct exporter *exporter;
@@ -51,10 +57,12 @@ static struct {
     struct segment *segment;
 } background;
 
-void background_configure(const char *worker_path, const char *const *environment)
+void background_configure(const char *worker_path, const char *const *environment,
+                          void (*at_exit)(void))
 {
     background.worker_path = worker_path;
     background.environment = environment;
+    background.at_exit = at_exit;
 }
 
 /* ---- the lock ---- */
@@ -106,7 +114,11 @@ static bool load_worker(void)
         return false;
     }
     background.exporter = background.api->create(background.environment);
-    return background.exporter != NULL;
+    if (background.exporter == NULL) {
+        return false;
+    }
+    atexit(background.at_exit);
+    return true;
 }
 
 static bool attach_worker(void)
@@ -160,6 +172,9 @@ static void run(void)
         bool drained = flush && background.api->is_drained(background.exporter);
         unlock();
         follow_heads();
+        if (atomic_load_explicit(&background.give_up, memory_order_acquire) != 0) {
+            return;
+        }
         if (drained) {
             if (atomic_load_explicit(&background.stop_requested, memory_order_acquire) != 0) {
                 return;
@@ -202,9 +217,23 @@ static void *thread_main(void *unused)
     return NULL;
 }
 
+/* Forgets what the parent had, in the child of a fork that ran no handlers (_Fork, raw clone). */
+static void check_process(void)
+{
+    int32_t id = attachment_process_id();
+    int32_t before = atomic_load_explicit(&background.process_id, memory_order_relaxed);
+    if (before != id &&
+        atomic_compare_exchange_strong_explicit(&background.process_id, &before, id,
+                                                memory_order_acq_rel, memory_order_relaxed) &&
+        before != 0) {
+        background_after_fork_in_child();
+    }
+}
+
 void background_start(void)
 {
     uint32_t none = BACKGROUND_NONE;
+    check_process();
     if (atomic_load_explicit(&background.state, memory_order_relaxed) != BACKGROUND_NONE ||
         !atomic_compare_exchange_strong_explicit(&background.state, &none, BACKGROUND_STARTING,
                                                  memory_order_acq_rel, memory_order_relaxed)) {
@@ -244,35 +273,74 @@ static bool has_something(void)
     return false;
 }
 
-void background_flush(uint32_t timeout_ms, bool final)
+static bool is_running(void)
 {
     uint32_t state = atomic_load_explicit(&background.state, memory_order_acquire);
-    if (state == BACKGROUND_NONE && has_something()) {
+    return state == BACKGROUND_STARTING || state == BACKGROUND_RUNNING;
+}
+
+static bool prepare_flush(void)
+{
+    check_process();
+    if (atomic_load_explicit(&background.state, memory_order_acquire) == BACKGROUND_NONE &&
+        has_something()) {
         background_start();
-        state = atomic_load_explicit(&background.state, memory_order_acquire);
     }
-    if (state != BACKGROUND_STARTING && state != BACKGROUND_RUNNING) {
-        return;
-    }
-    if (final) {
-        atomic_store_explicit(&background.stop_requested, 1, memory_order_release);
-    }
-    uint32_t request =
-        atomic_fetch_add_explicit(&background.flush_requested, 1, memory_order_acq_rel) + 1;
+    return is_running();
+}
+
+static void ring(void)
+{
     struct segment *segment = attachment_segment();
     if (segment != NULL) {
         segment_ring_doorbell(segment);
     }
+}
+
+/* Waits until the request is done or the thread has ended. */
+static void await(uint32_t request, uint32_t timeout_ms)
+{
     uint64_t now = clock_now_ns();
     uint64_t deadline = now + (uint64_t)timeout_ms * 1000000u;
-    for (; now < deadline; now = clock_now_ns()) {
+    for (; now < deadline && is_running(); now = clock_now_ns()) {
         uint32_t done = atomic_load_explicit(&background.flush_done, memory_order_acquire);
-        state = atomic_load_explicit(&background.state, memory_order_acquire);
-        if ((int32_t)(done - request) >= 0 || state == BACKGROUND_FAILED ||
-            state == BACKGROUND_STOPPED) {
+        if ((int32_t)(done - request) >= 0) {
             return;
         }
         futex_wait(&background.flush_done, done, deadline - now);
+    }
+}
+
+static uint32_t request_flush(void)
+{
+    uint32_t request =
+        atomic_fetch_add_explicit(&background.flush_requested, 1, memory_order_acq_rel) + 1;
+    ring();
+    return request;
+}
+
+void background_flush(uint32_t timeout_ms)
+{
+    if (prepare_flush()) {
+        await(request_flush(), timeout_ms);
+    }
+}
+
+void background_finish(uint32_t timeout_ms)
+{
+    if (!prepare_flush()) {
+        return;
+    }
+    atomic_store_explicit(&background.stop_requested, 1, memory_order_release);
+    uint32_t request = request_flush();
+    await(request, timeout_ms);
+    atomic_store_explicit(&background.give_up, 1, memory_order_release);
+    ring();
+    await(request, STOP_MS);
+    if (is_running()) {
+        /* It is in the middle of a step, or sleeps: with the lock in our hands it takes no other.
+         */
+        lock();
     }
 }
 
@@ -294,9 +362,11 @@ void background_after_fork_in_child(void)
      */
     background.exporter = NULL;
     background.segment = NULL;
+    atomic_store_explicit(&background.process_id, attachment_process_id(), memory_order_relaxed);
     atomic_store_explicit(&background.state, BACKGROUND_NONE, memory_order_relaxed);
     atomic_store_explicit(&background.flush_requested, 0, memory_order_relaxed);
     atomic_store_explicit(&background.flush_done, 0, memory_order_relaxed);
     atomic_store_explicit(&background.stop_requested, 0, memory_order_relaxed);
+    atomic_store_explicit(&background.give_up, 0, memory_order_relaxed);
     atomic_store_explicit(&background.lock, 0, memory_order_release);
 }

@@ -10,19 +10,25 @@
  */
 #pragma once
 
-#include <stdbool.h>
 #include <stdint.h>
 
-/* Remembers where the worker object lies and what the environment said. Both must stay valid. */
-void background_configure(const char *worker_path, const char *const *environment);
+/* Remembers where the worker object lies, what the environment said, and what is to run at exit.
+   All must stay valid. `at_exit` is registered once more after the worker has loaded its libraries,
+   so that it runs before their own exit handlers take them apart. */
+void background_configure(const char *worker_path, const char *const *environment,
+                          void (*at_exit)(void));
 
 /* Starts the thread if there is none in this process yet. Not in signal handlers. */
 void background_start(void);
 
 /* Has everything exported that was finished before the call, within `timeout_ms`. Starts the thread
-   if there is something to export and none is running. `final`: the worker is also told to stop,
-   and reports. Callable in signal handlers if the thread runs already. */
-void background_flush(uint32_t timeout_ms, bool final);
+   if there is something to export and none is running. Callable in signal handlers if the thread
+   runs already. */
+void background_flush(uint32_t timeout_ms);
+
+/* The same for the last time: the worker reports its losses and stops; what could not be delivered
+   in time is dropped. When this returns the thread runs no code but its sleep. */
+void background_finish(uint32_t timeout_ms);
 
 /* Registered with the C library's fork. */
 void background_before_fork(void);

@@ -24,9 +24,9 @@ enum sampler_kind {
 };
 
 enum exporter_kind { /* a bit set: OTEL_TRACES_EXPORTER is a list */
-    EXPORTER_OTLP = 1,
-    EXPORTER_CONSOLE = 2,
-    EXPORTER_FILE = 4
+                     EXPORTER_OTLP = 1,
+                     EXPORTER_CONSOLE = 2,
+                     EXPORTER_FILE = 4
 };
 
 /* How context travels between processes; a bit set. */
@@ -40,10 +40,7 @@ enum propagator {
     PROPAGATOR_OTTRACE = 64
 };
 
-enum otlp_protocol {
-    OTLP_HTTP_PROTOBUF,
-    OTLP_GRPC
-};
+enum otlp_protocol { OTLP_HTTP_PROTOBUF, OTLP_GRPC };
 
 enum log_level {
     LOG_LEVEL_NONE,
@@ -58,16 +55,17 @@ struct config {
     enum log_level log_level; /* WIRESPAN_LOG_LEVEL, else OTEL_LOG_LEVEL */
 
     enum sampler_kind sampler;
-    uint64_t sampler_threshold; /* T of consistent probability sampling: keep if R >= T; 2^56: none */
+    uint64_t
+        sampler_threshold; /* T of consistent probability sampling: keep if R >= T; 2^56: none */
 
     unsigned propagators; /* enum propagator; 0: OTEL_PROPAGATORS=none */
 
-    unsigned exporters; /* enum exporter_kind; 0: OTEL_TRACES_EXPORTER=none */
+    unsigned exporters;     /* enum exporter_kind; 0: OTEL_TRACES_EXPORTER=none */
     struct slice file_path; /* WIRESPAN_FILE; default "wirespan.jsonl" */
 
     enum otlp_protocol protocol;
     bool protocol_is_explicit;
-    char endpoint[1024]; /* the whole URL of the traces endpoint, path included (grpc: no path) */
+    char endpoint[1024];  /* the whole URL of the traces endpoint, path included (grpc: no path) */
     struct slice headers; /* raw k=v list, values percent-encoded */
     bool gzip;
     uint32_t timeout_ms; /* of one batch's export, retries included; 0: none */
@@ -75,10 +73,10 @@ struct config {
     struct slice client_key;
     struct slice client_certificate;
 
-    uint32_t schedule_delay_ms;   /* OTEL_BSP_SCHEDULE_DELAY, 5000 */
-    uint32_t export_timeout_ms;   /* OTEL_BSP_EXPORT_TIMEOUT, 30000 */
-    uint32_t max_queue_size;      /* OTEL_BSP_MAX_QUEUE_SIZE, 10000 */
-    uint32_t max_batch_size;      /* OTEL_BSP_MAX_EXPORT_BATCH_SIZE, 1000 */
+    uint32_t schedule_delay_ms; /* OTEL_BSP_SCHEDULE_DELAY, 5000 */
+    uint32_t export_timeout_ms; /* OTEL_BSP_EXPORT_TIMEOUT, 30000 */
+    uint32_t max_queue_size;    /* OTEL_BSP_MAX_QUEUE_SIZE, 10000 */
+    uint32_t max_batch_size;    /* OTEL_BSP_MAX_EXPORT_BATCH_SIZE, 1000 */
 
     uint32_t attribute_count_limit;  /* 128 */
     uint32_t attribute_length_limit; /* characters; UINT32_MAX: none */
@@ -92,10 +90,10 @@ struct config {
     struct slice environment; /* NODE_ENV */
     struct slice region;      /* RAILWAY_REGION */
 
-    struct slice only;   /* WIRESPAN_ONLY: program names, comma separated; empty: all */
-    struct slice except; /* WIRESPAN_EXCEPT */
+    struct slice only;     /* WIRESPAN_ONLY: program names, comma separated; empty: all */
+    struct slice except;   /* WIRESPAN_EXCEPT */
     bool connection_spans; /* WIRESPAN_CONNECTION_SPANS: a span with byte counts per connection */
-    bool gcp_trace;      /* OTEL_EXPORTER_GCP_TRACE=true */
+    bool gcp_trace;        /* OTEL_EXPORTER_GCP_TRACE=true */
 };
 
 /* Is told of each bad or unsupported value once: one line of text without a newline. */
@@ -103,8 +101,8 @@ typedef void config_complaint(void *context, const char *text);
 
 /* Fills `*config` from `environment`, a NULL-terminated array of "NAME=value". `complain` may be
    NULL. Never fails: what is wrong takes its default. */
-void config_parse(struct config *config, const char *const *environment,
-                  config_complaint *complain, void *context);
+void config_parse(struct config *config, const char *const *environment, config_complaint *complain,
+                  void *context);
 
 /* The value of `name` in the snapshot, or NULL. */
 const char *config_lookup(const char *const *environment, const char *name);

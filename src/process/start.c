@@ -64,8 +64,8 @@ static struct segment *renew(struct attachment *page)
 {
     uint64_t random[2] = {0, 0};
     raw_system_call(SYS_getrandom, (long)random, sizeof(random), 1 /* non-blocking */, 0, 0, 0);
-    page->process_id = (int32_t)raw_system_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
-    page->random_seed = random[0] ^ clock_now_ns() ^ (uint64_t)page->process_id << 40;
+    int32_t process_id = attachment_process_id();
+    page->random_seed = random[0] ^ clock_now_ns() ^ (uint64_t)process_id << 40;
     atomic_store_explicit(&page->epoch, (uint32_t)random[1] | 1, memory_order_relaxed);
     size_t size = segment_size(LIMIT_SEGMENT_SLOTS);
     struct segment *segment = map(size, MAP_SHARED);
@@ -73,7 +73,7 @@ static struct segment *renew(struct attachment *page)
         return NULL;
     }
     struct segment_clock clock = {.realtime_ns = realtime_ns(), .monotonic_ns = clock_now_ns()};
-    segment_initialize(segment, LIMIT_SEGMENT_SLOTS, page->process_id, clock);
+    segment_initialize(segment, LIMIT_SEGMENT_SLOTS, process_id, clock);
     /* The child of a fork has its own segment and no use for this one. */
     raw_system_call(SYS_madvise, (long)segment, (long)size, MADV_DONTFORK, 0, 0, 0);
     return segment;
@@ -86,7 +86,6 @@ static struct attachment *make_page(void)
         raw_system_call(SYS_madvise, (long)page, PAGE_BYTES, WIPE_ON_FORK, 0, 0, 0) != 0) {
         return NULL;
     }
-    page->process_id = (int32_t)raw_system_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
     return page;
 }
 
@@ -167,8 +166,8 @@ static bool list_has(struct slice list, const char *name)
 
 static bool is_chosen(const struct config *config, char path[PATH_BYTES])
 {
-    long size = raw_system_call(SYS_readlink, (long)"/proc/self/exe", (long)path, PATH_BYTES - 1,
-                                0, 0, 0);
+    long size =
+        raw_system_call(SYS_readlink, (long)"/proc/self/exe", (long)path, PATH_BYTES - 1, 0, 0, 0);
     if (size <= 0) {
         return true;
     }
@@ -193,7 +192,7 @@ static void before_end(void)
         return;
     }
     connection_finish_all(self);
-    background_flush(END_FLUSH_MS, false);
+    background_flush(END_FLUSH_MS);
 }
 
 static void finish(void)
@@ -204,7 +203,7 @@ static void finish(void)
         return;
     }
     connection_finish_all(self);
-    background_flush(END_FLUSH_MS, true);
+    background_finish(END_FLUSH_MS);
 }
 
 extern int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void),
@@ -221,7 +220,7 @@ static void switch_on(const struct config *config, struct start_memory *memory)
     attachment_sampling_threshold = config->sampler_threshold;
     attachment_reports_connections = config->connection_spans;
     callbacks = (struct callbacks){.after_connection = after_connection, .before_end = before_end};
-    background_configure(memory->worker_path, memory->environment);
+    background_configure(memory->worker_path, memory->environment, finish);
     __register_atfork(background_before_fork, background_after_fork_in_parent,
                       background_after_fork_in_child, &__dso_handle);
     atexit(finish);
@@ -247,7 +246,7 @@ __attribute__((constructor)) static void start(void)
     }
 }
 
-/* Runs after exit handlers that were registered later: those may still have used the network. */
+/* For programs whose exit handlers are skipped but whose destructors run. */
 __attribute__((destructor)) static void end(void)
 {
     finish();

@@ -9,10 +9,13 @@ SLOW bool hook_is_aside_slow(struct thread_state *self)
     if (self->is_ours) {
         return true;
     }
-    /* In the vfork child the process id differs from the one that the page remembers; in the
-       parent, back from vfork, it does not. */
+    /* The page remembers the id of the process that called vfork: it was asked for then. In the
+       child the kernel gives another; in the child of a later fork the page was wiped. */
+    int32_t parent = attachment == NULL
+                         ? 0
+                         : atomic_load_explicit(&attachment->process_id, memory_order_relaxed);
     if (attachment != NULL &&
-        raw_system_call(SYS_getpid, 0, 0, 0, 0, 0, 0) == attachment->process_id) {
+        (parent == 0 || raw_system_call(SYS_getpid, 0, 0, 0, 0, 0, 0) == parent)) {
         self->in_vfork = false;
         return false;
     }

@@ -78,12 +78,21 @@ void lifecycle_before_exec(void)
     before_end();
 }
 
+/* From here on this may be the child: a process that shares our memory. */
+static void mark_vfork(void)
+{
+    if (attachment != NULL) {
+        attachment_process_id();
+        thread_state.in_vfork = true;
+    }
+}
+
 void lifecycle_before_vfork(void)
 {
     if (unlikely(original_vfork == NULL)) {
         originals_resolve();
     }
-    thread_state.in_vfork = true;
+    mark_vfork();
 }
 
 void lifecycle_before_clone(int (*function)(void *), void *stack, int flags)
@@ -95,7 +104,7 @@ void lifecycle_before_clone(int (*function)(void *), void *stack, int flags)
     }
     /* A child that shares the memory but is another process; a thread is none. */
     if ((flags & CLONE_VM) && !(flags & CLONE_THREAD)) {
-        thread_state.in_vfork = true;
+        mark_vfork();
     }
 }
 
@@ -136,7 +145,7 @@ void lifecycle_before_syscall(long number, long a, long b, long c)
 {
     struct thread_state *self = &thread_state;
     if (number == SYS_vfork) {
-        self->in_vfork = true;
+        mark_vfork();
         return;
     }
     if (!hook_is_on() || hook_is_aside(self)) {
@@ -171,7 +180,7 @@ void lifecycle_before_syscall(long number, long a, long b, long c)
         break;
     case SYS_clone:
         if ((a & CLONE_VM) && !(a & CLONE_THREAD)) {
-            self->in_vfork = true;
+            mark_vfork();
         }
         break;
     case SYS_seccomp:
