@@ -256,7 +256,7 @@ static void copy_version(const struct http1 *parser, const struct line *line,
         size_t at = line->size - VERSION_BYTES + i;
         out[i] = at < line->kept.size
                      ? line->kept.data[at]
-                     : parser->line_tail[parser->line_tail_size - VERSION_BYTES + i];
+                     : parser->line_tail[parser->line_tail_size - (line->size - at)];
     }
 }
 
@@ -466,11 +466,19 @@ static bool read_decimal(struct slice text, uint64_t *number)
     return true;
 }
 
+static bool ends_with_comma(struct slice list)
+{
+    return list.size > 0 && list.data[list.size - 1] == ',';
+}
+
 /* Repeated equal values are one (RFC 9110, 8.6), but a request that holds them is refused by some
    servers and read by others. */
 static bool note_content_length(struct http1 *parser, struct slice value)
 {
     uint64_t length;
+    if (ends_with_comma(value)) {
+        return false;
+    }
     do {
         if (!read_decimal(next_element(&value), &length)) {
             return false;
@@ -495,6 +503,9 @@ static bool is_known_coding(struct slice coding)
 /* A coding that nobody knows ("xchunked") is chunked to a lax receiver and not to a strict one. */
 static bool note_transfer_encoding(struct http1 *parser, struct slice value)
 {
+    if (ends_with_comma(value)) {
+        return false;
+    }
     do {
         struct slice coding = next_element(&value);
         parser->flags &= (uint16_t)~FLAG_CHUNKED;

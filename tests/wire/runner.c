@@ -107,8 +107,10 @@ void wire_log_piece(struct wire_log *log, const char *label, struct slice piece)
 {
     if (strcmp(log->open_label, label) != 0) {
         wire_log_close(log);
-        snprintf(log->open_label, sizeof log->open_label, "%s", label);
-        text_append_string(&log->lines, label);
+        size_t size = strnlen(label, sizeof log->open_label - 1);
+        memcpy(log->open_label, label, size);
+        log->open_label[size] = '\0';
+        text_append(&log->lines, label, size);
         text_append(&log->lines, " ", 1);
     }
     text_append_escaped(&log->lines, piece);
