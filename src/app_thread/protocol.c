@@ -53,6 +53,7 @@ void protocol_park(struct passage *passage, enum opaque_reason reason)
 {
     struct connection *connection = passage->connection;
     set_protocol(connection, PROTOCOL_COUNTED);
+    connection_learn_endpoints(connection);
     /* Unix sockets without a known protocol are the inside of programs: self-pipes, buses. */
     if (reason == OPAQUE_NONE || connection->session_slot != SEGMENT_NO_SLOT ||
         (connection->is_unix && reason == OPAQUE_UNKNOWN)) {
@@ -97,7 +98,6 @@ static enum opaque_reason reason_of(enum wire_protocol found)
 static void decide(struct passage *passage, enum wire_protocol found)
 {
     struct connection *connection = passage->connection;
-    connection_learn_endpoints(connection);
     if (connection->role == ROLE_UNKNOWN) {
         connection->role = passage->direction == DIRECTION_OUT ? ROLE_CLIENT : ROLE_SERVER;
     }

@@ -50,6 +50,7 @@ static struct {
     _Atomic uint32_t flush_done;      /* futex: the latest request that is done */
     _Atomic uint32_t stop_requested;
     _Atomic uint32_t give_up; /* the time for the last flush is over */
+    _Atomic uint32_t is_closed;       /* the lock is held for good: the process ends */
     /* the thread's own */
     const struct worker_api *api;
     struct exporter *exporter;
@@ -346,14 +347,23 @@ void background_finish(uint32_t timeout_ms)
 
 /* ---- fork ---- */
 
+static bool is_closed(void)
+{
+    return atomic_load_explicit(&background.is_closed, memory_order_acquire) != 0;
+}
+
 void background_before_fork(void)
 {
-    lock();
+    if (!is_closed()) {
+        lock();
+    }
 }
 
 void background_after_fork_in_parent(void)
 {
-    unlock();
+    if (!is_closed()) {
+        unlock();
+    }
 }
 
 void background_after_fork_in_child(void)
@@ -368,5 +378,6 @@ void background_after_fork_in_child(void)
     atomic_store_explicit(&background.flush_done, 0, memory_order_relaxed);
     atomic_store_explicit(&background.stop_requested, 0, memory_order_relaxed);
     atomic_store_explicit(&background.give_up, 0, memory_order_relaxed);
+    atomic_store_explicit(&background.is_closed, 0, memory_order_relaxed);
     atomic_store_explicit(&background.lock, 0, memory_order_release);
 }

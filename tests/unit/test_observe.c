@@ -1,0 +1,271 @@
+/*
+ * Observed calls: the same conversation gives the same records however it is cut into calls, short
+ * writes, EAGAINs and reads.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "app_thread/attachment.h"
+#include "app_thread/connection.h"
+#include "app_thread/observe.h"
+#include "handoff/segment.h"
+
+#define RECORDS_MAX 64
+#define SUMMARY     512
+
+struct exchange {
+    const char *request;
+    const char *reply; /* NULL: none comes */
+};
+
+struct outcome {
+    size_t count;
+    char summaries[RECORDS_MAX][SUMMARY];
+};
+
+static struct segment *segment;
+static struct segment_reader reader;
+
+static struct segment *give_segment(struct attachment *page)
+{
+    page->random_seed = 42;
+    atomic_store(&page->epoch, 7);
+    return segment;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    size_t size = segment_size(256);
+    segment = aligned_alloc(64, (size + 63) / 64 * 64);
+    attachment = calloc(1, 4096);
+    memset(segment, 0, size);
+    segment_initialize(segment, 256, 1, (struct segment_clock){1, 1});
+    attachment_renew = give_segment;
+    atomic_store(&attachment_is_on, true);
+    return segment_reader_init(&reader, segment, size);
+}
+
+/* ---- what came of it ---- */
+
+static size_t append_field(char *text, size_t used, const struct record *record,
+                           enum field_tag tag)
+{
+    struct slice value = record_find_field(record, tag);
+    int written = snprintf(text + used, SUMMARY - used, " %d=%.*s", (int)tag, (int)value.size,
+                           (const char *)value.data);
+    return used + (size_t)written;
+}
+
+static void summarize(char text[SUMMARY], const struct record *record)
+{
+    int written = snprintf(text, SUMMARY, "kind %d error %d flags %d", record->kind,
+                           record->error, record->flags & ~RECORD_FLAG_EARLY_REPLY);
+    size_t used = (size_t)written;
+    if (record->kind == RECORD_REDIS_CLIENT) {
+        written = snprintf(text + used, SUMMARY - used, " args %u sent %llu got %llu type %c",
+                           record->redis.argument_count,
+                           (unsigned long long)record->redis.request_bytes,
+                           (unsigned long long)record->redis.response_bytes,
+                           record->redis.reply_type ? record->redis.reply_type : '0');
+    } else {
+        written = snprintf(text + used, SUMMARY - used, " status %d sent %llu got %llu",
+                           record->http.status,
+                           (unsigned long long)record->http.request_body_bytes,
+                           (unsigned long long)record->http.response_body_bytes);
+    }
+    used += (size_t)written;
+    static const enum field_tag tags[] = {FIELD_METHOD,     FIELD_TARGET, FIELD_HOST,
+                                          FIELD_COMMAND,    FIELD_SCRIPT, FIELD_QUERY_TEXT,
+                                          FIELD_USER_AGENT, FIELD_ERROR_PREFIX};
+    for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++) {
+        used = append_field(text, used, record, tags[i]);
+    }
+}
+
+static int compare_summaries(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+static void collect(struct outcome *outcome)
+{
+    struct record record;
+    outcome->count = 0;
+    while (segment_reader_next(&reader, &record)) {
+        assert_true(outcome->count < RECORDS_MAX);
+        summarize(outcome->summaries[outcome->count++], &record);
+    }
+    qsort(outcome->summaries, outcome->count, SUMMARY, compare_summaries);
+    for (uint32_t i = 0; i < 256; i++) {
+        assert_int_equal(atomic_load(&segment->states[i]), SLOT_FREE);
+    }
+}
+
+/* ---- a conversation ---- */
+
+static uint32_t random_state;
+
+static uint32_t draw(uint32_t below)
+{
+    random_state = random_state * 1664525u + 1013904223u;
+    return (random_state >> 8) % below;
+}
+
+/* Offers up to `size` bytes as one call would, and answers as the kernel might. */
+static size_t offer(int fd, const char *bytes, size_t size, bool whole)
+{
+    struct iovec iov[3];
+    size_t window = whole ? size : 1 + draw((uint32_t)size);
+    size_t first = draw((uint32_t)window + 1);
+    size_t second = draw((uint32_t)(window - first) + 1);
+    union {
+        const char *borrowed;
+        char *base;
+    } data = {bytes};
+    iov[0] = (struct iovec){data.base, first};
+    iov[1] = (struct iovec){data.base + first, second};
+    iov[2] = (struct iovec){data.base + first + second, window - first - second};
+    uint32_t fate = whole ? 2 : draw(3);
+    ssize_t result = fate == 0 ? -1 : fate == 1 ? 1 + (ssize_t)draw((uint32_t)window)
+                                                : (ssize_t)window;
+    struct observation seen;
+    assert_true(observe_send_begin(&seen, fd, iov, 3));
+    observe_send_end(&seen, iov, 3, result, EAGAIN);
+    return result > 0 ? (size_t)result : 0;
+}
+
+static void receive(int fd, const char *bytes, size_t size, bool whole)
+{
+    while (size > 0) {
+        size_t part = whole ? size : 1 + draw((uint32_t)size);
+        union {
+            const char *borrowed;
+            char *base;
+        } data = {bytes};
+        struct iovec iov = {data.base, part};
+        struct receipt seen;
+        assert_true(observe_receive_begin(&seen, fd));
+        observe_receive_end(&seen, &iov, 1, (ssize_t)part, 0);
+        bytes += part;
+        size -= part;
+    }
+}
+
+/* Sends the requests in groups of `depth` before their replies are received. */
+static void converse(const struct exchange *exchanges, size_t count, size_t depth, bool whole,
+                     struct outcome *outcome)
+{
+    static char sent[65536];
+    static char received[65536];
+    int pair[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    descriptor_made(&thread_state, pair[0], DESCRIPTOR_STREAM);
+    for (size_t i = 0; i < count; i += depth) {
+        size_t to_send = 0;
+        size_t to_receive = 0;
+        for (size_t j = i; j < i + depth && j < count; j++) {
+            memcpy(sent + to_send, exchanges[j].request, strlen(exchanges[j].request));
+            to_send += strlen(exchanges[j].request);
+            if (exchanges[j].reply != NULL) {
+                memcpy(received + to_receive, exchanges[j].reply, strlen(exchanges[j].reply));
+                to_receive += strlen(exchanges[j].reply);
+            }
+        }
+        for (size_t at = 0; at < to_send;) {
+            at += offer(pair[0], sent + at, to_send - at, whole);
+        }
+        receive(pair[0], received, to_receive, whole);
+    }
+    descriptor_closing(&thread_state, pair[0]);
+    close(pair[0]);
+    close(pair[1]);
+    collect(outcome);
+}
+
+static void check_all_ways(const struct exchange *exchanges, size_t count, size_t expected)
+{
+    static struct outcome reference;
+    static struct outcome outcome;
+    for (size_t depth = 1; depth <= count; depth++) {
+        converse(exchanges, count, depth, true, &reference);
+        assert_int_equal(reference.count, expected);
+        for (uint32_t seed = 0; seed < 3000; seed++) {
+            random_state = seed * 2654435761u + (uint32_t)depth;
+            converse(exchanges, count, depth, false, &outcome);
+            if (outcome.count != reference.count) {
+                fail_msg("seed %u depth %zu: %zu records instead of %zu", seed, depth,
+                         outcome.count, reference.count);
+            }
+            for (size_t i = 0; i < outcome.count; i++) {
+                if (strcmp(outcome.summaries[i], reference.summaries[i]) != 0) {
+                    fail_msg("seed %u depth %zu:\n  %s\ninstead of\n  %s", seed, depth,
+                             outcome.summaries[i], reference.summaries[i]);
+                }
+            }
+        }
+    }
+    for (int loss = 0; loss < LOSS_COUNT; loss++) {
+        assert_int_equal(atomic_load(&segment->losses[loss]), 0);
+    }
+}
+
+static void http_however_cut(void **state)
+{
+    (void)state;
+    static const struct exchange exchanges[] = {
+        {"GET /a?b=c HTTP/1.1\r\nHost: example.test\r\nUser-Agent: one\r\n\r\n",
+         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"},
+        {"POST /upload HTTP/1.1\r\nHost: example.test\r\nContent-Length: 11\r\n\r\nhello world",
+         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n"
+         "3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\nTrailer: t\r\n\r\n"},
+        {"HEAD /a HTTP/1.1\r\nHost: example.test\r\n\r\n",
+         "HTTP/1.1 404 Not Found\r\nContent-Length: 100000\r\n\r\n"},
+        {"PUT /c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+         "5\r\n12345\r\n0\r\n\r\n",
+         "HTTP/1.1 204 No Content\r\n\r\n"},
+    };
+    check_all_ways(exchanges, 4, 4);
+}
+
+static void redis_however_cut(void **state)
+{
+    (void)state;
+    static const struct exchange exchanges[] = {
+        {"*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$5\r\nvalue\r\n", "+OK\r\n"},
+        {"*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n", "$5\r\nvalue\r\n"},
+        {"*4\r\n$4\r\nHSET\r\n$5\r\njob:1\r\n$6\r\nstatus\r\n$4\r\ndone\r\n", ":1\r\n"},
+        {"*2\r\n$6\r\nLRANGE\r\n$1\r\nl\r\n", "-ERR wrong number of arguments\r\n"},
+        {"*3\r\n$5\r\nBLPOP\r\n$1\r\nq\r\n$1\r\n1\r\n", "*2\r\n$1\r\nq\r\n$3\r\njob\r\n"},
+    };
+    check_all_ways(exchanges, 5, 5);
+}
+
+static void what_is_not_answered_ends_with_the_connection(void **state)
+{
+    (void)state;
+    static const struct exchange exchanges[] = {
+        {"GET /never HTTP/1.1\r\nHost: example.test\r\n\r\n", NULL},
+        {"GET /cut HTTP/1.1\r\nHost: example", NULL},
+    };
+    check_all_ways(exchanges, 2, 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(http_however_cut),
+        cmocka_unit_test(redis_however_cut),
+        cmocka_unit_test(what_is_not_answered_ends_with_the_connection),
+    };
+    return cmocka_run_group_tests(tests, set_up, NULL);
+}
