@@ -35,6 +35,9 @@
 #define LIMIT_RESP_BULK_BYTES (512u << 20)
 /* Longest inline command line that a server reads. */
 #define LIMIT_RESP_INLINE_BYTES (64u << 10)
+/* A script's body is hashed up to this length, which takes less than a millisecond: several times
+   the largest script of a job queue. */
+#define LIMIT_SCRIPT_BYTES (256u << 10)
 
 /* Text of one Redis command (db.query.text), of a URL, of a captured header. */
 #define LIMIT_QUERY_TEXT  160u

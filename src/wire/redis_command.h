@@ -1,7 +1,9 @@
 /*
  * What an observer must know of a Redis command: how it is answered, and which of its arguments
  * may be shown (db.query.text is made by allow-list: the command, its keys, field names and
- * options; everything else is '?').
+ * options; everything else is '?'). redis_commands.def is that list. What is shown is valid UTF-8
+ * without blanks: blanks, control characters and bytes that are no UTF-8 are written \xHH, a
+ * backslash is doubled, an empty argument is "".
  *
  * A `struct redis_command` takes a command's arguments in pieces, as the framer reports them.
  */
@@ -12,6 +14,7 @@
 
 #include "base/limits.h"
 #include "base/slice.h"
+#include "wire/sha1.h"
 
 /* How the command acts on the pairing of commands and replies (propagation.md calls these states
    of one connection). */
@@ -42,33 +45,33 @@ struct redis_command {
     bool has_script;     /* EVAL, EVALSHA, FCALL and their _RO forms */
     bool pubsub_pattern; /* (UN)SUBSCRIBE: the pattern form */
     bool pubsub_shard;
-    uint8_t text_state;
-    uint16_t table_index;
-    uint32_t arguments; /* complete ones, the name included */
-    uint32_t channels;  /* SUBSCRIBE and UNSUBSCRIBE: how many are named */
-    int64_t number;     /* see enum redis_effect; EVAL and kin: numkeys */
+    bool text_cut;     /* the end of `text` is missing */
+    uint8_t mode;      /* what is done with the argument at hand */
+    uint8_t word_used; /* the argument at hand, as far as it must be known */
+    uint8_t utf8_used; /* bytes of an unfinished character behind `text` */
+    uint8_t hashing;
+    uint16_t pattern;   /* what the next argument is */
     uint16_t name_used; /* the name as sent, cut to its array */
     uint16_t text_used;
     uint16_t script_used;
-    bool text_cut;
-    uint8_t word_used; /* the argument at hand, as far as it must be known */
-    uint8_t sha1_state;
-    char name[24];
-    char script[64]; /* EVALSHA: the sha1 as sent; FCALL: the function */
+    uint16_t reserved;
+    uint32_t keys_left; /* of those that were announced by number */
+    uint32_t arguments; /* complete ones, the name included */
+    uint32_t channels;  /* SUBSCRIBE and UNSUBSCRIBE: how many are named */
+    int64_t number;     /* see enum redis_effect; EVAL and kin: numkeys */
+    char name[24];      /* printable ASCII: other bytes are '?' */
+    char script[64];    /* EVALSHA: the sha1 as sent; EVAL, SCRIPT LOAD: the body's sha1, unless
+                           it is longer than LIMIT_SCRIPT_BYTES; FCALL: the function */
     char word[32];
-    char text[LIMIT_QUERY_TEXT];
-    /* Incremental SHA-1 of an EVAL's or SCRIPT LOAD's body, so that a script has one name. */
-    struct {
-        uint32_t state[5];
-        uint64_t bytes;
-        uint8_t block[64];
-    } sha1;
+    char text[LIMIT_QUERY_TEXT]; /* valid UTF-8 */
+    struct sha1 sha1;
 };
 
 void redis_command_init(struct redis_command *command);
 
-/* The next piece of argument `index` (0 is the name) whose whole length is `size`; `last` tells
-   that the argument is complete. */
+/* The next piece of argument `index` (0 is the name) whose whole length is `size`, UINT64_MAX if
+   that is not known; `last` tells that the argument is complete. Pieces come in order, none is left
+   out but where bytes passed without being seen. */
 void redis_command_argument(struct redis_command *command, uint32_t index, struct slice piece,
                             uint64_t size, bool last);
 

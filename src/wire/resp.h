@@ -21,8 +21,9 @@ enum resp_kind {
 
 enum resp_event {
     RESP_NEED_MORE, /* `in` is used up */
-    RESP_BEGIN,     /* the first byte of a top-level message is next in `in`; nothing consumed yet;
-                       not for an empty command ("\r\n", "*0\r\n"), which has no reply */
+    RESP_BEGIN,     /* the first byte of a top-level message is next in `in`; nothing consumed yet,
+                       but for a '*' that came alone in an earlier piece (resp_held_bytes); not for
+                       an empty command ("\r\n", "*0\r\n"), which has no reply */
     RESP_ITEM,
     RESP_END,
     RESP_LOST
@@ -37,29 +38,30 @@ struct resp_item {
     bool cut;       /* a line longer than LIMIT_RESP_LINE: `bytes` is its beginning */
     uint32_t index; /* position within the enclosing aggregate; a map's keys and values alternate */
     int64_t number; /* ':' its value; '$' '!' '=' the whole length; aggregates the count of elements
-                       (a map's: pairs), -1 if streamed or null */
+                       (a map's: pairs); -1 if streamed, null, or of an inline command */
     struct slice bytes; /* scalars: this piece; borrows from the input or from the parser */
 };
 
 struct resp_level {
-    uint32_t remaining; /* elements still to come; UINT32_MAX: streamed */
+    uint32_t remaining; /* elements still to come; of a streamed aggregate: never 0 */
     uint32_t index;
 };
 
+/* Fields are the parser's own. */
 struct resp {
     uint8_t kind;
     uint8_t state;
-    uint8_t type; /* of the scalar at hand */
+    uint8_t type; /* of the scalar or line at hand */
     uint8_t depth;
     uint8_t flags;
     uint8_t line_used;
-    uint8_t attribute_depth;
-    uint8_t reserved;
-    uint32_t inline_bytes;
-    uint32_t skipped; /* of a line that did not fit */
-    uint64_t length;  /* of the bulk at hand */
-    uint64_t remaining;
-    struct resp_level levels[LIMIT_RESP_DEPTH];
+    uint8_t attribute_depth; /* of the outermost attribute at hand, 0: none */
+    uint8_t escape;          /* inline: the first digit of a \x escape */
+    uint32_t attributes;     /* levels that are attributes, a bit each */
+    uint32_t streams;        /* levels that are streamed, a bit each */
+    uint64_t length;         /* of the bulk at hand; of the inline command so far */
+    uint64_t remaining;      /* of the bulk at hand */
+    struct resp_level levels[LIMIT_RESP_DEPTH + 1]; /* the first is the top level */
     uint8_t line[LIMIT_RESP_LINE];
 };
 
@@ -75,3 +77,7 @@ bool resp_is_idle(const struct resp *parser);
 /* `count` bytes passed without being seen. They must lie inside a bulk string: returns false (and
    the parser is lost) otherwise. */
 bool resp_skip(struct resp *parser, uint64_t count);
+
+/* Right after BEGIN: how many of the message's bytes were consumed with an earlier piece, 0 or 1.
+ */
+uint32_t resp_held_bytes(const struct resp *parser);
