@@ -52,3 +52,22 @@
 #define LIMIT_SLOT_PROBES 512u
 /* Rings per segment: threads are spread over them so that they seldom share a cache line. */
 #define LIMIT_SEGMENT_RINGS 8u
+
+/* Ways out at once: OTLP, console, file. */
+#define LIMIT_TRANSPORTS 3u
+/* Encoded spans that wait for one way out: ten thousand of 1.6 KiB. */
+#define LIMIT_QUEUE_BYTES (16u << 20)
+/* The queue's memory grows by this much. */
+#define LIMIT_QUEUE_CHUNK (64u << 10)
+/* One export request: gRPC receivers refuse more than 4 MiB unless told otherwise. */
+#define LIMIT_BATCH_BYTES (3u << 20)
+/* Records taken from one segment before transfers are looked after again. */
+#define LIMIT_DRAIN_PASS 8192u
+/* Segments of one exporter: more processes than one machine's launcher will see. */
+#define LIMIT_SEGMENTS 4096u
+/* A receiver's Retry-After is believed up to here. */
+#define LIMIT_RETRY_AFTER_MS 300000u
+
+/* Attributes of a resource, and all their text: these come from the process's environment. */
+#define LIMIT_RESOURCE_ATTRIBUTES 96u
+#define LIMIT_RESOURCE_TEXT       (16u << 10)
