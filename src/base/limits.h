@@ -55,3 +55,30 @@
 #define LIMIT_SLOT_PROBES 512u
 /* Rings per segment: threads are spread over them so that they seldom share a cache line. */
 #define LIMIT_SEGMENT_RINGS 8u
+
+/* Ways out at once: OTLP, console, file. */
+#define LIMIT_TRANSPORTS 3u
+/* Encoded spans that wait for one way out: ten thousand of 1.6 KiB. */
+#define LIMIT_QUEUE_BYTES (16u << 20)
+/* The queue's memory grows by this much. */
+#define LIMIT_QUEUE_CHUNK (64u << 10)
+/* One export request: gRPC receivers refuse more than 4 MiB unless told otherwise. */
+#define LIMIT_BATCH_BYTES (3u << 20)
+/* Records taken from one segment before transfers are looked after again. */
+#define LIMIT_DRAIN_PASS 8192u
+/* Segments of one exporter: more processes than one machine's launcher will see. */
+#define LIMIT_SEGMENTS 4096u
+/* A receiver's Retry-After is believed up to here. */
+#define LIMIT_RETRY_AFTER_MS 300000u
+
+/* Attributes of a resource, and all their text: these come from the process's environment. */
+#define LIMIT_RESOURCE_ATTRIBUTES 96u
+#define LIMIT_RESOURCE_TEXT       (16u << 10)
+/* OTLP's own limits: a larger request is not sent, a larger answer is not read. */
+#define LIMIT_EXPORT_REQUEST_BYTES  (64u << 20)
+#define LIMIT_EXPORT_RESPONSE_BYTES (4u << 20)
+/* A receiver's wish to wait longer is cut to this: the Collector gives a batch up after 300 s. */
+#define LIMIT_RETRY_AFTER_MS 300000u
+/* Sockets of one export: two address families, a second connection that replaces a dead one, the
+   resolver's pair, and room. */
+#define LIMIT_EXPORT_SOCKETS 8u

@@ -1,0 +1,169 @@
+#include "worker/delivery.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/limits.h"
+
+#define MS UINT64_C(1000000)
+
+void delivery_init(struct delivery *delivery, struct transport *transport, uint64_t timeout_ns)
+{
+    *delivery = (struct delivery){.transport = transport, .timeout_ns = timeout_ns};
+}
+
+static void cancel(struct delivery *delivery)
+{
+    if (delivery->state == DELIVERY_IN_FLIGHT) {
+        delivery->transport->ops->cancel(delivery->transport);
+    }
+}
+
+uint32_t delivery_finish(struct delivery *delivery)
+{
+    uint32_t left = delivery->state == DELIVERY_IDLE ? 0 : delivery->batch.span_count;
+    cancel(delivery);
+    delivery->transport->ops->destroy(delivery->transport);
+    *delivery = (struct delivery){.transport = NULL};
+    return left;
+}
+
+void delivery_start(struct delivery *delivery, const struct export_batch *batch, uint64_t now_ns)
+{
+    delivery->batch = *batch;
+    delivery->deadline_ns = delivery->timeout_ns == 0 ? UINT64_MAX : now_ns + delivery->timeout_ns;
+    delivery->backoff_ms = DELIVERY_BACKOFF_FIRST_MS;
+    delivery->state = DELIVERY_WAITING;
+    delivery->not_before_ns = now_ns;
+}
+
+static enum delivery_event finish_batch(struct delivery *delivery, struct delivery_report *report,
+                                        uint32_t lost, enum loss loss, const char *message)
+{
+    uint32_t count = delivery->batch.span_count;
+    report->lost = lost < count ? lost : count;
+    report->exported = count - report->lost;
+    report->loss = loss;
+    snprintf(report->message, sizeof(report->message), "%s", message);
+    delivery->state = DELIVERY_IDLE;
+    return DELIVERY_DONE;
+}
+
+static enum delivery_event expire(struct delivery *delivery, struct delivery_report *report,
+                                  const char *message)
+{
+    cancel(delivery);
+    return finish_batch(delivery, report, delivery->batch.span_count, LOSS_EXPORT_EXPIRED, message);
+}
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* The time until the next attempt: the receiver's word, else the backoff with its jitter. */
+static uint64_t draw_pause(struct delivery *delivery, const struct transport_outcome *outcome,
+                           uint64_t random)
+{
+    if (outcome->retry_after_ms > 0) {
+        return smaller(outcome->retry_after_ms, LIMIT_RETRY_AFTER_MS) * MS;
+    }
+    uint64_t base = delivery->backoff_ms * MS;
+    delivery->backoff_ms =
+        (uint32_t)smaller(delivery->backoff_ms + delivery->backoff_ms / 2, DELIVERY_BACKOFF_MAX_MS);
+    return base / 2 + random % (base + 1);
+}
+
+static enum delivery_event wait_for_retry(struct delivery *delivery, uint64_t now_ns,
+                                          uint64_t random, const struct transport_outcome *outcome,
+                                          struct delivery_report *report)
+{
+    delivery->state = DELIVERY_WAITING;
+    delivery->not_before_ns = now_ns + draw_pause(delivery, outcome, random);
+    if (delivery->not_before_ns >= delivery->deadline_ns) {
+        if (outcome->retry_after_ms == 0) {
+            /* Our own pause binds this batch only. */
+            delivery->not_before_ns = now_ns;
+        }
+        return expire(delivery, report, outcome->message);
+    }
+    report->exported = 0;
+    report->lost = 0;
+    snprintf(report->message, sizeof(report->message), "%s", outcome->message);
+    return DELIVERY_RETRIES;
+}
+
+static enum delivery_event take_outcome(struct delivery *delivery, enum transport_result result,
+                                        const struct transport_outcome *outcome, uint64_t now_ns,
+                                        uint64_t random, struct delivery_report *report)
+{
+    switch (result) {
+    case TRANSPORT_PENDING:
+        break;
+    case TRANSPORT_DELIVERED:
+        return finish_batch(delivery, report, outcome->rejected, LOSS_EXPORT_PARTIAL,
+                            outcome->message);
+    case TRANSPORT_RETRY:
+        return wait_for_retry(delivery, now_ns, random, outcome, report);
+    case TRANSPORT_REFUSED:
+        return finish_batch(delivery, report, delivery->batch.span_count, LOSS_EXPORT_REFUSED,
+                            outcome->message);
+    }
+    return DELIVERY_NOTHING;
+}
+
+/* A new attempt. */
+static enum delivery_event begin(struct delivery *delivery, uint64_t now_ns, uint64_t random,
+                                 struct delivery_report *report)
+{
+    int error = delivery->transport->ops->begin(delivery->transport, &delivery->batch);
+    if (error == 0) {
+        delivery->state = DELIVERY_IN_FLIGHT;
+        return DELIVERY_NOTHING;
+    }
+    if (error == -EMSGSIZE) {
+        return finish_batch(delivery, report, delivery->batch.span_count, LOSS_EXPORT_REFUSED,
+                            "the batch is larger than a request may be");
+    }
+    struct transport_outcome outcome = {.retry_after_ms = 0};
+    snprintf(outcome.message, sizeof(outcome.message), "cannot begin (error %d)", -error);
+    return wait_for_retry(delivery, now_ns, random, &outcome, report);
+}
+
+enum delivery_event delivery_step(struct delivery *delivery, uint64_t now_ns, uint64_t random,
+                                  struct delivery_report *report)
+{
+    if (delivery->state == DELIVERY_WAITING && now_ns >= delivery->not_before_ns) {
+        enum delivery_event event = begin(delivery, now_ns, random, report);
+        if (event != DELIVERY_NOTHING) {
+            return event;
+        }
+    }
+    if (delivery->state == DELIVERY_IN_FLIGHT) {
+        struct transport_outcome outcome = {.rejected = 0};
+        enum transport_result result =
+            delivery->transport->ops->step(delivery->transport, &outcome);
+        if (result != TRANSPORT_PENDING) {
+            delivery->state = DELIVERY_WAITING; /* nothing is in flight any more */
+            return take_outcome(delivery, result, &outcome, now_ns, random, report);
+        }
+    }
+    if (delivery->state != DELIVERY_IDLE && now_ns >= delivery->deadline_ns) {
+        return expire(delivery, report, "no answer in time");
+    }
+    return DELIVERY_NOTHING;
+}
+
+uint64_t delivery_next_ns(const struct delivery *delivery)
+{
+    switch (delivery->state) {
+    case DELIVERY_IDLE:
+        break;
+    case DELIVERY_IN_FLIGHT:
+        return delivery->deadline_ns;
+    case DELIVERY_WAITING:
+        return smaller(delivery->not_before_ns, delivery->deadline_ns);
+    }
+    return UINT64_MAX;
+}

@@ -1,0 +1,200 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/compiler.h"
+#include "worker/exporter.h"
+#include "worker/otlp/encode.h"
+#include "worker/spans/spans.h"
+
+#define CLOCK_INTERVAL_NS UINT64_C(1000000000)
+/* A usual span has a third of this; others get a chunk of their own. */
+#define USUAL_SPAN_BYTES   2048u
+#define LARGEST_SPAN_BYTES (LIMIT_QUEUE_CHUNK - 64u)
+#define TRACE_FLAG_SAMPLED 1u
+
+/* ---- spans into the queue ---- */
+
+/* 0 if the span fits nowhere. */
+static size_t encode_into_queue(struct exporter *exporter)
+{
+    size_t capacity;
+    uint8_t *into = queue_reserve(&exporter->queue, USUAL_SPAN_BYTES, &capacity);
+    size_t size = into == NULL ? 0 : otlp_encode_span(&exporter->span, into, capacity);
+    if (likely(size > 0)) {
+        return size;
+    }
+    into = queue_reserve(&exporter->queue, LARGEST_SPAN_BYTES, &capacity);
+    return into == NULL ? 0 : otlp_encode_span(&exporter->span, into, capacity);
+}
+
+void drain_enqueue_span(struct exporter *exporter, struct resource *resource, uint64_t now_ns)
+{
+    size_t size = encode_into_queue(exporter);
+    uint32_t without_room =
+        size == 0 ? exporter->outlet_count : queue_commit(&exporter->queue, resource, size);
+    if (unlikely(without_room > 0)) {
+        loss_count(exporter, now_ns, LOSS_QUEUE_FULL, without_room, "");
+    }
+    for (uint32_t i = 0; i < exporter->outlet_count && size > 0; i++) {
+        schedule_note_span(&exporter->outlets[i].schedule, now_ns);
+    }
+}
+
+static void take_record(struct exporter *exporter, struct source *source, uint64_t now_ns)
+{
+    const struct record *record = &exporter->record;
+    if ((record->trace_flags & TRACE_FLAG_SAMPLED) == 0) {
+        return; /* decided, not lost */
+    }
+    if (unlikely(!queue_has_room(&exporter->queue))) {
+        loss_count(exporter, now_ns, LOSS_QUEUE_FULL, exporter->outlet_count, "");
+        return;
+    }
+    spans_build(&exporter->span, &exporter->limits, record, source->clock);
+    drain_enqueue_span(exporter, source->resource, now_ns);
+}
+
+/* ---- segments ---- */
+
+/* The segment keeps the pair for whoever drains it next. */
+static void renew_clock(struct exporter *exporter, struct source *source, uint64_t now_ns)
+{
+    if (source->clock_renewed_ns == 0 || now_ns - source->clock_renewed_ns >= CLOCK_INTERVAL_NS) {
+        exporter->seams.clock(exporter->seams.context, &source->clock);
+        source->segment->clock = source->clock;
+        source->clock_renewed_ns = now_ns;
+    }
+}
+
+static void complain(void *context, const char *text)
+{
+    report_line(context, LOG_LEVEL_WARN, "%s", text);
+}
+
+static struct resource *detect_resource(struct exporter *exporter, int32_t process_id)
+{
+    struct resource_source from = {
+        .root = exporter->seams.root,
+        .process_id = process_id,
+        .boot_time_ns = exporter->seams.boot_time_ns,
+    };
+    for (size_t at = 0; at < sizeof(from.random); at += 8) {
+        uint64_t value = exporter->seams.random(exporter->seams.context);
+        memcpy(from.random + at, &value, 8);
+    }
+    return resource_create(&exporter->config, &from, complain, &exporter->report);
+}
+
+static uint32_t find_source(const struct exporter *exporter, const struct segment *segment)
+{
+    uint32_t i = 0;
+    while (i < exporter->source_count && exporter->sources[i]->segment != segment) {
+        i++;
+    }
+    return i;
+}
+
+static bool make_room(struct exporter *exporter)
+{
+    if (exporter->source_count < exporter->source_capacity) {
+        return true;
+    }
+    uint32_t capacity = exporter->source_capacity == 0 ? 4 : exporter->source_capacity * 2;
+    struct source **sources = realloc(exporter->sources, capacity * sizeof(*sources));
+    if (sources == NULL) {
+        return false;
+    }
+    exporter->sources = sources;
+    exporter->source_capacity = capacity;
+    return true;
+}
+
+int drain_add_segment(struct exporter *exporter, struct segment *segment, size_t mapped_size)
+{
+    if (find_source(exporter, segment) < exporter->source_count) {
+        return -EEXIST;
+    }
+    if (exporter->source_count >= LIMIT_SEGMENTS) {
+        return -ENOSPC;
+    }
+    struct source *source = calloc(1, sizeof(*source));
+    if (source == NULL || !make_room(exporter)) {
+        free(source);
+        return -ENOMEM;
+    }
+    int result = segment_reader_init(&source->reader, segment, mapped_size);
+    if (result == 0) {
+        source->resource = detect_resource(exporter, segment->process_id);
+        result = source->resource == NULL ? -ENOMEM : 0;
+    }
+    if (result < 0) {
+        free(source);
+        return result;
+    }
+    source->segment = segment;
+    exporter->seams.clock(exporter->seams.context, &source->clock);
+    source->told_ns = source->clock.realtime_ns;
+    exporter->sources[exporter->source_count++] = source;
+    return 0;
+}
+
+/* Returns whether there may be more. */
+static bool drain_source(struct exporter *exporter, struct source *source, uint64_t now_ns)
+{
+    renew_clock(exporter, source, now_ns);
+    for (uint32_t count = 0; count < LIMIT_DRAIN_PASS; count++) {
+        if (!segment_reader_next(&source->reader, &exporter->record)) {
+            return false;
+        }
+        take_record(exporter, source, now_ns);
+    }
+    return true;
+}
+
+void drain_all(struct exporter *exporter, uint64_t now_ns)
+{
+    exporter->has_more = false;
+    for (uint32_t i = 0; i < exporter->source_count; i++) {
+        exporter->has_more |= drain_source(exporter, exporter->sources[i], now_ns);
+    }
+}
+
+void drain_remove_segment(struct exporter *exporter, struct segment *segment)
+{
+    uint32_t index = find_source(exporter, segment);
+    if (index == exporter->source_count) {
+        return;
+    }
+    struct source *source = exporter->sources[index];
+    exporter->sources[index] = exporter->sources[--exporter->source_count];
+
+    struct segment_clock now;
+    exporter->seams.clock(exporter->seams.context, &now);
+    source->clock_renewed_ns = 0;
+    /* The process is gone: what a ring still holds is bounded by its places. */
+    for (uint32_t pass = 0; drain_source(exporter, source, now.monotonic_ns) &&
+                            pass < LIMIT_SEGMENT_RINGS * LIMIT_SEGMENT_SLOTS / LIMIT_DRAIN_PASS;
+         pass++) {
+    }
+    uint32_t position = 0;
+    while (segment_reader_next_remaining(&source->reader, &position, now.monotonic_ns,
+                                         &exporter->record)) {
+        take_record(exporter, source, now.monotonic_ns);
+    }
+    loss_watch(exporter, source, now.monotonic_ns);
+    loss_tell_of(exporter, source, now.monotonic_ns);
+    resource_release(source->resource);
+    free(source);
+}
+
+void drain_finish(struct exporter *exporter)
+{
+    for (uint32_t i = 0; i < exporter->source_count; i++) {
+        resource_release(exporter->sources[i]->resource);
+        free(exporter->sources[i]);
+    }
+    free(exporter->sources);
+    exporter->sources = NULL;
+    exporter->source_count = 0;
+}

@@ -1,0 +1,26 @@
+/*
+ * What stands around already encoded spans in an ExportTraceServiceRequest: for each resource
+ *
+ *     ResourceSpans { resource, ScopeSpans { scope, spans..., schema_url }, schema_url }
+ *
+ * The spans themselves are copied as they are (otlp_encode_span wrote their tags and lengths).
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+
+/* The semantic conventions that the spans follow. */
+#define OTLP_SCHEMA_URL "https://opentelemetry.io/schemas/1.44.0"
+#define OTLP_SCOPE_NAME "wirespan"
+
+/* The bytes of one ResourceSpans field with that Resource message and so many bytes of spans. */
+size_t otlp_envelope_size(size_t resource_size, size_t spans_size);
+
+/* Writes what comes before the spans; returns where they go. */
+uint8_t *otlp_envelope_open(uint8_t *into, struct slice resource, size_t spans_size);
+
+/* Writes what comes after them; returns the end. */
+uint8_t *otlp_envelope_close(uint8_t *into);

@@ -1,0 +1,65 @@
+/* Protobuf's wire format, as far as OTLP's writer needs it. The caller knows that there is room. */
+#pragma once
+
+#include <stdint.h>
+#include <string.h>
+
+#include "base/slice.h"
+
+enum wire_type { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
+
+/* Tag of a field whose number is below 16: one byte. */
+#define FIELD_TAG(number, type) ((uint8_t)((number) << 3 | (type)))
+
+static inline size_t varint_size(uint64_t value)
+{
+    /* 7 bits to a byte; 0 takes one, too. */
+    return (size_t)(70 - __builtin_clzll(value | 1)) / 7;
+}
+
+static inline uint8_t *put_varint(uint8_t *at, uint64_t value)
+{
+    while (value >= 0x80) {
+        *at++ = (uint8_t)(value | 0x80);
+        value >>= 7;
+    }
+    *at++ = (uint8_t)value;
+    return at;
+}
+
+static inline uint8_t *put_fixed64(uint8_t *at, uint64_t value)
+{
+    for (int i = 0; i < 8; i++) {
+        at[i] = (uint8_t)(value >> (8 * i));
+    }
+    return at + 8;
+}
+
+static inline uint8_t *put_fixed32(uint8_t *at, uint32_t value)
+{
+    for (int i = 0; i < 4; i++) {
+        at[i] = (uint8_t)(value >> (8 * i));
+    }
+    return at + 4;
+}
+
+static inline uint8_t *put_raw(uint8_t *at, struct slice bytes)
+{
+    if (bytes.size > 0) {
+        memcpy(at, bytes.data, bytes.size);
+    }
+    return at + bytes.size;
+}
+
+/* A length-delimited field, its one-byte tag included. */
+static inline uint8_t *put_bytes(uint8_t *at, uint8_t tag, struct slice bytes)
+{
+    *at++ = tag;
+    at = put_varint(at, bytes.size);
+    return put_raw(at, bytes);
+}
+
+static inline size_t bytes_size(size_t size)
+{
+    return 1 + varint_size(size) + size;
+}

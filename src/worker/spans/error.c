@@ -1,0 +1,52 @@
+#include <errno.h>
+#include <string.h>
+
+#include "worker/spans/kinds.h"
+
+struct slice spans_error_type(const struct record *record)
+{
+    switch ((enum record_error)record->error) {
+    case RECORD_OK:
+    case RECORD_ERROR_REPLY:
+    case RECORD_ERROR_COUNT:
+        break;
+    case RECORD_ERROR_REFUSED:
+        return SLICE("connection_refused");
+    case RECORD_ERROR_RESET:
+        return SLICE("connection_reset");
+    case RECORD_ERROR_TIMEOUT:
+        return SLICE("timeout");
+    case RECORD_ERROR_HOST_NOT_FOUND:
+        return SLICE("host_not_found");
+    case RECORD_ERROR_UNREACHABLE:
+        return record->system_error == ENETUNREACH || record->system_error == ENETDOWN
+                   ? SLICE("network_unreachable")
+                   : SLICE("host_unreachable");
+    case RECORD_ERROR_EOF:
+        return SLICE("eof");
+    case RECORD_ERROR_CANCELLED:
+        return SLICE("cancelled");
+    case RECORD_ERROR_PROTOCOL:
+        return SLICE("protocol_error");
+    case RECORD_ERROR_OTHER:
+        return SLICE("_OTHER");
+    case RECORD_ERROR_ABORTED:
+        return SLICE("aborted");
+    }
+    return (struct slice){NULL, 0};
+}
+
+void spans_add_error(struct span *span, const struct record *record)
+{
+    struct slice type = spans_error_type(record);
+    if (type.data == NULL) {
+        return;
+    }
+    span_set_error(span, type);
+    if (record->system_error > 0) {
+        char memory[128];
+        const char *message = strerror_r(record->system_error, memory, sizeof(memory));
+        const struct slice part = slice_of(message, strlen(message));
+        span->status_message = span_text(span, span_join(span, &part, 1));
+    }
+}

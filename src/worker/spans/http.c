@@ -1,0 +1,94 @@
+#include "base/compiler.h"
+#include "worker/spans/kinds.h"
+
+#define LITERAL(text)                                                                              \
+    {                                                                                              \
+        (const uint8_t *)(text), sizeof(text) - 1                                                  \
+    }
+
+static const struct slice schemes[2] = {LITERAL("http"), LITERAL("https")};
+
+/* The conventions' list; others would let a peer choose span names. */
+static const struct slice known_methods[] = {
+    LITERAL("GET"),     LITERAL("POST"),  LITERAL("PUT"),     LITERAL("DELETE"), LITERAL("HEAD"),
+    LITERAL("OPTIONS"), LITERAL("PATCH"), LITERAL("CONNECT"), LITERAL("TRACE"),  LITERAL("QUERY"),
+};
+
+static bool is_known(struct slice method)
+{
+    for (size_t i = 0; i < sizeof(known_methods) / sizeof(known_methods[0]); i++) {
+        if (slice_equals(method, known_methods[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void add_method(struct span *span, const struct record_text *text)
+{
+    static const struct slice key = LITERAL("http.request.method");
+    struct slice method = text->fields[FIELD_METHOD];
+    if (likely(is_known(method))) {
+        span->name = method;
+        span_add_literal(span, key, method);
+        return;
+    }
+    span->name = SLICE("HTTP");
+    span_add_literal(span, key, SLICE("_OTHER"));
+    if (method.size > 0) {
+        span_add_string(span, SLICE("http.request.method_original"), method);
+    }
+}
+
+static bool is_failure(uint16_t status, bool is_client)
+{
+    return status >= (is_client ? 400 : 500) || (status > 0 && status < 100);
+}
+
+/* What the status code says comes first; below it, what happened to the connection. A client that
+   gave up by itself has not failed (the conventions), a server that did has. */
+static void add_outcome(struct span *span, const struct record *record, bool is_client)
+{
+    uint16_t status = record->http.status;
+    if (status != 0) {
+        span_add_int(span, SLICE("http.response.status_code"), status);
+    }
+    if (unlikely(is_failure(status, is_client))) {
+        span_set_error(span, span_decimal(span, status));
+    } else if (unlikely(record->error == RECORD_ERROR_CANCELLED && is_client)) {
+        span_add_bool(span, SLICE("wirespan.cancelled"), true);
+    } else if (unlikely(record->error != RECORD_OK)) {
+        spans_add_error(span, record);
+    }
+}
+
+static void add_sizes(struct span *span, const struct http_numbers *http)
+{
+    if (http->request_body_bytes > 0) {
+        span_add_int(span, SLICE("http.request.body.size"), (int64_t)http->request_body_bytes);
+    }
+    if (http->status != 0) {
+        span_add_int(span, SLICE("http.response.body.size"), (int64_t)http->response_body_bytes);
+    }
+}
+
+void spans_build_http(struct span *span, const struct record *record,
+                      const struct record_text *text)
+{
+    bool is_client = record->kind == RECORD_HTTP_CLIENT;
+    struct peer peer = spans_peer(span, record, text);
+    span->kind = is_client ? SPAN_CLIENT : SPAN_SERVER;
+    add_method(span, text);
+    if (is_client) {
+        spans_add_client_url(span, record, text, &peer, schemes);
+    } else {
+        spans_add_server_url(span, record, text, &peer, schemes);
+    }
+    spans_add_network(span, &peer);
+    span_add_literal(span, SLICE("network.protocol.version"),
+                     record->http.version_minor == 0 ? SLICE("1.0") : SLICE("1.1"));
+    span_add_string(span, SLICE("user_agent.original"), text->fields[FIELD_USER_AGENT]);
+    span_add_string(span, SLICE("request.id"), text->fields[FIELD_REQUEST_ID]);
+    add_sizes(span, &record->http);
+    add_outcome(span, record, is_client);
+}
