@@ -97,8 +97,8 @@ static void fill_request_line(struct passage *passage, const struct http1_item *
     }
     uint8_t target[LIMIT_TARGET_TEXT];
     bool cut;
-    size_t size = redact_target(item->target, target, sizeof(target), &cut);
-    if (cut || item->target_cut) {
+    size_t size = redact_target(item->target, item->target_cut, target, sizeof(target), &cut);
+    if (cut) {
         record->flags |= RECORD_FLAG_TEXT_CUT;
     }
     if (is_absolute(item->target) || passage->connection->in_tunnel) {

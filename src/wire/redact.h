@@ -10,7 +10,9 @@
 /* Copies a request target (origin, absolute or authority form) into `out`, at most `capacity`
    bytes. User information becomes REDACTED:REDACTED@; the values of query keys that carry
    signatures, tokens, keys and passwords (the conventions' list and a wider one, compared without
-   regard to case) become REDACTED. `target_cut` says that the target's end is missing. Returns the
-   bytes written; `*cut` tells whether the end is missing from the copy. A value that may be secret
-   is never copied in part. */
-size_t redact_target(struct slice target, uint8_t *out, size_t capacity, bool *cut);
+   regard to case, punctuation and percent-encoding) become REDACTED, those of path parameters
+   likewise. `target_cut` says that the target's end is missing. Returns the bytes written; `*cut`
+   tells whether the end is missing from the copy. A value that may be secret is never copied in
+   part. */
+size_t redact_target(struct slice target, bool target_cut, uint8_t *out, size_t capacity,
+                     bool *cut);
