@@ -235,7 +235,11 @@ void background_start(void)
 {
     uint32_t none = BACKGROUND_NONE;
     check_process();
+    /* The segment is there before the thread: were both the thread and the application's first
+       exchange to make it at the same time, the one that comes late would get none, and the thread
+       would give up for good. */
     if (atomic_load_explicit(&background.state, memory_order_relaxed) != BACKGROUND_NONE ||
+        attachment_segment() == NULL ||
         !atomic_compare_exchange_strong_explicit(&background.state, &none, BACKGROUND_STARTING,
                                                  memory_order_acq_rel, memory_order_relaxed)) {
         return;
