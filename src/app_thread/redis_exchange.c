@@ -177,7 +177,8 @@ void redis_exchange_commands(struct passage *passage, struct slice *in)
         case RESP_NEED_MORE:
             return;
         case RESP_BEGIN:
-            begin_command(passage, position(requests, &whole, in));
+            begin_command(passage,
+                          position(requests, &whole, in) - resp_held_bytes(&requests->resp));
             break;
         case RESP_ITEM:
             if (item.depth == 1) {
@@ -464,7 +465,7 @@ void redis_exchange_replies(struct passage *passage, struct slice *in)
             if (begins_replication(passage)) {
                 return;
             }
-            begin_reply(passage, position(replies, &whole, in));
+            begin_reply(passage, position(replies, &whole, in) - resp_held_bytes(&replies->resp));
             break;
         case RESP_ITEM:
             if (item.depth == 0) {
