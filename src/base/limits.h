@@ -68,12 +68,11 @@
 #define LIMIT_DRAIN_PASS 8192u
 /* Segments of one exporter: more processes than one machine's launcher will see. */
 #define LIMIT_SEGMENTS 4096u
-/* A receiver's Retry-After is believed up to here. */
-#define LIMIT_RETRY_AFTER_MS 300000u
 
 /* Attributes of a resource, and all their text: these come from the process's environment. */
 #define LIMIT_RESOURCE_ATTRIBUTES 96u
 #define LIMIT_RESOURCE_TEXT       (16u << 10)
+
 /* OTLP's own limits: a larger request is not sent, a larger answer is not read. */
 #define LIMIT_EXPORT_REQUEST_BYTES  (64u << 20)
 #define LIMIT_EXPORT_RESPONSE_BYTES (4u << 20)
