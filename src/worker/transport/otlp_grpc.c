@@ -1,0 +1,238 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "worker/transport/create.h"
+#include "worker/transport/grpc.h"
+#include "worker/transport/gzip.h"
+#include "worker/transport/outcome.h"
+#include "worker/transport/post.h"
+
+#define METHOD "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+
+struct otlp_grpc {
+    struct transport base;
+    struct post *post;
+    bool gzip;
+    uint8_t *frame; /* of the batch in flight */
+    uint32_t span_count;
+    /* From the answer's headers and trailers. */
+    int status;
+    char message[160];
+    struct rpc_status details;
+};
+
+static struct otlp_grpc *self_of(struct transport *transport)
+{
+    return (struct otlp_grpc *)transport;
+}
+
+static void forget_answer(struct otlp_grpc *self)
+{
+    self->status = GRPC_ABSENT;
+    self->message[0] = '\0';
+    self->details = (struct rpc_status){0};
+}
+
+static void on_header(void *context, struct slice name, struct slice value)
+{
+    struct otlp_grpc *self = context;
+    if (name.size == 0) {
+        forget_answer(self);
+    } else if (slice_equals_ignoring_case(name, SLICE("grpc-status"))) {
+        self->status = grpc_status_read(value);
+    } else if (slice_equals_ignoring_case(name, SLICE("grpc-message"))) {
+        grpc_message_read(value, self->message, sizeof(self->message));
+    } else if (slice_equals_ignoring_case(name, SLICE("grpc-status-details-bin"))) {
+        grpc_details_read(value, &self->details);
+    }
+}
+
+static uint8_t *frame_batch(const struct otlp_grpc *self, const struct export_batch *batch,
+                            size_t *size)
+{
+    struct slice plain = slice_of(batch->bytes, batch->size);
+    uint8_t *frame;
+    if (self->gzip) {
+        frame = gzip_compress(plain, GRPC_FRAME_HEAD, size);
+    } else {
+        *size = GRPC_FRAME_HEAD + plain.size;
+        frame = malloc(*size);
+        if (frame != NULL && plain.size > 0) {
+            memcpy(frame + GRPC_FRAME_HEAD, plain.data, plain.size);
+        }
+    }
+    if (frame != NULL) {
+        grpc_frame_head(frame, self->gzip, (uint32_t)(*size - GRPC_FRAME_HEAD));
+    }
+    return frame;
+}
+
+static void release_frame(struct otlp_grpc *self)
+{
+    free(self->frame);
+    self->frame = NULL;
+}
+
+static int begin(struct transport *transport, const struct export_batch *batch)
+{
+    struct otlp_grpc *self = self_of(transport);
+    if (batch->size > LIMIT_EXPORT_REQUEST_BYTES) {
+        return -EMSGSIZE;
+    }
+    size_t size;
+    self->frame = frame_batch(self, batch, &size);
+    if (self->frame == NULL) {
+        return -ENOMEM;
+    }
+    self->span_count = batch->span_count;
+    forget_answer(self);
+    int result = post_begin(self->post, slice_of(self->frame, size));
+    if (result != 0) {
+        release_frame(self);
+    }
+    return result;
+}
+
+static enum transport_result judge_answer(struct otlp_grpc *self, const struct post_answer *answer,
+                                          struct transport_outcome *outcome)
+{
+    struct slice message;
+    int status = self->status;
+    if (status == GRPC_OK) {
+        if (!grpc_frame_read(answer->body, &message)) {
+            outcome_say(outcome, "%s delivered, but its answer cannot be read",
+                        post_place(self->post));
+        } else {
+            otlp_reply_read(message, self->span_count, outcome);
+        }
+        return TRANSPORT_DELIVERED;
+    }
+    if (status == GRPC_ABSENT) {
+        status = grpc_status_of_http(answer->status);
+        outcome_say(outcome, "%s answered HTTP %ld without a gRPC status (is it a gRPC receiver?)",
+                    post_place(self->post), answer->status);
+    } else {
+        outcome_say(outcome, "%s answered %s%s%.120s", post_place(self->post),
+                    grpc_status_name(status), self->message[0] != '\0' ? ": " : "", self->message);
+    }
+    if (!grpc_is_retryable(status, self->details.has_retry_info)) {
+        return TRANSPORT_REFUSED;
+    }
+    outcome->retry_after_ms = self->details.retry_delay_ms;
+    return TRANSPORT_RETRY;
+}
+
+static enum transport_result judge(struct otlp_grpc *self, const struct post_answer *answer,
+                                   struct transport_outcome *outcome)
+{
+    const char *place = post_place(self->post);
+    switch (answer->failure) {
+    case POST_ANSWERED:
+        if (!answer->is_http2) {
+            outcome_say(outcome,
+                        "%s has no HTTP/2, which gRPC needs: set "
+                        "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
+                        place);
+            return TRANSPORT_REFUSED;
+        }
+        return judge_answer(self, answer, outcome);
+    case POST_BROKEN:
+        outcome_say(outcome, "%s: %s", place, answer->error);
+        return TRANSPORT_RETRY;
+    case POST_TOO_LARGE:
+        outcome_say(outcome, "%s answered with more than %u bytes", place,
+                    LIMIT_EXPORT_RESPONSE_BYTES);
+        return TRANSPORT_REFUSED;
+    case POST_NOT_HTTP:
+    case POST_UNUSABLE:
+        outcome_say(outcome, "%s cannot be used: %s", place, answer->error);
+        return TRANSPORT_REFUSED;
+    }
+    return TRANSPORT_REFUSED;
+}
+
+static enum transport_result step(struct transport *transport, struct transport_outcome *outcome)
+{
+    struct otlp_grpc *self = self_of(transport);
+    struct post_answer answer;
+    if (!post_step(self->post, &answer)) {
+        return TRANSPORT_PENDING;
+    }
+    release_frame(self);
+    *outcome = (struct transport_outcome){0};
+    return judge(self, &answer, outcome);
+}
+
+static size_t descriptors(struct transport *transport, struct pollfd *into, size_t capacity,
+                          int *timeout_ms)
+{
+    return post_descriptors(self_of(transport)->post, into, capacity, timeout_ms);
+}
+
+static void cancel(struct transport *transport)
+{
+    post_cancel(self_of(transport)->post);
+    release_frame(self_of(transport));
+}
+
+static void destroy(struct transport *transport)
+{
+    struct otlp_grpc *self = self_of(transport);
+    post_destroy(self->post);
+    release_frame(self);
+    free(self);
+}
+
+static const struct transport_ops otlp_grpc_ops = {
+    .name = "otlp/grpc",
+    .begin = begin,
+    .step = step,
+    .descriptors = descriptors,
+    .cancel = cancel,
+    .destroy = destroy,
+};
+
+static struct post *create_post(struct otlp_grpc *self, const struct config *config)
+{
+    char url[sizeof(config->endpoint) + sizeof(METHOD)];
+    size_t base = strlen(config->endpoint);
+    while (base > 0 && config->endpoint[base - 1] == '/') {
+        base--;
+    }
+    snprintf(url, sizeof(url), "%.*s%s", (int)base, config->endpoint, METHOD);
+    char timeout[GRPC_TIMEOUT_CAPACITY];
+    grpc_timeout_header(config->timeout_ms, timeout);
+    const char *headers[6] = {"content-type: application/grpc", "te: trailers"};
+    size_t count = 2;
+    if (config->gzip) {
+        headers[count++] = "grpc-encoding: gzip";
+    }
+    if (config->timeout_ms > 0) {
+        headers[count++] = timeout;
+    }
+    return post_create(config, &(struct post_options){
+                                   .url = url,
+                                   .http = POST_HTTP_2,
+                                   .headers = headers,
+                                   .on_header = on_header,
+                                   .context = self,
+                               });
+}
+
+struct transport *otlp_grpc_create(const struct config *config)
+{
+    struct otlp_grpc *self = calloc(1, sizeof(*self));
+    if (self == NULL) {
+        return NULL;
+    }
+    self->base.ops = &otlp_grpc_ops;
+    self->gzip = config->gzip;
+    self->post = create_post(self, config);
+    if (self->post == NULL) {
+        free(self);
+        return NULL;
+    }
+    return &self->base;
+}

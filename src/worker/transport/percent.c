@@ -1,0 +1,36 @@
+#include "worker/transport/percent.h"
+
+static int hex_digit(uint8_t byte)
+{
+    if (byte >= '0' && byte <= '9') {
+        return byte - '0';
+    }
+    byte = ascii_lower(byte);
+    return byte >= 'a' && byte <= 'f' ? byte - 'a' + 10 : -1;
+}
+
+size_t percent_decode(struct slice text, char *into, bool *clean)
+{
+    size_t written = 0;
+    *clean = true;
+    for (size_t i = 0; i < text.size; i++) {
+        int high = -1;
+        int low = -1;
+        if (text.data[i] == '%') {
+            if (text.size - i > 2) {
+                high = hex_digit(text.data[i + 1]);
+                low = hex_digit(text.data[i + 2]);
+            }
+            if (high < 0 || low < 0) {
+                *clean = false;
+            }
+        }
+        if (high >= 0 && low >= 0) {
+            into[written++] = (char)(high << 4 | low);
+            i += 2;
+        } else {
+            into[written++] = (char)text.data[i];
+        }
+    }
+    return written;
+}
