@@ -5,7 +5,6 @@ usage: test_otlp_http.py SEND_BATCH [unittest arguments]
 """
 import pathlib
 import socket
-import subprocess
 import sys
 import tempfile
 import unittest
@@ -13,6 +12,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "support"))
 import otlp  # noqa: E402
 from batches import batch  # noqa: E402
+from certificates import make_certificate  # noqa: E402
 from collector import Collector  # noqa: E402
 from transport_driver import Driver  # noqa: E402
 
@@ -28,17 +28,6 @@ def url(collector, path="/v1/traces", scheme="http"):
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return probe.getsockname()[1]
-
-
-def make_certificate(folder: pathlib.Path, name: str) -> tuple[str, str]:
-    certificate, key = str(folder / f"{name}.pem"), str(folder / f"{name}.key")
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-         "-days", "2", "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost",
-         "-keyout", key, "-out", certificate],
-        check=True, capture_output=True,
-    )
-    return certificate, key
 
 
 class Sent(unittest.TestCase):
@@ -100,8 +89,8 @@ class Sent(unittest.TestCase):
 
     def test_tls(self):
         with tempfile.TemporaryDirectory() as folder:
-            certificate = make_certificate(pathlib.Path(folder), "right")
-            other, _ = make_certificate(pathlib.Path(folder), "wrong")
+            certificate = make_certificate(folder, "right")
+            other, _ = make_certificate(folder, "wrong")
             with Collector(tls=certificate) as collector:
                 with Driver(PROGRAM, "http", url(collector, scheme="https"),
                             certificate=certificate[0]) as driver:
@@ -123,8 +112,8 @@ class Sent(unittest.TestCase):
         import ssl
 
         with tempfile.TemporaryDirectory() as folder:
-            server = make_certificate(pathlib.Path(folder), "server")
-            client, client_key = make_certificate(pathlib.Path(folder), "client")
+            server = make_certificate(folder, "server")
+            client, client_key = make_certificate(folder, "client")
             with Collector(tls=server) as collector:
                 collector.tls.load_verify_locations(client)
                 collector.tls.verify_mode = ssl.CERT_REQUIRED

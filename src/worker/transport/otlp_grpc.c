@@ -14,6 +14,7 @@
 struct otlp_grpc {
     struct transport base;
     struct post *post;
+    char place[128]; /* the endpoint; the method says nothing to a reader */
     bool gzip;
     uint8_t *frame; /* of the batch in flight */
     uint32_t span_count;
@@ -99,11 +100,16 @@ static enum transport_result judge_answer(struct otlp_grpc *self, const struct p
                                           struct transport_outcome *outcome)
 {
     struct slice message;
+    bool is_readable = grpc_frame_read(answer->body, &message);
     int status = self->status;
+    /* libcurl 7.88 loses trailers that a GOAWAY follows at once. A server answers with a message
+       only where it answers OK. */
+    if (status == GRPC_ABSENT && answer->status == 200 && is_readable && answer->body.size > 0) {
+        status = GRPC_OK;
+    }
     if (status == GRPC_OK) {
-        if (!grpc_frame_read(answer->body, &message)) {
-            outcome_say(outcome, "%s delivered, but its answer cannot be read",
-                        post_place(self->post));
+        if (!is_readable) {
+            outcome_say(outcome, "%s delivered, but its answer cannot be read", self->place);
         } else {
             otlp_reply_read(message, self->span_count, outcome);
         }
@@ -112,10 +118,10 @@ static enum transport_result judge_answer(struct otlp_grpc *self, const struct p
     if (status == GRPC_ABSENT) {
         status = grpc_status_of_http(answer->status);
         outcome_say(outcome, "%s answered HTTP %ld without a gRPC status (is it a gRPC receiver?)",
-                    post_place(self->post), answer->status);
+                    self->place, answer->status);
     } else {
-        outcome_say(outcome, "%s answered %s%s%.120s", post_place(self->post),
-                    grpc_status_name(status), self->message[0] != '\0' ? ": " : "", self->message);
+        outcome_say(outcome, "%s answered %s%s%.120s", self->place, grpc_status_name(status),
+                    self->message[0] != '\0' ? ": " : "", self->message);
     }
     if (!grpc_is_retryable(status, self->details.has_retry_info)) {
         return TRANSPORT_REFUSED;
@@ -127,7 +133,7 @@ static enum transport_result judge_answer(struct otlp_grpc *self, const struct p
 static enum transport_result judge(struct otlp_grpc *self, const struct post_answer *answer,
                                    struct transport_outcome *outcome)
 {
-    const char *place = post_place(self->post);
+    const char *place = self->place;
     switch (answer->failure) {
     case POST_ANSWERED:
         if (!answer->is_http2) {
@@ -139,7 +145,10 @@ static enum transport_result judge(struct otlp_grpc *self, const struct post_ans
         }
         return judge_answer(self, answer, outcome);
     case POST_BROKEN:
-        outcome_say(outcome, "%s: %s", place, answer->error);
+        outcome_say(outcome, "%s: %s%s", place, answer->error,
+                    answer->is_mute ? "; if that is a port for OTLP over HTTP, set "
+                                      "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
+                                    : "");
         return TRANSPORT_RETRY;
     case POST_TOO_LARGE:
         outcome_say(outcome, "%s answered with more than %u bytes", place,
@@ -229,6 +238,7 @@ struct transport *otlp_grpc_create(const struct config *config)
     }
     self->base.ops = &otlp_grpc_ops;
     self->gzip = config->gzip;
+    post_describe_place(config->endpoint, self->place, sizeof(self->place));
     self->post = create_post(self, config);
     if (self->post == NULL) {
         free(self);
