@@ -131,6 +131,7 @@ class Answers(unittest.TestCase):
         self.assertEqual((outcome["result"], outcome["rejected"]), ("delivered", 2))
         self.assertIn("too old: really", outcome["message"])
         self.assertEqual(self.outcome("split")["rejected"], 1)
+        self.assertEqual(self.outcome("gzip:2:packed", gzip=True)["rejected"], 2)
         warning = self.outcome("partial:0:hm")
         self.assertEqual((warning["result"], warning["rejected"]), ("delivered", 0))
 

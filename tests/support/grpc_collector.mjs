@@ -15,7 +15,8 @@
  *     http:CODE               that HTTP status and no grpc-status
  *     nostatus                200, a body, and no grpc-status at all
  *     garbage                 status 0 behind a body that is no frame
- *     compressed              status 0 behind a frame that claims to be compressed
+ *     compressed              status 0 behind a frame that claims to be compressed, and is not
+ *     gzip:N:TEXT             N spans rejected, said in gzip
  *     split                   the answer's frame in single bytes
  *     big:BYTES               a body of so many bytes
  *     slow:MS                 ok, so late
@@ -26,6 +27,7 @@
  */
 import fs from "node:fs";
 import http2 from "node:http2";
+import zlib from "node:zlib";
 
 const words = process.argv.slice(2);
 let tls = null;
@@ -97,6 +99,8 @@ function behave(stream, behaviour) {
         return answer(stream, Buffer.from("no frame at all"), ok);
     case "compressed":
         return answer(stream, frame(Buffer.from("xx"), 1), ok);
+    case "gzip":
+        return answer(stream, frame(zlib.gzipSync(partial(Number(first), text)), 1), ok);
     case "split":
         return answer(stream, [...frame(partial(1, "in bytes"))].map((byte) => Buffer.from([byte])), ok);
     case "big":

@@ -154,6 +154,8 @@ def span(data: bytes) -> dict:
         identifier = decoded.get(name, "")
         if len(identifier) != size or not identifier.strip("0"):
             raise ValueError(f"{name} is {identifier!r}")
+    if not decoded.get("parent_span_id"):
+        decoded.pop("parent_span_id", None)  # an empty one is none
     decoded.setdefault("status", {"code": 0})
     return decoded
 

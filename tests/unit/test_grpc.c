@@ -22,24 +22,30 @@ static void frames(void **state)
     (void)state;
     uint8_t frame[GRPC_FRAME_HEAD + 3] = {0};
     struct slice message;
+    bool compressed;
     grpc_frame_head(frame, true, 0x01020304);
     assert_memory_equal(frame, "\x01\x01\x02\x03\x04", GRPC_FRAME_HEAD);
 
     grpc_frame_head(frame, false, 3);
     memcpy(frame + GRPC_FRAME_HEAD, "abc", 3);
-    assert_true(grpc_frame_read(slice_of(frame, sizeof(frame)), &message));
+    assert_true(grpc_frame_read(slice_of(frame, sizeof(frame)), &compressed, &message));
     assert_true(slice_equals(message, SLICE("abc")));
+    assert_false(compressed);
     for (size_t size = 1; size < sizeof(frame); size++) {
-        assert_false(grpc_frame_read(slice_of(frame, size), &message));
+        assert_false(grpc_frame_read(slice_of(frame, size), &compressed, &message));
     }
-    assert_true(grpc_frame_read(slice_of(frame, 0), &message));
+    assert_true(grpc_frame_read(slice_of(frame, 0), &compressed, &message));
     assert_int_equal(message.size, 0);
-    grpc_frame_head(frame, false, 2);
-    assert_false(grpc_frame_read(slice_of(frame, sizeof(frame)), &message));
-    grpc_frame_head(frame, false, UINT32_MAX);
-    assert_false(grpc_frame_read(slice_of(frame, sizeof(frame)), &message));
     grpc_frame_head(frame, true, 3);
-    assert_false(grpc_frame_read(slice_of(frame, sizeof(frame)), &message));
+    assert_true(grpc_frame_read(slice_of(frame, sizeof(frame)), &compressed, &message));
+    assert_true(compressed);
+    grpc_frame_head(frame, false, 2);
+    assert_false(grpc_frame_read(slice_of(frame, sizeof(frame)), &compressed, &message));
+    grpc_frame_head(frame, false, UINT32_MAX);
+    assert_false(grpc_frame_read(slice_of(frame, sizeof(frame)), &compressed, &message));
+    grpc_frame_head(frame, false, 3);
+    frame[0] = 2;
+    assert_false(grpc_frame_read(slice_of(frame, sizeof(frame)), &compressed, &message));
 }
 
 static void statuses(void **state)
@@ -142,6 +148,21 @@ static void quotes_stay_on_their_line(void **state)
     assert_string_equal(text, "");
 }
 
+static void expands_to(struct slice packed, struct slice plain)
+{
+    size_t size;
+    uint8_t *expanded = gzip_expand(packed, plain.size, &size);
+    assert_non_null(expanded);
+    assert_true(slice_equals(slice_of(expanded, size), plain));
+    free(expanded);
+    if (plain.size > 0) {
+        assert_null(gzip_expand(packed, plain.size - 1, &size));
+    }
+    for (size_t cut = 0; cut < packed.size; cut++) {
+        assert_null(gzip_expand(slice_of(packed.data, cut), plain.size, &size));
+    }
+}
+
 static void gzip_leaves_room_for_a_head(void **state)
 {
     (void)state;
@@ -165,6 +186,8 @@ static void gzip_leaves_room_for_a_head(void **state)
         assert_int_equal(stream.avail_in, 0);
         assert_memory_equal(back, plain, sizes[i]);
         inflateEnd(&stream);
+        expands_to(slice_of(packed + GRPC_FRAME_HEAD, size - GRPC_FRAME_HEAD),
+                   slice_of(plain, sizes[i]));
         free(packed);
     }
     size_t unused;

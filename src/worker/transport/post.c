@@ -447,15 +447,15 @@ static enum post_failure failure_of(const struct post *post, CURLcode code)
 static bool is_mute(const struct post *post, CURLcode code)
 {
     return !post->has_status_line &&
-           (code == CURLE_GOT_NOTHING || code == CURLE_HTTP2 || code == CURLE_HTTP2_STREAM ||
-            code == CURLE_WEIRD_SERVER_REPLY || code == CURLE_RECV_ERROR ||
-            code == CURLE_SEND_ERROR);
+           (code == CURLE_GOT_NOTHING || code == CURLE_HTTP2 || code == CURLE_WEIRD_SERVER_REPLY ||
+            code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR);
 }
 
 static void fill_answer(struct post *post, CURLcode code, struct post_answer *answer)
 {
     long version = CURL_HTTP_VERSION_NONE;
     *answer = (struct post_answer){.failure = failure_of(post, code),
+                                   .is_reset = code == CURLE_HTTP2_STREAM,
                                    .is_mute = is_mute(post, code),
                                    .body = slice_of(post->body, post->body_size)};
     if (post->has_status_line) {

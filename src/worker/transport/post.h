@@ -29,6 +29,7 @@ struct post_answer {
     enum post_failure failure;
     long status;       /* HTTP's; 0 if there was none */
     bool is_http2;     /* the connection speaks HTTP/2 */
+    bool is_reset;     /* broken: the peer gave up this request, not the connection (HTTP/2) */
     bool is_mute;      /* broken: the peer took the connection and said nothing in this protocol */
     char error[192];   /* what broke, in words; empty if answered */
     struct slice body; /* valid until the next post_begin */
