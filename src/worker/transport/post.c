@@ -344,7 +344,7 @@ static bool prepare(struct post *post, const struct config *config,
                     const struct post_options *options)
 {
     char why[256];
-    if (!curl_table_load(&post->curl, why, sizeof(why))) {
+    if (!curl_table_load(&post->curl, curl_table_names, why, sizeof(why))) {
         complain(config, "%s; nothing is exported by OTLP", why);
         return false;
     }
