@@ -76,6 +76,8 @@
 /* OTLP's own limits: a larger request is not sent, a larger answer is not read. */
 #define LIMIT_EXPORT_REQUEST_BYTES  (64u << 20)
 #define LIMIT_EXPORT_RESPONSE_BYTES (4u << 20)
+/* What gRPC servers take by default. */
+#define LIMIT_USUAL_GRPC_MESSAGE_BYTES (4u << 20)
 /* A receiver's wish to wait longer is cut to this: the Collector gives a batch up after 300 s. */
 #define LIMIT_RETRY_AFTER_MS 300000u
 /* Sockets of one export: two address families, a second connection that replaces a dead one, the

@@ -13,10 +13,11 @@
 #define LOAD_FLAGS (RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND)
 #endif
 
-static const char *const library_names[] = {
+const char *const curl_table_names[] = {
     "libcurl.so.4",
     "libcurl-gnutls.so.4", /* Debian's other builds, same interface */
     "libcurl-nss.so.4",
+    NULL,
 };
 
 #define ENTRY(name)                                                                                \
@@ -36,26 +37,24 @@ static const struct {
     ENTRY(slist_free_all),
 };
 
-static void *open_library(char *why, size_t why_size)
+static void *open_library(const char *const *names, char *why, size_t why_size)
 {
-    why[0] = '\0';
-    for (size_t i = 0; i < sizeof(library_names) / sizeof(library_names[0]); i++) {
-        void *library = dlopen(library_names[i], LOAD_FLAGS);
+    for (size_t i = 0; names[i] != NULL; i++) {
+        void *library = dlopen(names[i], LOAD_FLAGS);
         if (library != NULL) {
             return library;
         }
         if (i == 0) {
             const char *error = dlerror();
-            snprintf(why, why_size, "libcurl not found: %s",
-                     error != NULL ? error : library_names[i]);
+            snprintf(why, why_size, "libcurl not found: %s", error != NULL ? error : names[i]);
         }
     }
     return NULL;
 }
 
-bool curl_table_load(struct curl_table *table, char *why, size_t why_size)
+bool curl_table_load(struct curl_table *table, const char *const *names, char *why, size_t why_size)
 {
-    void *library = open_library(why, why_size);
+    void *library = open_library(names, why, why_size);
     if (library == NULL) {
         return false;
     }

@@ -35,7 +35,12 @@ struct curl_table {
 
 #undef CURL_FUNCTION
 
-/* Loads libcurl, initialises it and fills `*table`. The library stays loaded and initialised for
-   the life of the process: the application may use it too, and OpenSSL's exit handlers point into
-   it. On failure returns false with the reason in `why` and leaves `*table` alone. */
-bool curl_table_load(struct curl_table *table, char *why, size_t why_size);
+/* Names that libcurl has, by preference; NULL-terminated. */
+extern const char *const curl_table_names[];
+
+/* Loads libcurl under the first of `names` that exists, initialises it and fills `*table`. The
+   library stays loaded and initialised for the life of the process: the application may use it
+   too, and OpenSSL's exit handlers point into it. On failure returns false with the reason in
+   `why` and leaves `*table` alone. */
+bool curl_table_load(struct curl_table *table, const char *const *names, char *why,
+                     size_t why_size);

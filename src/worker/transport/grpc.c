@@ -33,23 +33,22 @@ void grpc_frame_head(uint8_t head[static GRPC_FRAME_HEAD], bool compressed, uint
     head[4] = (uint8_t)size;
 }
 
-bool grpc_frame_read(struct slice body, struct slice *message)
+bool grpc_frame_read(struct slice body, bool *compressed, struct slice *message)
 {
+    *compressed = false;
+    *message = body;
     if (body.size == 0) {
-        *message = body;
         return true;
     }
-    if (body.size < GRPC_FRAME_HEAD || body.data[0] != 0) {
+    if (body.size < GRPC_FRAME_HEAD || body.data[0] > 1) {
         return false;
     }
     struct slice head = slice_take(&body, GRPC_FRAME_HEAD);
     uint32_t size = (uint32_t)head.data[1] << 24 | (uint32_t)head.data[2] << 16 |
                     (uint32_t)head.data[3] << 8 | head.data[4];
-    if (size != body.size) {
-        return false;
-    }
+    *compressed = head.data[0] == 1;
     *message = body;
-    return true;
+    return size == body.size;
 }
 
 int grpc_status_read(struct slice value)

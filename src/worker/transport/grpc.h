@@ -14,9 +14,9 @@
 /* Writes the head of a message of `size` bytes. */
 void grpc_frame_head(uint8_t head[static GRPC_FRAME_HEAD], bool compressed, uint32_t size);
 
-/* The one message of a unary answer. False if `body` is not exactly one whole frame, or holds a
-   compressed message, which was not asked for. An answer without any frame is an empty message. */
-bool grpc_frame_read(struct slice body, struct slice *message);
+/* The one message of a unary answer, in `body`. An answer without any frame is an empty message.
+   False if `body` is not exactly one whole frame. */
+bool grpc_frame_read(struct slice body, bool *compressed, struct slice *message);
 
 /* The value of grpc-status, or GRPC_ABSENT. */
 int grpc_status_read(struct slice value);

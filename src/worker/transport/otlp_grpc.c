@@ -14,8 +14,10 @@
 struct otlp_grpc {
     struct transport base;
     struct post *post;
+    char place[128]; /* the endpoint; the method says nothing to a reader */
     bool gzip;
-    uint8_t *frame; /* of the batch in flight */
+    uint8_t *frame;    /* of the batch in flight */
+    size_t batch_size; /* not compressed, which is what servers limit */
     uint32_t span_count;
     /* From the answer's headers and trailers. */
     int status;
@@ -86,6 +88,7 @@ static int begin(struct transport *transport, const struct export_batch *batch)
     if (self->frame == NULL) {
         return -ENOMEM;
     }
+    self->batch_size = batch->size;
     self->span_count = batch->span_count;
     forget_answer(self);
     int result = post_begin(self->post, slice_of(self->frame, size));
@@ -95,27 +98,54 @@ static int begin(struct transport *transport, const struct export_batch *batch)
     return result;
 }
 
+/* Servers answer in the request's encoding, so a compressed answer is gzip. False if `body` is not
+   the answer to an export. */
+static bool read_reply(const struct otlp_grpc *self, struct slice body,
+                       struct transport_outcome *outcome)
+{
+    bool compressed;
+    struct slice message;
+    if (!grpc_frame_read(body, &compressed, &message)) {
+        return false;
+    }
+    if (!compressed) {
+        return otlp_reply_read(message, self->span_count, outcome);
+    }
+    size_t size;
+    uint8_t *plain = gzip_expand(message, LIMIT_EXPORT_RESPONSE_BYTES, &size);
+    bool is_read =
+        plain != NULL && otlp_reply_read(slice_of(plain, size), self->span_count, outcome);
+    free(plain);
+    return is_read;
+}
+
+/* libcurl 7.88 loses trailers that a GOAWAY follows at once. A server answers with a message only
+   where it answers OK. */
+static bool is_ok_without_trailers(const struct otlp_grpc *self, const struct post_answer *answer)
+{
+    bool compressed;
+    struct slice message;
+    return self->status == GRPC_ABSENT && answer->status == 200 && answer->body.size > 0 &&
+           grpc_frame_read(answer->body, &compressed, &message);
+}
+
 static enum transport_result judge_answer(struct otlp_grpc *self, const struct post_answer *answer,
                                           struct transport_outcome *outcome)
 {
-    struct slice message;
     int status = self->status;
-    if (status == GRPC_OK) {
-        if (!grpc_frame_read(answer->body, &message)) {
-            outcome_say(outcome, "%s delivered, but its answer cannot be read",
-                        post_place(self->post));
-        } else {
-            otlp_reply_read(message, self->span_count, outcome);
+    if (status == GRPC_OK || is_ok_without_trailers(self, answer)) {
+        if (!read_reply(self, answer->body, outcome)) {
+            outcome_say(outcome, "%s delivered, but its answer cannot be read", self->place);
         }
         return TRANSPORT_DELIVERED;
     }
     if (status == GRPC_ABSENT) {
         status = grpc_status_of_http(answer->status);
         outcome_say(outcome, "%s answered HTTP %ld without a gRPC status (is it a gRPC receiver?)",
-                    post_place(self->post), answer->status);
+                    self->place, answer->status);
     } else {
-        outcome_say(outcome, "%s answered %s%s%.120s", post_place(self->post),
-                    grpc_status_name(status), self->message[0] != '\0' ? ": " : "", self->message);
+        outcome_say(outcome, "%s answered %s%s%.120s", self->place, grpc_status_name(status),
+                    self->message[0] != '\0' ? ": " : "", self->message);
     }
     if (!grpc_is_retryable(status, self->details.has_retry_info)) {
         return TRANSPORT_REFUSED;
@@ -124,10 +154,29 @@ static enum transport_result judge_answer(struct otlp_grpc *self, const struct p
     return TRANSPORT_RETRY;
 }
 
+static enum transport_result judge_breakage(const struct otlp_grpc *self,
+                                            const struct post_answer *answer,
+                                            struct transport_outcome *outcome)
+{
+    /* A server that refuses a message by the size in its head does so while it is being sent;
+       libcurl then often loses the status. It will do so again. */
+    if (answer->is_reset && self->batch_size > LIMIT_USUAL_GRPC_MESSAGE_BYTES) {
+        outcome_say(outcome,
+                    "%s stopped reading a batch of %zu bytes: lower OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+                    self->place, self->batch_size);
+        return TRANSPORT_REFUSED;
+    }
+    outcome_say(outcome, "%s: %s%s", self->place, answer->error,
+                answer->is_mute ? "; if that is a port for OTLP over HTTP, set "
+                                  "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
+                                : "");
+    return TRANSPORT_RETRY;
+}
+
 static enum transport_result judge(struct otlp_grpc *self, const struct post_answer *answer,
                                    struct transport_outcome *outcome)
 {
-    const char *place = post_place(self->post);
+    const char *place = self->place;
     switch (answer->failure) {
     case POST_ANSWERED:
         if (!answer->is_http2) {
@@ -139,8 +188,7 @@ static enum transport_result judge(struct otlp_grpc *self, const struct post_ans
         }
         return judge_answer(self, answer, outcome);
     case POST_BROKEN:
-        outcome_say(outcome, "%s: %s", place, answer->error);
-        return TRANSPORT_RETRY;
+        return judge_breakage(self, answer, outcome);
     case POST_TOO_LARGE:
         outcome_say(outcome, "%s answered with more than %u bytes", place,
                     LIMIT_EXPORT_RESPONSE_BYTES);
@@ -229,6 +277,7 @@ struct transport *otlp_grpc_create(const struct config *config)
     }
     self->base.ops = &otlp_grpc_ops;
     self->gzip = config->gzip;
+    post_describe_place(config->endpoint, self->place, sizeof(self->place));
     self->post = create_post(self, config);
     if (self->post == NULL) {
         free(self);

@@ -13,6 +13,7 @@
 struct otlp_http {
     struct transport base;
     struct post *post;
+    char place[128];
     bool gzip;
     uint8_t *compressed; /* of the batch in flight */
     uint32_t span_count;
@@ -106,7 +107,7 @@ static void say_status(const struct otlp_http *self, const struct post_answer *a
     } else if (!self->is_protobuf) {
         outcome_quote(answer->body, status.message, sizeof(status.message));
     }
-    outcome_say(outcome, "%s answered %ld%s%s%.100s", post_place(self->post), answer->status,
+    outcome_say(outcome, "%s answered %ld%s%s%.100s", self->place, answer->status,
                 advice_for(answer->status), status.message[0] != '\0' ? ": " : "", status.message);
 }
 
@@ -137,15 +138,14 @@ static enum transport_result judge_answer(const struct otlp_http *self,
 static enum transport_result judge(const struct otlp_http *self, const struct post_answer *answer,
                                    struct transport_outcome *outcome)
 {
-    const char *place = post_place(self->post);
     switch (answer->failure) {
     case POST_ANSWERED:
         return judge_answer(self, answer, outcome);
     case POST_BROKEN:
-        outcome_say(outcome, "%s: %s", place, answer->error);
+        outcome_say(outcome, "%s: %s", self->place, answer->error);
         return TRANSPORT_RETRY;
     case POST_TOO_LARGE:
-        outcome_say(outcome, "%s answered %ld with more than %u bytes", place, answer->status,
+        outcome_say(outcome, "%s answered %ld with more than %u bytes", self->place, answer->status,
                     LIMIT_EXPORT_RESPONSE_BYTES);
         return TRANSPORT_REFUSED;
     case POST_NOT_HTTP:
@@ -153,13 +153,13 @@ static enum transport_result judge(const struct otlp_http *self, const struct po
             outcome_say(outcome,
                         "%s answers in HTTP/2, as gRPC receivers do: set "
                         "OTEL_EXPORTER_OTLP_PROTOCOL=grpc, or use the port for HTTP (4318)",
-                        place);
+                        self->place);
         } else {
-            outcome_say(outcome, "%s does not answer in HTTP", place);
+            outcome_say(outcome, "%s does not answer in HTTP", self->place);
         }
         return TRANSPORT_REFUSED;
     case POST_UNUSABLE:
-        outcome_say(outcome, "%s cannot be used: %s", place, answer->error);
+        outcome_say(outcome, "%s cannot be used: %s", self->place, answer->error);
         return TRANSPORT_REFUSED;
     }
     return TRANSPORT_REFUSED;
@@ -214,6 +214,7 @@ struct transport *otlp_http_create(const struct config *config)
     }
     self->base.ops = &otlp_http_ops;
     self->gzip = config->gzip;
+    post_describe_place(config->endpoint, self->place, sizeof(self->place));
     const char *headers[] = {
         "Content-Type: application/x-protobuf",
         config->gzip ? "Content-Encoding: gzip" : NULL,

@@ -36,7 +36,6 @@ struct post {
     size_t body_size;
     size_t body_capacity;
     char error[CURL_ERROR_SIZE];
-    char place[256];
 };
 
 static int64_t monotonic_ms(void)
@@ -252,6 +251,15 @@ static long http_version(enum post_http http, const char *url)
     return is_tls ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
 }
 
+/* libcurl 7.87 and 7.88 put a second HTTP/2 layer on a kept connection without TLS, which breaks it
+   (curl's pull request 10643): there every request has its own. */
+static bool can_keep_connection(const struct post *post, long version)
+{
+    unsigned libcurl = post->curl.version_info(CURLVERSION_NOW)->version_num;
+    return version != CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE || libcurl < 0x075700 ||
+           libcurl >= 0x080000;
+}
+
 static CURLcode set_connection_options(struct post *post, const struct config *config,
                                        const char *url)
 {
@@ -264,9 +272,11 @@ static CURLcode set_connection_options(struct post *post, const struct config *c
     /* The proxy variables of the environment would be read while the application writes it. */
     curl->easy_setopt(easy, CURLOPT_PROXY, "");
     curl->easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    long version = http_version(post->http, url);
+    curl->easy_setopt(easy, CURLOPT_FORBID_REUSE, can_keep_connection(post, version) ? 0L : 1L);
     CURLcode code = curl->easy_setopt(easy, CURLOPT_URL, url);
     if (code == CURLE_OK) {
-        code = curl->easy_setopt(easy, CURLOPT_HTTP_VERSION, http_version(post->http, url));
+        code = curl->easy_setopt(easy, CURLOPT_HTTP_VERSION, version);
     }
     if (code == CURLE_OK) {
         code = curl->easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)config->timeout_ms);
@@ -310,8 +320,7 @@ static void set_multi_options(struct post *post)
     curl->multi_setopt(post->multi, CURLMOPT_MAXCONNECTS, 1L);
 }
 
-/* Scheme, host and path of `url`. */
-static void describe_place(struct post *post, const char *url)
+void post_describe_place(const char *url, char *into, size_t capacity)
 {
     const char *scheme_end = strstr(url, "://");
     const char *host = scheme_end != NULL ? scheme_end + 3 : url;
@@ -322,9 +331,8 @@ static void describe_place(struct post *post, const char *url)
             break;
         }
     }
-    snprintf(post->place, sizeof(post->place), "%.*s%.*s",
-             scheme_end != NULL ? (int)(scheme_end + 3 - url) : 0, url, (int)strcspn(host, "?#"),
-             host);
+    snprintf(into, capacity, "%.*s%.*s", scheme_end != NULL ? (int)(scheme_end + 3 - url) : 0, url,
+             (int)strcspn(host, "?#"), host);
 }
 
 static bool has_feature(const struct post *post, int feature)
@@ -336,7 +344,7 @@ static bool prepare(struct post *post, const struct config *config,
                     const struct post_options *options)
 {
     char why[256];
-    if (!curl_table_load(&post->curl, why, sizeof(why))) {
+    if (!curl_table_load(&post->curl, curl_table_names, why, sizeof(why))) {
         complain(config, "%s; nothing is exported by OTLP", why);
         return false;
     }
@@ -353,7 +361,9 @@ static bool prepare(struct post *post, const struct config *config,
     }
     CURLcode code = set_connection_options(post, config, options->url);
     if (code != CURLE_OK) {
-        complain(config, "cannot export to %s: %s", post->place, post->curl.easy_strerror(code));
+        char place[256];
+        post_describe_place(options->url, place, sizeof(place));
+        complain(config, "cannot export to %s: %s", place, post->curl.easy_strerror(code));
         return false;
     }
     set_message_options(post);
@@ -372,7 +382,6 @@ struct post *post_create(const struct config *config, const struct post_options 
     post->on_header = options->on_header;
     post->context = options->context;
     post->timer_due_ms = NO_TIMER;
-    describe_place(post, options->url);
     if (!prepare(post, config, options)) {
         return post_destroy(post);
     }
@@ -435,10 +444,19 @@ static enum post_failure failure_of(const struct post *post, CURLcode code)
     return never ? POST_UNUSABLE : POST_BROKEN;
 }
 
+static bool is_mute(const struct post *post, CURLcode code)
+{
+    return !post->has_status_line &&
+           (code == CURLE_GOT_NOTHING || code == CURLE_HTTP2 || code == CURLE_WEIRD_SERVER_REPLY ||
+            code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR);
+}
+
 static void fill_answer(struct post *post, CURLcode code, struct post_answer *answer)
 {
     long version = CURL_HTTP_VERSION_NONE;
     *answer = (struct post_answer){.failure = failure_of(post, code),
+                                   .is_reset = code == CURLE_HTTP2_STREAM,
+                                   .is_mute = is_mute(post, code),
                                    .body = slice_of(post->body, post->body_size)};
     if (post->has_status_line) {
         post->curl.easy_getinfo(post->easy, CURLINFO_RESPONSE_CODE, &answer->status);
@@ -512,9 +530,4 @@ struct post *post_destroy(struct post *post)
     free(post->body);
     free(post);
     return NULL;
-}
-
-const char *post_place(const struct post *post)
-{
-    return post->place;
 }

@@ -29,6 +29,8 @@ struct post_answer {
     enum post_failure failure;
     long status;       /* HTTP's; 0 if there was none */
     bool is_http2;     /* the connection speaks HTTP/2 */
+    bool is_reset;     /* broken: the peer gave up this request, not the connection (HTTP/2) */
+    bool is_mute;      /* broken: the peer took the connection and said nothing in this protocol */
     char error[192];   /* what broke, in words; empty if answered */
     struct slice body; /* valid until the next post_begin */
 };
@@ -69,5 +71,5 @@ void post_cancel(struct post *post);
 /* Cancels and frees; takes NULL. Returns NULL. */
 struct post *post_destroy(struct post *post);
 
-/* The URL without user, password and query: what may be said in a message. */
-const char *post_place(const struct post *post);
+/* Writes scheme, host and path of `url`, without user, password and query: what may be said. */
+void post_describe_place(const char *url, char *into, size_t capacity);
