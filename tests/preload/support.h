@@ -29,12 +29,15 @@
 /* The same with a label in the place of the call's text. */
 #define OBSERVE_AS(label, call) (errno = ERRNO_MARK, observed((label), (long)(call)))
 
+/* A function found by dlsym; ISO C has no such conversion, POSIX has. */
+#define FUNCTION(type, address) (__extension__(type *)(address))
+
 #define REQUIRE(condition) ((condition) ? (void)0 : setup_failed(__FILE__, __LINE__, #condition))
 
 /* Prints one line with one write(2) to the descriptor of the report, standard output at first. */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* Moves the report to a high descriptor, for programs that close the low ones. */
-void say_through_high_descriptor(void);
+/* Reports through another descriptor, for programs that close the low ones. */
+void say_through(int fd);
 long observed(const char *text, long result);
 int observed_fd(const char *text, int result);
 const char *errno_name(int number);

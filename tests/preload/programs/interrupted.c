@@ -87,7 +87,7 @@ int main(void)
     INTERRUPTED(epoll_pwait(epoll, &event, 1, -1, NULL));
 
     /* A write that is interrupted after some bytes is short, before any it fails. */
-    shrink_buffers(pair);
+    unix_pair(pair);
     set_nonblocking(pair[0]);
     memset(bytes, 'x', sizeof bytes);
     while (write(pair[0], bytes, sizeof bytes) > 0) {
