@@ -5,6 +5,7 @@ import pathlib
 import shutil
 
 from support.process import Daemon, clean_environment, free_port, wait_until
+from support.truth import Exchange
 
 
 def program(name: str) -> str:
@@ -90,6 +91,21 @@ class Nginx(Daemon):
 
     def __enter__(self) -> "Nginx":
         return self.started(lambda: self.await_port(self.port))
+
+    def truth(self) -> list[Exchange]:
+        """What the access log says, in the order of completion. Times are to the millisecond."""
+        found = []
+        for line in self.access_log.read_text().splitlines():
+            connection, method, target, status, body, _, ended, took, traceparent, port = line.split("\t")
+            ended_ns = int(float(ended) * 1e9)
+            exchange = Exchange(
+                int(connection), int(port), method, target, "HTTP/1.1", {"traceparent": traceparent},
+                # The log's clock ticks in milliseconds and is read late: a bound, not a moment.
+                received_ns=ended_ns + 10_000_000, answered_ns=ended_ns - int(float(took) * 1e9) - 10_000_000,
+            )
+            exchange.status, exchange.response_body = int(status), int(body)
+            found.append(exchange)
+        return found
 
     @property
     def url(self) -> str:
