@@ -34,7 +34,7 @@ int main(int argc, char **argv)
         union {
             const char *borrowed;
             void *context;
-        } name = { .borrowed = step.words[0] };
+        } name = {.borrowed = step.words[0]};
         redisAsyncCommandArgv(context, on_reply, name.context, step.count, step.words,
                               step.lengths);
     }

@@ -49,7 +49,8 @@ static void prepare(struct transfer *transfer, const char *url, const struct ste
     curl_easy_setopt(transfer->handle, CURLOPT_PROXY, "");
     curl_easy_setopt(transfer->handle, CURLOPT_FOLLOWLOCATION, 1L);
     curl_easy_setopt(transfer->handle, CURLOPT_CUSTOMREQUEST, step->words[0]);
-    curl_easy_setopt(transfer->handle, CURLOPT_NOBODY, strcmp(step->words[0], "HEAD") == 0 ? 1L : 0L);
+    curl_easy_setopt(transfer->handle, CURLOPT_NOBODY,
+                     strcmp(step->words[0], "HEAD") == 0 ? 1L : 0L);
     curl_easy_setopt(transfer->handle, CURLOPT_WRITEFUNCTION, count);
     curl_easy_setopt(transfer->handle, CURLOPT_WRITEDATA, &transfer->length);
     curl_easy_setopt(transfer->handle, CURLOPT_PRIVATE, transfer);

@@ -65,13 +65,14 @@ class Daemon:
     """A server that a test started. Ends with the `with` block, by SIGTERM and then SIGKILL."""
 
     def __init__(self, arguments: list, environment: dict[str, str], log: pathlib.Path,
-                 folder: str | None = None):
+                 folder: str | None = None, keep_stdin: bool = False):
         self.log = log
         self.name = str(arguments[0])
         with open(log, "ab") as output:
             self.process = subprocess.Popen(
                 [str(argument) for argument in arguments], env=environment, cwd=folder,
-                start_new_session=True, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                start_new_session=True, stdin=subprocess.PIPE if keep_stdin else subprocess.DEVNULL,
+                stdout=output, stderr=output,
             )
 
     def __enter__(self) -> "Daemon":
@@ -108,6 +109,8 @@ class Daemon:
         """Ends it, and returns its exit status. One that ignores the signal fails the test."""
         if self.process.poll() is None:
             self.process.send_signal(by)
+        if self.process.stdin:
+            self.process.stdin.close()
         try:
             return self.process.wait(deadline_seconds)
         except subprocess.TimeoutExpired:
