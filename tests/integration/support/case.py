@@ -149,6 +149,8 @@ class ClientCase(Case):
     def check_spans(self, found: list[spans.Span], finished: Finished) -> None:
         spans.check_ids(found)
         expect.compare(self.expected(), found)
+        expect.check_handshakes(found)
+        self.check_nothing_secret(found)
         for span in found:
             self.assertGreaterEqual(span.start_ns, finished.started_ns - expect.CLOCK_SLACK_NS, span)
             self.assertLessEqual(span.end_ns, finished.ended_ns + expect.CLOCK_SLACK_NS, span)
@@ -156,6 +158,14 @@ class ClientCase(Case):
         roots = [span for span in found if not span.parent_id]
         self.assertEqual(len(traces), len(roots), "roots share a trace without a reason")
         self._check_propagation(found)
+
+    def check_nothing_secret(self, found: list[spans.Span]) -> None:
+        """No value of a command and no body is in any attribute."""
+        for span in found:
+            for name, value in span.attributes.items():
+                for secret in ("xxxxx", "hello", "argument", "news item"):
+                    if name not in ("url.full", "url.path") or secret == "xxxxx":
+                        self.assertNotIn(secret, str(value), f"{name} of {span}")
 
     def _check_propagation(self, found: list[spans.Span]) -> None:
         """Where a header was added, it names the span of that very request."""

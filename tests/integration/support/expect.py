@@ -1,5 +1,6 @@
 """What spans must be there, given the truth; and which of them are not."""
 
+import hashlib
 import urllib.parse
 from dataclasses import dataclass, field
 
@@ -74,7 +75,7 @@ def http_client(exchange, base: str) -> Expected:
             "http.response.status_code": exchange.status or None,
             "error.type": error,
             "http.request.body.size": exchange.request_body or None,
-            "http.response.body.size": exchange.response_body or None,
+            "http.response.body.size": exchange.response_body if exchange.status else None,
         },
         within=(exchange.received_ns, exchange.answered_ns),
         failed=failed,
@@ -84,6 +85,10 @@ def http_client(exchange, base: str) -> Expected:
 def redis_client(command, host: str, port: int) -> Expected:
     """The CLIENT span of a command that the Redis proxy saw."""
     target = host if port == 6379 else f"{host}:{port}"
+    if command.name.upper() == "EVAL":
+        target = hashlib.sha1(command.arguments[0]).hexdigest()
+    elif command.name.upper() in ("EVALSHA", "FCALL"):
+        target = command.arguments[0].decode()
     return Expected(
         name=f"{command.name} {target}",
         kind=CLIENT,
@@ -102,7 +107,7 @@ def redis_client(command, host: str, port: int) -> Expected:
     )
 
 
-def unmatched(expected: list[Expected], spans: list[Span]) -> tuple[list[Expected], list[Span]]:
+def _unmatched(expected: list[Expected], spans: list[Span]) -> tuple[list[Expected], list[Span]]:
     """What is missing and what is too much: a greatest matching of the two, so that spans of equal
     looks cannot be paired wrongly by chance."""
     by_name: dict[str, list[int]] = {}
@@ -129,7 +134,7 @@ def unmatched(expected: list[Expected], spans: list[Span]) -> tuple[list[Expecte
 
 def compare(expected: list[Expected], spans: list[Span]) -> None:
     """Fails with what is missing, what is too much, and the nearest of the one to the other."""
-    missing, extra = unmatched(expected, spans)
+    missing, extra = _unmatched(expected, spans)
     if not missing and not extra:
         return
     lines = [f"{len(expected)} exchanges, {len(spans)} spans; {len(missing)} missing, {len(extra)} too many"]
@@ -151,13 +156,30 @@ def websocket_client(session, base: str) -> Expected:
         name="websocket",
         kind=CLIENT,
         attributes={
+            "url.full": base.replace("http", "ws", 1) + session.target,
             "server.address": url.hostname,
             "server.port": url.port,
-            "websocket.sent.text": session.text[sent] or None,
-            "websocket.received.text": session.text[received] or None,
-            "websocket.sent.binary": session.binary[sent] or None,
-            "websocket.received.binary": session.binary[received] or None,
+            "websocket.sent.messages": session.text[sent] + session.binary[sent],
+            "websocket.sent.binary_messages": session.binary[sent] or None,
+            "websocket.sent.pings": session.pings[sent] or None,
+            "websocket.received.messages": session.text[received] + session.binary[received],
+            "websocket.received.binary_messages": session.binary[received] or None,
             "websocket.close.code": session.close_code[0] or None,
+            "error.type": None,
         },
-        parent_id=None,
+        within=(session.began_ns, session.ended_ns),
+        parent_id=None,  # see check_handshakes
     )
+
+
+def check_handshakes(spans: list[Span]) -> None:
+    """A WebSocket session's span is a child of the exchange that was answered by 101, and only of
+    it."""
+    by_id = {span.span_id: span for span in spans}
+    for span in spans:
+        if span.name == "websocket":
+            handshake = by_id.get(span.parent_id)
+            assert handshake, f"a session without its handshake: {span}"
+            assert handshake.trace_id == span.trace_id
+            assert handshake.get("http.response.status_code") == 101, handshake
+            assert handshake.get("url.full").split("://")[1] == span.get("url.full").split("://")[1]

@@ -56,7 +56,8 @@ class WebSocketSession:
     pings: list[int] = field(default_factory=lambda: [0, 0])
     payload: list[int] = field(default_factory=lambda: [0, 0])
     close_code: list[int] = field(default_factory=lambda: [0, 0])
-    ended_ns: int = 0
+    began_ns: int = 0  # after the first frame was read
+    ended_ns: int = 0  # before the close frame was answered
 
 
 class _Ended(Exception):
@@ -299,11 +300,8 @@ class TruthServer:
             ).encode()
         )
         exchange.finished_ns = time.time_ns()
-        try:
-            while self._frame(session, reader, send):
-                pass
-        finally:
-            session.ended_ns = time.time_ns()
+        while self._frame(session, reader, send):
+            pass
 
     def _frame(self, session: WebSocketSession, reader: _Reader, send) -> bool:
         opcode, payload, last = self._read_frame(reader)
@@ -317,10 +315,13 @@ class TruthServer:
         counter = {1: session.text, 2: session.binary, 9: session.pings}.get(kind)
         if counter:
             counter[0] += 1
+        if not session.began_ns:
+            session.began_ns = time.time_ns()
         if kind == 8:
             code = struct.unpack(">H", message[:2])[0] if len(message) >= 2 else 1005
             session.close_code = [code, code]
             session.payload[1] += len(message)
+            session.ended_ns = time.time_ns()
             send(self._frame_bytes(8, bytes(message)))
             return False
         if kind in (1, 2):
