@@ -65,6 +65,7 @@ async def run_async(host, port, steps):
     await client.publish("news", "item")
     print("message", (await subscriber.get_message(timeout=10))["data"])
     await subscriber.unsubscribe("news")
+    print("unsubscribed", (await subscriber.get_message(timeout=10))["type"])
     await subscriber.aclose()
     await client.aclose()
 
