@@ -65,6 +65,12 @@ static uint8_t *put_any(uint8_t *at, const struct attribute *attribute)
     return at;
 }
 
+/* `at` may have gone past `end` by what was set aside for it. */
+static inline size_t room(const uint8_t *at, const uint8_t *end)
+{
+    return at < end ? (size_t)(end - at) : 0;
+}
+
 static size_t key_value_size(const struct attribute *attribute, size_t any)
 {
     return (attribute->key.size > 0 ? bytes_size(attribute->key.size) : 0) + bytes_size(any);
@@ -76,7 +82,7 @@ static inline uint8_t *put_attribute(uint8_t *at, const uint8_t *end, uint8_t ta
 {
     size_t any = any_size(attribute);
     size_t size = key_value_size(attribute, any);
-    if (unlikely(bytes_size(size) > (size_t)(end - at))) {
+    if (unlikely(bytes_size(size) > room(at, end))) {
         return NULL;
     }
     *at++ = tag;
@@ -183,7 +189,7 @@ static size_t event_size(const struct span_event *event)
 static uint8_t *put_event(uint8_t *at, const uint8_t *end, const struct span_event *event)
 {
     size_t size = event_size(event);
-    if (bytes_size(size) > (size_t)(end - at)) {
+    if (bytes_size(size) > room(at, end)) {
         return NULL;
     }
     *at++ = SPAN_EVENTS;
@@ -264,10 +270,8 @@ static uint8_t *put_span(uint8_t *at, uint8_t *end, const struct span *span)
     if ((size_t)(end - at) < aside) {
         return NULL;
     }
-    uint8_t *checked_end = end - aside;
+    const uint8_t *checked_end = end - aside;
     at = put_head(at, span);
-    /* `at` has used a part of what was set aside: the rest stays free behind checked_end. */
-    checked_end = checked_end < at ? at : checked_end;
     at = put_attributes(at, checked_end, SPAN_ATTRIBUTES, span->attributes, span->attribute_count);
     if (unlikely(at == NULL)) {
         return NULL;
