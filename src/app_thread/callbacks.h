@@ -4,12 +4,19 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 struct callbacks {
     /* On leaving socket, connect or accept: the worker's thread may be started here. */
     void (*after_connection)(void);
     /* Before the process ends in a way that runs no exit handlers, and before exec. Bounded in
        time; must be callable in a signal handler. */
     void (*before_end)(void);
+    /* The program's first thread ends; others may live on. */
+    void (*before_first_thread_ends)(void);
 };
 
 extern struct callbacks callbacks;
+
+/* A thread has ended itself by syscall(SYS_exit): no exit handlers are to run for it. */
+extern _Atomic bool lifecycle_raw_exit;

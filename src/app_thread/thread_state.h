@@ -14,13 +14,21 @@ struct thread_context {
     uint32_t connection; /* serial of the server connection */
 };
 
+/* Our own threads have a file table of their own, unless the system forbids it. */
+enum thread_ownership {
+    THREAD_OF_PROGRAM,
+    THREAD_OURS,
+    THREAD_OURS_SHARING /* its descriptors are the program's, too */
+};
+
 struct thread_state {
     uint64_t random_key;     /* 0: not drawn yet */
     uint64_t random_counter; /* advanced atomically: a signal handler may draw in between */
     uint32_t random_epoch;   /* of the process that drew the key */
     uint32_t slot_cursor;
     uint32_t ring;
-    bool is_ours; /* the worker's thread or one that it made: nothing of it is observed */
+    uint8_t is_ours; /* enum thread_ownership: the worker's thread or one that it made: nothing of
+                        it is observed */
     bool
         runs_a_loop; /* has waited in epoll: what it writes was caused by more than its last read */
     uint8_t in_library; /* depth of hooked library calls */

@@ -17,3 +17,4 @@ __asm__(".symver dladdr, dladdr@" OLDEST);
 __asm__(".symver pthread_create, pthread_create@" OLDEST);
 __asm__(".symver dlerror, dlerror@" OLDEST);
 __asm__(".symver pthread_attr_setstacksize, pthread_attr_setstacksize@" OLDEST);
+__asm__(".symver pthread_join, pthread_join@" OLDEST);

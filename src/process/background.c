@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
@@ -11,10 +12,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 
 #include "app_thread/attachment.h"
+#include "app_thread/callbacks.h"
 #include "app_thread/clock.h"
 #include "app_thread/hooks/originals.h"
 #include "app_thread/thread_state.h"
@@ -24,7 +27,8 @@
 #include "worker/worker.h"
 
 /* Enough for libcurl with TLS; the host's limit may be anything. */
-#define STACK_BYTES (256u << 10)
+#define CLOSE_RANGE_UNSHARE_FLAG 2
+#define STACK_BYTES              (256u << 10)
 /* While a transfer is in flight the segment is looked at this often: at a hundred thousand
    exchanges a second a thousand records fill up in between. */
 #define POLL_MS 10
@@ -49,13 +53,15 @@ static struct {
     _Atomic uint32_t flush_requested; /* futex-less: the doorbell wakes */
     _Atomic uint32_t flush_done;      /* futex: the latest request that is done */
     _Atomic uint32_t stop_requested;
-    _Atomic uint32_t give_up; /* the time for the last flush is over */
-    _Atomic uint32_t is_closed;       /* the lock is held for good: the process ends */
+    _Atomic uint32_t give_up;      /* the time for the last flush is over */
+    _Atomic uint32_t is_temporary; /* the program's first thread has ended */
+    _Atomic uint32_t is_closed;    /* the lock is held for good: the process ends */
     /* the thread's own */
     const struct worker_api *api;
     struct exporter *exporter;
     struct segment_reader doorbell;
     struct segment *segment;
+    pthread_t thread;
 } background;
 
 void background_configure(const char *worker_path, const char *const *environment,
@@ -101,6 +107,25 @@ static void unlock(void)
 
 /* ---- the thread ---- */
 
+static bool is_temporary(void)
+{
+    return atomic_load_explicit(&background.is_temporary, memory_order_acquire) != 0;
+}
+
+/* Gives this thread a file table of its own, empty but for /dev/null in the places of the standard
+   streams. The program's tables stay as it knows them, its closing of everything does not meet our
+   connection, and no child inherits it. */
+static bool make_descriptors_private(void)
+{
+    if (raw_system_call(SYS_close_range, 0, UINT32_MAX, CLOSE_RANGE_UNSHARE_FLAG, 0, 0, 0) != 0) {
+        return false;
+    }
+    for (int i = 0; i < 3; i++) {
+        raw_system_call(SYS_openat, AT_FDCWD, (long)"/dev/null", O_RDWR, 0, 0, 0);
+    }
+    return true;
+}
+
 static bool load_worker(void)
 {
     void *object = dlopen(background.worker_path, RTLD_NOW | RTLD_LOCAL);
@@ -114,7 +139,8 @@ static bool load_worker(void)
                 background.worker_path);
         return false;
     }
-    background.exporter = background.api->create(background.environment);
+    background.exporter =
+        background.api->create(background.environment, thread_state.is_ours == THREAD_OURS);
     if (background.exporter == NULL) {
         return false;
     }
@@ -157,10 +183,62 @@ static void follow_heads(void)
     }
 }
 
+/* Reads the first thread's state and exit code. False if that cannot be had. */
+static bool read_first_thread(char *state, int *exit_code)
+{
+    char text[1024];
+    long fd = raw_system_call(SYS_openat, AT_FDCWD, (long)"/proc/self/stat", O_RDONLY | O_CLOEXEC,
+                              0, 0, 0);
+    if (fd < 0) {
+        return false;
+    }
+    long size = raw_system_call(SYS_read, fd, (long)text, sizeof(text) - 1, 0, 0, 0);
+    raw_system_call(SYS_close, fd, 0, 0, 0, 0, 0);
+    if (size <= 0) {
+        return false;
+    }
+    text[size] = '\0';
+    const char *name_end = strrchr(text, ')');
+    const char *last = strrchr(text, ' ');
+    if (name_end == NULL || last == NULL || name_end + 2 >= text + size) {
+        return false;
+    }
+    *state = name_end[2];
+    *exit_code = (int)strtol(last, NULL, 10);
+    return true;
+}
+
+/* The program's threads have all ended: the first one stays as a zombie, and the only other one is
+   this. Without this thread, of which the program does not know, the process would be over. */
+static bool is_last_thread(void)
+{
+    struct stat folder;
+    char state = 0;
+    int exit_code = 0;
+    long result =
+        raw_system_call(SYS_newfstatat, AT_FDCWD, (long)"/proc/self/task", (long)&folder, 0, 0, 0);
+    return result == 0 && folder.st_nlink == 2 + 2 && read_first_thread(&state, &exit_code) &&
+           state == 'Z';
+}
+
+/* Does what the C library does when the last thread ends, or the kernel when a program ends its
+   threads by hand: then the first thread's exit code is the process's. */
+static void end_program(void)
+{
+    char state = 0;
+    int exit_code = 0;
+    if (!read_first_thread(&state, &exit_code) || exit_code != 0 ||
+        atomic_load_explicit(&lifecycle_raw_exit, memory_order_relaxed)) {
+        raw_system_call(SYS_exit, exit_code >> 8 & 0xFF, 0, 0, 0, 0, 0);
+    }
+    exit(0);
+}
+
 /* Steps until a stop was asked for and everything has gone, or the one who asked no longer waits.
  */
-static void run(void)
+static bool run(void)
 {
+    bool ends_program = false;
     for (;;) {
         struct worker_wait wait;
         memset(&wait, 0, sizeof(wait));
@@ -174,11 +252,24 @@ static void run(void)
         unlock();
         follow_heads();
         if (atomic_load_explicit(&background.give_up, memory_order_acquire) != 0) {
-            return;
+            return ends_program;
+        }
+        if (flush && wait.stalled) {
+            /* The receiver is in trouble: the end is not held up for it. */
+            drained = true;
+        }
+        if (!flush && (wait.idle || wait.stalled) && is_temporary()) {
+            return false;
+        }
+        if (!flush && wait.idle && is_last_thread()) {
+            atomic_store_explicit(&background.stop_requested, 1, memory_order_relaxed);
+            atomic_fetch_add_explicit(&background.flush_requested, 1, memory_order_relaxed);
+            ends_program = true;
+            continue;
         }
         if (drained) {
             if (atomic_load_explicit(&background.stop_requested, memory_order_acquire) != 0) {
-                return;
+                return ends_program;
             }
             atomic_store_explicit(&background.flush_done, requested, memory_order_release);
             futex_wake_all(&background.flush_done);
@@ -194,7 +285,10 @@ static void run(void)
 static void *thread_main(void *unused)
 {
     (void)unused;
-    thread_state.is_ours = true;
+    /* A thread that may turn out to be the last one runs the program's exit handlers, which want
+       the program's descriptors. */
+    thread_state.is_ours =
+        !is_temporary() && make_descriptors_private() ? THREAD_OURS : THREAD_OURS_SHARING;
     lock();
     bool loaded = load_worker() && attach_worker();
     unlock();
@@ -205,16 +299,20 @@ static void *thread_main(void *unused)
         return NULL;
     }
     atomic_store_explicit(&background.state, BACKGROUND_RUNNING, memory_order_release);
-    run();
+    bool ends_program = run();
     lock();
     background.api->destroy(background.exporter);
     background.exporter = NULL;
     unlock();
-    atomic_store_explicit(&background.state, BACKGROUND_STOPPED, memory_order_release);
+    atomic_store_explicit(&background.state, is_temporary() ? BACKGROUND_NONE : BACKGROUND_STOPPED,
+                          memory_order_release);
     atomic_store_explicit(&background.flush_done,
                           atomic_load_explicit(&background.flush_requested, memory_order_relaxed),
                           memory_order_release);
     futex_wake_all(&background.flush_done);
+    if (ends_program) {
+        end_program();
+    }
     return NULL;
 }
 
@@ -231,7 +329,23 @@ static void check_process(void)
     }
 }
 
-void background_start(void)
+/* How many records wait, of the ring that holds the most. */
+static uint32_t backlog(void)
+{
+    struct segment *segment = atomic_load_explicit(&attachment->segment, memory_order_acquire);
+    if (segment == NULL) {
+        return 0;
+    }
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < LIMIT_SEGMENT_RINGS; i++) {
+        uint32_t waiting = atomic_load_explicit(&segment->rings[i].tail, memory_order_relaxed) -
+                           atomic_load_explicit(&segment->rings[i].drained, memory_order_relaxed);
+        most = waiting > most ? waiting : most;
+    }
+    return most;
+}
+
+static void start_thread(void)
 {
     uint32_t none = BACKGROUND_NONE;
     check_process();
@@ -247,14 +361,16 @@ void background_start(void)
     pthread_attr_t attributes;
     sigset_t all;
     sigset_t before;
-    pthread_t thread;
     sigfillset(&all);
     sigset_t *mask = &before;
     raw_system_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)mask, 8, 0, 0);
     pthread_attr_init(&attributes);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    /* The first one is joined if the program's first thread ends before it; later ones end by
+       themselves. */
+    pthread_attr_setdetachstate(&attributes,
+                                is_temporary() ? PTHREAD_CREATE_DETACHED : PTHREAD_CREATE_JOINABLE);
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    int result = original_pthread_create(&thread, &attributes, thread_main, NULL);
+    int result = original_pthread_create(&background.thread, &attributes, thread_main, NULL);
     pthread_attr_destroy(&attributes);
     raw_system_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)mask, 0, 8, 0, 0);
     if (result != 0) {
@@ -262,21 +378,15 @@ void background_start(void)
     }
 }
 
-/* ---- flushing ---- */
-
-static bool has_something(void)
+void background_start(void)
 {
-    struct segment *segment = atomic_load_explicit(&attachment->segment, memory_order_acquire);
-    if (segment == NULL) {
-        return false;
+    /* Once the first thread has ended ours comes only when the segment fills up, and at the end. */
+    if (!is_temporary() || backlog() > LIMIT_SEGMENT_SLOTS / 4) {
+        start_thread();
     }
-    for (uint32_t i = 0; i < LIMIT_SEGMENT_RINGS; i++) {
-        if (atomic_load_explicit(&segment->rings[i].tail, memory_order_relaxed) != 0) {
-            return true;
-        }
-    }
-    return false;
 }
+
+/* ---- flushing ---- */
 
 static bool is_running(void)
 {
@@ -288,8 +398,8 @@ static bool prepare_flush(void)
 {
     check_process();
     if (atomic_load_explicit(&background.state, memory_order_acquire) == BACKGROUND_NONE &&
-        has_something()) {
-        background_start();
+        backlog() > 0) {
+        start_thread();
     }
     return is_running();
 }
@@ -349,6 +459,25 @@ void background_finish(uint32_t timeout_ms)
     }
 }
 
+void background_retire(uint32_t timeout_ms)
+{
+    if (atomic_exchange_explicit(&background.is_temporary, 1, memory_order_acq_rel) != 0 ||
+        !is_running()) {
+        return;
+    }
+    await(request_flush(), timeout_ms);
+    ring();
+    uint64_t deadline = clock_now_ns() + (uint64_t)STOP_MS * 1000000u;
+    while (is_running() && clock_now_ns() < deadline) {
+        futex_wait(&background.flush_done,
+                   atomic_load_explicit(&background.flush_done, memory_order_acquire), 1000000u);
+    }
+    if (!is_running()) {
+        /* Gone, not merely going: the last thread's exit code is the process's. */
+        pthread_join(background.thread, NULL);
+    }
+}
+
 /* ---- fork ---- */
 
 static bool is_closed(void)
@@ -383,5 +512,6 @@ void background_after_fork_in_child(void)
     atomic_store_explicit(&background.stop_requested, 0, memory_order_relaxed);
     atomic_store_explicit(&background.give_up, 0, memory_order_relaxed);
     atomic_store_explicit(&background.is_closed, 0, memory_order_relaxed);
+    atomic_store_explicit(&background.is_temporary, 0, memory_order_relaxed);
     atomic_store_explicit(&background.lock, 0, memory_order_release);
 }

@@ -30,6 +30,11 @@ void background_flush(uint32_t timeout_ms);
    in time is dropped. When this returns the thread runs no code but its sleep. */
 void background_finish(uint32_t timeout_ms);
 
+/* The program's first thread ends: the thread goes, too, so that it is not the one that keeps the
+   process alive. If it is needed again it comes back for as long as there is something to export.
+ */
+void background_retire(uint32_t timeout_ms);
+
 /* Registered with the C library's fork. */
 void background_before_fork(void);
 void background_after_fork_in_parent(void);

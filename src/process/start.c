@@ -195,6 +195,11 @@ static void before_end(void)
     background_flush(END_FLUSH_MS);
 }
 
+static void before_first_thread_ends(void)
+{
+    background_retire(END_FLUSH_MS);
+}
+
 static void finish(void)
 {
     struct thread_state *self = &thread_state;
@@ -219,7 +224,11 @@ static void switch_on(const struct config *config, struct start_memory *memory)
     attachment_renew = renew;
     attachment_sampling_threshold = config->sampler_threshold;
     attachment_reports_connections = config->connection_spans;
-    callbacks = (struct callbacks){.after_connection = after_connection, .before_end = before_end};
+    callbacks = (struct callbacks){
+        .after_connection = after_connection,
+        .before_end = before_end,
+        .before_first_thread_ends = before_first_thread_ends,
+    };
     background_configure(memory->worker_path, memory->environment, finish);
     __register_atfork(background_before_fork, background_after_fork_in_parent,
                       background_after_fork_in_child, &__dso_handle);

@@ -181,6 +181,7 @@ static void fill_wait(struct exporter *exporter, uint64_t now_ns, bool drained_a
     wait->timeout_ns = exporter->has_more ? 0 : IDLE_WAIT_NS;
     wait->idle = true;
     bool in_flight = false;
+    wait->stalled = false;
     for (uint32_t i = 0; i < exporter->outlet_count; i++) {
         struct outlet *outlet = &exporter->outlets[i];
         uint64_t moment = next_moment(exporter, i);
@@ -189,9 +190,11 @@ static void fill_wait(struct exporter *exporter, uint64_t now_ns, bool drained_a
         }
         add_descriptors(outlet, wait);
         in_flight |= outlet->delivery.state == DELIVERY_IN_FLIGHT;
+        wait->stalled |= outlet->delivery.state == DELIVERY_WAITING;
         wait->idle &=
             outlet->delivery.state == DELIVERY_IDLE && exporter->queue.readers[i].spans == 0;
     }
+    wait->stalled &= !in_flight;
     if (in_flight) {
         lower(&wait->timeout_ns, drained_any ? BUSY_POLL_NS : QUIET_POLL_NS);
     }

@@ -60,9 +60,12 @@ static bool may_speak(struct report_pace *pace, uint64_t now_ns, uint64_t *count
 void report_loss(struct report *report, uint64_t now_ns, enum loss loss, uint64_t count,
                  const char *detail)
 {
+    /* What the exporter loses is trouble that somebody can mend; what the application's side gave
+       up is told to those who ask. */
+    enum log_level level = loss >= LOSS_QUEUE_FULL ? LOG_LEVEL_WARN : LOG_LEVEL_INFO;
     if (count > 0 && may_speak(&report->losses[loss], now_ns, &count)) {
-        report_line(report, LOG_LEVEL_WARN, "lost: %s %llu%s%s", loss_name(loss),
-                    (unsigned long long)count, detail[0] != '\0' ? ": " : "", detail);
+        report_line(report, level, "lost: %s %llu%s%s", loss_name(loss), (unsigned long long)count,
+                    detail[0] != '\0' ? ": " : "", detail);
     }
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/system_call.h"
 #include "worker/exporter.h"
+#include "worker/process_stream.h"
 #include "worker/transport/create.h"
 
 /* ---- the world outside ---- */
@@ -40,21 +41,10 @@ static uint64_t draw_random(void *context)
     return value;
 }
 
-/* By the system call itself: `write` may be interposed, stdio may hold a lock over fork. What does
-   not fit into a full pipe is dropped. */
 static void write_stderr(void *context, const char *text, size_t size)
 {
     (void)context;
-    while (size > 0) {
-        long written = raw_system_call(SYS_write, STDERR_FILENO, (long)text, (long)size, 0, 0, 0);
-        if (written <= 0 && written != -EINTR) {
-            return;
-        }
-        if (written > 0) {
-            text += written;
-            size -= (size_t)written;
-        }
-    }
+    process_stream_write_stderr(text, size);
 }
 
 /* ---- start ---- */
@@ -80,7 +70,8 @@ static struct transport *create_otlp(const struct config *config)
 
 static struct transport *create_console(struct start *start)
 {
-    struct transport *transport = console_create(CONSOLE_DESCRIPTOR);
+    int fd = process_stream_borrow(CONSOLE_DESCRIPTOR);
+    struct transport *transport = fd >= 0 ? console_create(fd) : NULL;
     if (transport == NULL) {
         report_line(&start->report, LOG_LEVEL_ERROR, "console exporter: %s", strerror(errno));
     }
@@ -124,8 +115,9 @@ static uint32_t create_transports(struct start *start, struct transport **transp
     return count;
 }
 
-static struct exporter *create(const char *const *environment)
+static struct exporter *create(const char *const *environment, bool has_private_descriptors)
 {
+    process_stream_set_private(has_private_descriptors);
     struct start start = {.report = {.level = LOG_LEVEL_WARN, .write = write_stderr}};
     config_parse(&start.config, environment, complain, &start);
     start.report.level = start.config.log_level;

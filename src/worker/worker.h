@@ -20,14 +20,16 @@ struct worker_wait {
     size_t descriptor_count; /* 0: nothing is in flight, sleep on the segment's doorbell */
     uint64_t timeout_ns;     /* the latest moment of the next step, from now */
     bool idle;               /* nothing is buffered: the next completion should wake the worker */
+    bool stalled;            /* what is left waits to be sent again: the receiver is in trouble */
 };
 
 struct worker_api {
     uint32_t version;
     /* Reads the configuration from the environment's snapshot, complains on stderr about what is
        wrong with it, loads what the exporters need. NULL if nothing can be exported (said on
-       stderr). */
-    struct exporter *(*create)(const char *const *environment);
+       stderr). `has_private_descriptors`: the calling thread, which must be the one that steps, has
+       a file table of its own; the program's stderr is borrowed from the program. */
+    struct exporter *(*create)(const char *const *environment, bool has_private_descriptors);
     /* Adds a segment to drain; it must stay mapped until removed. Returns 0 or a negative errno. */
     int (*add_segment)(struct exporter *exporter, struct segment *segment, size_t mapped_size);
     /* The segment's process ended: takes what remains (open exchanges as aborted), then forgets

@@ -39,7 +39,7 @@ EXPORTED int socket(int domain, int type, int protocol)
 {
     int fd = ORIGINAL(socket)(domain, type, protocol);
     struct thread_state *self = &thread_state;
-    if (fd >= 0 && hook_is_on() && (self->is_ours || !hook_is_aside(self))) {
+    if (fd >= 0 && hook_is_on() && (self->is_ours == THREAD_OURS_SHARING || !hook_is_aside(self))) {
         enum descriptor_kind kind = kind_of_socket(domain, type);
         descriptor_made(self, fd, kind);
         if (kind == DESCRIPTOR_STREAM) {
@@ -53,7 +53,8 @@ EXPORTED int socketpair(int domain, int type, int protocol, int pair[2])
 {
     int result = ORIGINAL(socketpair)(domain, type, protocol, pair);
     struct thread_state *self = &thread_state;
-    if (result == 0 && hook_is_on() && (self->is_ours || !hook_is_aside(self))) {
+    if (result == 0 && hook_is_on() &&
+        (self->is_ours == THREAD_OURS_SHARING || !hook_is_aside(self))) {
         /* Which end is the client is not known: told by the bytes. */
         bool is_stream = kind_of_socket(domain, type) == DESCRIPTOR_STREAM;
         descriptor_made(self, pair[0], is_stream ? DESCRIPTOR_UNKNOWN : DESCRIPTOR_OTHER);

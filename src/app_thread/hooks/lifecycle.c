@@ -22,6 +22,7 @@
 #include "base/system_call.h"
 
 struct callbacks callbacks;
+_Atomic bool lifecycle_raw_exit;
 
 /* ---- ends ---- */
 
@@ -64,6 +65,25 @@ EXPORTED void abort(void)
     before_end();
     if (ORIGINAL(abort) != NULL) {
         original_abort();
+    }
+    __builtin_trap();
+}
+
+/* The process ends with its last thread. One that the program does not know of must not be it. */
+static void before_thread_ends(void)
+{
+    if (callbacks.before_first_thread_ends != NULL && hook_is_on() &&
+        !hook_is_aside(&thread_state) &&
+        raw_system_call(SYS_gettid, 0, 0, 0, 0, 0, 0) == attachment_process_id()) {
+        callbacks.before_first_thread_ends();
+    }
+}
+
+EXPORTED void pthread_exit(void *result)
+{
+    before_thread_ends();
+    if (ORIGINAL(pthread_exit) != NULL) {
+        original_pthread_exit(result);
     }
     __builtin_trap();
 }
@@ -186,6 +206,10 @@ void lifecycle_before_syscall(long number, long a, long b, long c)
     case SYS_seccomp:
         stop_before_sandbox();
         break;
+    case SYS_exit:
+        before_thread_ends();
+        atomic_store_explicit(&lifecycle_raw_exit, true, memory_order_relaxed);
+        break;
     case SYS_exit_group:
         before_end();
         break;
@@ -199,6 +223,7 @@ void lifecycle_before_syscall(long number, long a, long b, long c)
 struct thread_start {
     void *(*function)(void *);
     void *argument;
+    uint8_t is_ours;
 };
 
 /* A thread that our own thread makes (a name look-up of the exporter) is ours, too. */
@@ -208,7 +233,7 @@ static void *run_ours(void *pointer)
     struct thread_start start;
     memcpy(&start, slab_address(block), sizeof(start));
     slab_give(SLAB_BUFFER, block);
-    thread_state.is_ours = true;
+    thread_state.is_ours = start.is_ours;
     return start.function(start.argument);
 }
 
@@ -222,7 +247,7 @@ EXPORTED int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
     if (block == 0) {
         return EAGAIN;
     }
-    struct thread_start start = {function, argument};
+    struct thread_start start = {function, argument, thread_state.is_ours};
     memcpy(slab_address(block), &start, sizeof(start));
     int result = ORIGINAL(pthread_create)(thread, attributes, run_ours, (void *)(uintptr_t)block);
     if (result != 0) {

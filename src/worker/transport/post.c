@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "worker/process_stream.h"
 #include "worker/transport/curl_table.h"
 #include "worker/transport/header_list.h"
 
@@ -56,7 +57,9 @@ __attribute__((format(printf, 2, 3))) static void complain(const struct config *
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    dprintf(STDERR_FILENO, "wirespan: %s\n", text);
+    char line[sizeof(text) + 16];
+    int size = snprintf(line, sizeof(line), "wirespan: %s\n", text);
+    process_stream_write_stderr(line, (size_t)size);
 }
 
 /* ---- libcurl's callbacks ---- */
