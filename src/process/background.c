@@ -282,6 +282,15 @@ static bool run(void)
     }
 }
 
+/* When the program's last thread is already in exit(), the C library would take this thread's end
+   for that of the last one and run the exit handlers a second time. */
+static void await_end(void)
+{
+    while (atomic_load_explicit(&background.stop_requested, memory_order_acquire) != 0) {
+        futex_wait(&background.stop_requested, 1, UINT64_C(1000000000));
+    }
+}
+
 static void *thread_main(void *unused)
 {
     (void)unused;
@@ -312,6 +321,9 @@ static void *thread_main(void *unused)
     futex_wake_all(&background.flush_done);
     if (ends_program) {
         end_program();
+    }
+    if (is_temporary()) {
+        await_end();
     }
     return NULL;
 }
