@@ -640,37 +640,62 @@ static enum http1_event end_head(struct http1 *parser, struct http1_item *item)
     return HTTP1_HEAD_END;
 }
 
-static enum http1_event take_field(struct http1 *parser, struct slice *in, struct http1_item *item)
+static inline enum http1_event report_field(struct http1 *parser, struct slice name,
+                                            struct slice value, size_t line_size,
+                                            struct http1_item *item)
+{
+    enum http1_field field = known_field(name);
+    set_flag(parser, FLAG_MAY_FOLD);
+    if (decides_framing(field) && !note_field(parser, field, value, line_size)) {
+        return lose(parser);
+    }
+    item->field = field;
+    item->name = name;
+    item->value = value;
+    return HTTP1_FIELD;
+}
+
+static __attribute__((noinline)) enum http1_event
+take_field_slow(struct http1 *parser, struct slice *in, struct http1_item *item)
 {
     for (;;) {
         struct line line;
         enum line_result result = take_line(parser, in, &line);
-        if (unlikely(result != LINE_COMPLETE)) {
+        if (result != LINE_COMPLETE) {
             return event_of(parser, result);
         }
         if (line.size == 0) {
             return end_head(parser, item);
         }
         struct slice name;
-        if (unlikely(!split_field(&line, &name))) {
-            if (is_blank(line.kept.data[0]) && may_continue(parser)) {
-                continue;
-            }
+        if (split_field(&line, &name)) {
+            struct slice value =
+                trim(slice_of(line.kept.data + name.size + 1, line.kept.size - name.size - 1));
+            item->value_cut = line.kept.size < line.size;
+            return report_field(parser, name, value, line.size, item);
+        }
+        if (!is_blank(line.kept.data[0]) || !may_continue(parser)) {
             return lose(parser);
         }
-        struct slice value =
-            trim(slice_of(line.kept.data + name.size + 1, line.kept.size - name.size - 1));
-        enum http1_field field = known_field(name);
-        set_flag(parser, FLAG_MAY_FOLD);
-        if (decides_framing(field) && !note_field(parser, field, value, line.size)) {
-            return lose(parser);
-        }
-        item->field = field;
-        item->name = name;
-        item->value = value;
-        item->value_cut = line.kept.size < line.size;
-        return HTTP1_FIELD;
     }
+}
+
+static inline enum http1_event take_field(struct http1 *parser, struct slice *in,
+                                          struct http1_item *item)
+{
+    const uint8_t *data = in->data;
+    size_t colon;
+    size_t end;
+    if (unlikely(parser->line_bytes != 0 || !scan_plain_field(data, in->size, &colon, &end) ||
+                 colon >= LIMIT_HTTP_FRAMING_LINE ||
+                 end + 2 > LIMIT_HTTP_HEAD_BYTES - parser->head_bytes)) {
+        return take_field_slow(parser, in, item);
+    }
+    parser->head_bytes += (uint32_t)(end + 2);
+    slice_take(in, end + 2);
+    struct slice value = trim(slice_of(data + colon + 1, end - colon - 1));
+    item->value_cut = false;
+    return report_field(parser, slice_of(data, colon), value, end, item);
 }
 
 /* ---- bodies ---- */
@@ -784,25 +809,6 @@ static enum state state_after_chunk_byte(struct http1 *parser, uint8_t byte)
     return STATE_LOST;
 }
 
-/* Takes what stands between the data of two chunks: no event but LOST and NEED_MORE comes of it.
-   MESSAGE_BEGIN means "go on" here. */
-static enum http1_event take_chunk_line(struct http1 *parser, struct slice *in)
-{
-    while (parser->state != STATE_CHUNK_DATA && parser->state != STATE_TRAILERS) {
-        if (in->size == 0) {
-            return HTTP1_NEED_MORE;
-        }
-        if (parser->line_bytes++ == LIMIT_HTTP_CHUNK_LINE) {
-            return lose(parser);
-        }
-        parser->state = (uint8_t)state_after_chunk_byte(parser, slice_take(in, 1).data[0]);
-        if (parser->state == STATE_LOST) {
-            return HTTP1_LOST;
-        }
-    }
-    return HTTP1_MESSAGE_BEGIN;
-}
-
 static enum http1_event take_trailers(struct http1 *parser, struct slice *in)
 {
     for (;;) {
@@ -822,6 +828,28 @@ static enum http1_event take_trailers(struct http1 *parser, struct slice *in)
             return lose(parser);
         }
     }
+}
+
+/* Takes what stands between the data of two chunks, and what comes behind it. */
+static enum http1_event take_chunk_line(struct http1 *parser, struct slice *in,
+                                        struct http1_item *item)
+{
+    while (in->size > 0) {
+        if (parser->line_bytes++ == LIMIT_HTTP_CHUNK_LINE) {
+            return lose(parser);
+        }
+        parser->state = (uint8_t)state_after_chunk_byte(parser, slice_take(in, 1).data[0]);
+        if (parser->state == STATE_LOST) {
+            return HTTP1_LOST;
+        }
+        if (parser->state == STATE_CHUNK_DATA) {
+            return take_body(parser, in, item);
+        }
+        if (parser->state == STATE_TRAILERS) {
+            return take_trailers(parser, in);
+        }
+    }
+    return HTTP1_NEED_MORE;
 }
 
 /* ---- messages ---- */
@@ -856,43 +884,44 @@ void http1_init(struct http1 *parser, enum http1_kind kind)
     *parser = (struct http1){.kind = (uint8_t)kind, .state = STATE_IDLE};
 }
 
+static __attribute__((noinline)) enum http1_event next_rare(struct http1 *parser, struct slice *in,
+                                                            struct http1_item *item)
+{
+    switch ((enum state)parser->state) {
+    case STATE_IDLE:
+    case STATE_IDLE_CR:
+        return begin_message(parser, in);
+    case STATE_START_LINE:
+        return take_start_line(parser, in, item);
+    case STATE_FIELDS:
+        return take_field_slow(parser, in, item);
+    case STATE_BODY:
+    case STATE_BODY_UNTIL_CLOSE:
+    case STATE_CHUNK_DATA:
+        return take_body(parser, in, item);
+    case STATE_CHUNK_FIRST_DIGIT:
+    case STATE_CHUNK_DIGITS:
+    case STATE_CHUNK_BLANKS:
+    case STATE_CHUNK_EXTENSION:
+    case STATE_CHUNK_LF:
+    case STATE_CHUNK_DATA_END:
+    case STATE_CHUNK_DATA_LF:
+        return take_chunk_line(parser, in, item);
+    case STATE_TRAILERS:
+        return take_trailers(parser, in);
+    case STATE_MESSAGE_END:
+        parser->state = STATE_IDLE;
+        return HTTP1_MESSAGE_END;
+    case STATE_LOST:
+        break;
+    }
+    return HTTP1_LOST;
+}
+
 enum http1_event http1_next(struct http1 *parser, struct slice *in, struct http1_item *item)
 {
-    for (;;) {
-        switch ((enum state)parser->state) {
-        case STATE_FIELDS:
-            return take_field(parser, in, item);
-        case STATE_IDLE:
-        case STATE_IDLE_CR:
-            return begin_message(parser, in);
-        case STATE_START_LINE:
-            return take_start_line(parser, in, item);
-        case STATE_BODY:
-        case STATE_BODY_UNTIL_CLOSE:
-        case STATE_CHUNK_DATA:
-            return take_body(parser, in, item);
-        case STATE_CHUNK_FIRST_DIGIT:
-        case STATE_CHUNK_DIGITS:
-        case STATE_CHUNK_BLANKS:
-        case STATE_CHUNK_EXTENSION:
-        case STATE_CHUNK_LF:
-        case STATE_CHUNK_DATA_END:
-        case STATE_CHUNK_DATA_LF: {
-            enum http1_event event = take_chunk_line(parser, in);
-            if (event != HTTP1_MESSAGE_BEGIN) {
-                return event;
-            }
-            break;
-        }
-        case STATE_TRAILERS:
-            return take_trailers(parser, in);
-        case STATE_MESSAGE_END:
-            parser->state = STATE_IDLE;
-            return HTTP1_MESSAGE_END;
-        case STATE_LOST:
-            return HTTP1_LOST;
-        }
-    }
+    return likely(parser->state == STATE_FIELDS) ? take_field(parser, in, item)
+                                                 : next_rare(parser, in, item);
 }
 
 void http1_lend_carry(struct http1 *parser, uint8_t *memory, uint16_t capacity)

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -46,6 +47,12 @@ static inline uint64_t block_bits(block mask)
 static inline block block_is_line_break(block bytes)
 {
     return (block)((bytes == BLOCK_OF('\n')) | (bytes == BLOCK_OF('\r')) | (bytes == BLOCK_OF(0)));
+}
+
+/* CR, LF, NUL, and some others that are rare in text: one comparison less. */
+static inline block block_may_be_line_break(block bytes)
+{
+    return (block)(bytes <= BLOCK_OF('\r'));
 }
 
 /* Letters, digits and '-': what names are made of but for rare exceptions. */
@@ -98,4 +105,34 @@ static inline size_t scan_name(const uint8_t *data, size_t size)
 static inline size_t scan_target(const uint8_t *data, size_t size)
 {
     SCAN(data, size, block_is_no_target, 'a');
+}
+
+/* Finds the colon and the CR of a field line "Name: value" CR LF, if the name is of letters, digits
+   and '-' alone and the value holds no control character. False for anything else, and near the end
+   of the input: that needs a closer look. */
+static inline bool scan_plain_field(const uint8_t *data, size_t size, size_t *colon, size_t *end)
+{
+    uint64_t bits = 0;
+    size_t at = 0;
+    for (; bits == 0; at += sizeof(block)) {
+        if (size - at < sizeof(block)) {
+            return false;
+        }
+        bits = block_bits(block_is_no_name(block_load(data + at)));
+    }
+    at += (size_t)__builtin_ctzll(bits) / BLOCK_BITS - sizeof(block);
+    if (data[at] != ':') {
+        return false;
+    }
+    *colon = at;
+    bits = 0;
+    for (; bits == 0; at += sizeof(block)) {
+        if (size - at <= sizeof(block)) {
+            return false;
+        }
+        bits = block_bits(block_may_be_line_break(block_load(data + at)));
+    }
+    at += (size_t)__builtin_ctzll(bits) / BLOCK_BITS - sizeof(block);
+    *end = at;
+    return data[at] == '\r' && data[at + 1] == '\n';
 }
