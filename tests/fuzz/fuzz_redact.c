@@ -33,8 +33,8 @@ static void check_capacities(struct slice target, bool target_cut, struct slice 
     }
 }
 
-/* What stands behind "token=", "//" and '@', or in a key's place is chosen by the input; the secret
-   in it must not come out. */
+/* Whatever stands before and behind a query's pair with a secret key, its value must not come out.
+ */
 static void check_secret(struct slice before, struct slice after)
 {
     size_t size = before.size + after.size + 64;
@@ -80,16 +80,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     size_t used = redact_target(slice_of(exact, target.size), target_cut, out, room, &cut);
     check_capacities(target, target_cut, slice_of(out, used));
-    struct slice again = slice_of(out, used);
-    uint8_t *second = malloc(room);
-    if (second == NULL) {
-        abort();
-    }
-    size_t used_again = redact_target(again, false, second, room, &cut);
-    if (used_again != used || memcmp(second, out, used) != 0) {
-        fuzz_fail("redacting again changes something");
-    }
-    free(second);
     free(out);
     free(exact);
     if (!holds(target, SLICE(SECRET))) {
