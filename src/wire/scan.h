@@ -33,7 +33,7 @@ static inline block block_load(const uint8_t *data)
 static inline uint64_t block_bits(block mask)
 {
     typedef char signed_block __attribute__((vector_size(16)));
-    return (uint16_t)__builtin_ia32_pmovmskb128((signed_block)mask);
+    return (uint32_t)__builtin_ia32_pmovmskb128((signed_block)mask);
 }
 #elif defined(__aarch64__)
 #define BLOCK_BITS 4u
@@ -107,32 +107,41 @@ static inline size_t scan_target(const uint8_t *data, size_t size)
     SCAN(data, size, block_is_no_target, 'a');
 }
 
+static inline size_t block_first(uint64_t bits)
+{
+    return (size_t)(unsigned)__builtin_ctzll(bits) / BLOCK_BITS;
+}
+
 /* Finds the colon and the CR of a field line "Name: value" CR LF, if the name is of letters, digits
-   and '-' alone and the value holds no control character. False for anything else, and near the end
-   of the input: that needs a closer look. */
+   and '-' alone and has less than 32 bytes, and the value holds no control character. False for
+   anything else, and near the end of the input: that needs a closer look. */
 static inline bool scan_plain_field(const uint8_t *data, size_t size, size_t *colon, size_t *end)
 {
-    uint64_t bits = 0;
+    if (size < 3 * sizeof(block)) {
+        return false;
+    }
+    const size_t last = size - sizeof(block) - 1;
     size_t at = 0;
-    for (; bits == 0; at += sizeof(block)) {
-        if (size - at < sizeof(block)) {
+    uint64_t bits = block_bits(block_is_no_name(block_load(data)));
+    if (bits == 0) {
+        at = sizeof(block);
+        bits = block_bits(block_is_no_name(block_load(data + at)));
+        if (bits == 0) {
             return false;
         }
-        bits = block_bits(block_is_no_name(block_load(data + at)));
     }
-    at += (size_t)__builtin_ctzll(bits) / BLOCK_BITS - sizeof(block);
+    at += block_first(bits);
     if (data[at] != ':') {
         return false;
     }
     *colon = at;
-    bits = 0;
-    for (; bits == 0; at += sizeof(block)) {
-        if (size - at <= sizeof(block)) {
+    while ((bits = block_bits(block_may_be_line_break(block_load(data + at)))) == 0) {
+        at += sizeof(block);
+        if (at > last) {
             return false;
         }
-        bits = block_bits(block_may_be_line_break(block_load(data + at)));
     }
-    at += (size_t)__builtin_ctzll(bits) / BLOCK_BITS - sizeof(block);
+    at += block_first(bits);
     *end = at;
     return data[at] == '\r' && data[at + 1] == '\n';
 }
