@@ -609,16 +609,18 @@ static bool frame_body(struct http1 *parser)
     if (!is_request && !has_body_by_status(parser)) {
         return true;
     }
-    if (has_flag(parser, FLAG_CODED)) {
-        parser->state =
-            has_flag(parser, FLAG_CHUNKED) ? STATE_CHUNK_FIRST_DIGIT : STATE_BODY_UNTIL_CLOSE;
+    if (has_flag(parser, FLAG_CHUNKED)) {
+        parser->state = STATE_CHUNK_FIRST_DIGIT;
+    } else if (has_flag(parser, FLAG_CODED)) {
+        /* Until close; but clients that do not know the coding go by the length. */
+        parser->state = STATE_BODY_UNTIL_CLOSE;
+        return !has_flag(parser, FLAG_LENGTH);
     } else if (has_flag(parser, FLAG_LENGTH)) {
         parser->remaining = parser->length;
         parser->state = parser->length > 0 ? STATE_BODY : STATE_MESSAGE_END;
     } else if (!is_request) {
         parser->state = STATE_BODY_UNTIL_CLOSE;
     }
-    parser->line_bytes = 0;
     return true;
 }
 

@@ -131,7 +131,7 @@ static inline bool scan_plain_field(const uint8_t *data, size_t size, size_t *co
         }
     }
     at += block_first(bits);
-    if (data[at] != ':') {
+    if (at == 0 || data[at] != ':') {
         return false;
     }
     *colon = at;
