@@ -346,20 +346,19 @@ static inline uint64_t load_lower(const uint8_t *data, size_t size)
     return word | 0x2020202020202020u;
 }
 
-/* Whether `data` is `known`, a literal in lower case, in whatever case. Setting bit 5 maps one byte
-   other than letters on a byte of such a literal: CR on '-', and no line holds a CR. */
+/* Whether `data` is `known`, a literal of 24 bytes at most in lower case, in whatever case:
+   compared in words that overlap. Setting bit 5 maps one byte other than letters on a byte of such
+   a literal: CR on '-', and no line holds a CR. */
 static inline __attribute__((always_inline)) bool is_word(const uint8_t *data, const char *known,
                                                           size_t size)
 {
     const uint8_t *literal = (const uint8_t *)known;
-    uint64_t difference = 0;
-    size_t at = 0;
     if (size < 8) {
         return load_lower(data, size) == load_lower(literal, size);
     }
-#pragma GCC unroll 4
-    for (; at + 8 <= size; at += 8) {
-        difference |= load_lower(data + at, 8) ^ load_lower(literal + at, 8);
+    uint64_t difference = load_lower(data, 8) ^ load_lower(literal, 8);
+    if (size > 16) {
+        difference |= load_lower(data + 8, 8) ^ load_lower(literal + 8, 8);
     }
     return (difference | (load_lower(data + size - 8, 8) ^ load_lower(literal + size - 8, 8))) == 0;
 }
@@ -610,16 +609,18 @@ static bool frame_body(struct http1 *parser)
     if (!is_request && !has_body_by_status(parser)) {
         return true;
     }
-    if (has_flag(parser, FLAG_CODED)) {
-        parser->state =
-            has_flag(parser, FLAG_CHUNKED) ? STATE_CHUNK_FIRST_DIGIT : STATE_BODY_UNTIL_CLOSE;
+    if (has_flag(parser, FLAG_CHUNKED)) {
+        parser->state = STATE_CHUNK_FIRST_DIGIT;
+    } else if (has_flag(parser, FLAG_CODED)) {
+        /* Until close; but clients that do not know the coding go by the length. */
+        parser->state = STATE_BODY_UNTIL_CLOSE;
+        return !has_flag(parser, FLAG_LENGTH);
     } else if (has_flag(parser, FLAG_LENGTH)) {
         parser->remaining = parser->length;
         parser->state = parser->length > 0 ? STATE_BODY : STATE_MESSAGE_END;
     } else if (!is_request) {
         parser->state = STATE_BODY_UNTIL_CLOSE;
     }
-    parser->line_bytes = 0;
     return true;
 }
 
@@ -640,37 +641,66 @@ static enum http1_event end_head(struct http1 *parser, struct http1_item *item)
     return HTTP1_HEAD_END;
 }
 
-static enum http1_event take_field(struct http1 *parser, struct slice *in, struct http1_item *item)
+static inline enum http1_event report_field(struct http1 *parser, struct slice name,
+                                            struct slice value, size_t line_size,
+                                            struct http1_item *item)
+{
+    enum http1_field field = known_field(name);
+    set_flag(parser, FLAG_MAY_FOLD);
+    if (decides_framing(field) && !note_field(parser, field, value, line_size)) {
+        return lose(parser);
+    }
+    item->field = field;
+    item->name = name;
+    item->value = value;
+    return HTTP1_FIELD;
+}
+
+static __attribute__((noinline)) enum http1_event
+take_field_slow(struct http1 *parser, struct slice *in, struct http1_item *item)
 {
     for (;;) {
         struct line line;
         enum line_result result = take_line(parser, in, &line);
-        if (unlikely(result != LINE_COMPLETE)) {
+        if (result != LINE_COMPLETE) {
             return event_of(parser, result);
         }
         if (line.size == 0) {
             return end_head(parser, item);
         }
         struct slice name;
-        if (unlikely(!split_field(&line, &name))) {
-            if (is_blank(line.kept.data[0]) && may_continue(parser)) {
-                continue;
-            }
+        if (split_field(&line, &name)) {
+            struct slice value =
+                trim(slice_of(line.kept.data + name.size + 1, line.kept.size - name.size - 1));
+            item->value_cut = line.kept.size < line.size;
+            return report_field(parser, name, value, line.size, item);
+        }
+        if (!is_blank(line.kept.data[0]) || !may_continue(parser)) {
             return lose(parser);
         }
-        struct slice value =
-            trim(slice_of(line.kept.data + name.size + 1, line.kept.size - name.size - 1));
-        enum http1_field field = known_field(name);
-        set_flag(parser, FLAG_MAY_FOLD);
-        if (decides_framing(field) && !note_field(parser, field, value, line.size)) {
-            return lose(parser);
-        }
-        item->field = field;
-        item->name = name;
-        item->value = value;
-        item->value_cut = line.kept.size < line.size;
-        return HTTP1_FIELD;
     }
+}
+
+static inline enum http1_event take_field(struct http1 *parser, struct slice *in,
+                                          struct http1_item *item)
+{
+    const uint8_t *data = in->data;
+    size_t colon;
+    size_t end;
+    if (unlikely(parser->line_bytes != 0 || !scan_plain_field(data, in->size, &colon, &end) ||
+                 end + 2 > LIMIT_HTTP_HEAD_BYTES - parser->head_bytes)) {
+        return take_field_slow(parser, in, item);
+    }
+    parser->head_bytes += (uint32_t)(end + 2);
+    slice_take(in, end + 2);
+    /* Nearly always there is one blank before the value and none behind it. */
+    size_t start = colon + 1 + (data[colon + 1] == ' ');
+    struct slice value = slice_of(data + start, end - start);
+    if (unlikely(is_blank(data[start]) || is_blank(data[end - 1]))) {
+        value = trim(value);
+    }
+    item->value_cut = false;
+    return report_field(parser, slice_of(data, colon), value, end, item);
 }
 
 /* ---- bodies ---- */
@@ -784,25 +814,6 @@ static enum state state_after_chunk_byte(struct http1 *parser, uint8_t byte)
     return STATE_LOST;
 }
 
-/* Takes what stands between the data of two chunks: no event but LOST and NEED_MORE comes of it.
-   MESSAGE_BEGIN means "go on" here. */
-static enum http1_event take_chunk_line(struct http1 *parser, struct slice *in)
-{
-    while (parser->state != STATE_CHUNK_DATA && parser->state != STATE_TRAILERS) {
-        if (in->size == 0) {
-            return HTTP1_NEED_MORE;
-        }
-        if (parser->line_bytes++ == LIMIT_HTTP_CHUNK_LINE) {
-            return lose(parser);
-        }
-        parser->state = (uint8_t)state_after_chunk_byte(parser, slice_take(in, 1).data[0]);
-        if (parser->state == STATE_LOST) {
-            return HTTP1_LOST;
-        }
-    }
-    return HTTP1_MESSAGE_BEGIN;
-}
-
 static enum http1_event take_trailers(struct http1 *parser, struct slice *in)
 {
     for (;;) {
@@ -822,6 +833,28 @@ static enum http1_event take_trailers(struct http1 *parser, struct slice *in)
             return lose(parser);
         }
     }
+}
+
+/* Takes what stands between the data of two chunks, and what comes behind it. */
+static enum http1_event take_chunk_line(struct http1 *parser, struct slice *in,
+                                        struct http1_item *item)
+{
+    while (in->size > 0) {
+        if (parser->line_bytes++ == LIMIT_HTTP_CHUNK_LINE) {
+            return lose(parser);
+        }
+        parser->state = (uint8_t)state_after_chunk_byte(parser, slice_take(in, 1).data[0]);
+        if (parser->state == STATE_LOST) {
+            return HTTP1_LOST;
+        }
+        if (parser->state == STATE_CHUNK_DATA) {
+            return take_body(parser, in, item);
+        }
+        if (parser->state == STATE_TRAILERS) {
+            return take_trailers(parser, in);
+        }
+    }
+    return HTTP1_NEED_MORE;
 }
 
 /* ---- messages ---- */
@@ -856,43 +889,44 @@ void http1_init(struct http1 *parser, enum http1_kind kind)
     *parser = (struct http1){.kind = (uint8_t)kind, .state = STATE_IDLE};
 }
 
+static __attribute__((noinline)) enum http1_event next_rare(struct http1 *parser, struct slice *in,
+                                                            struct http1_item *item)
+{
+    switch ((enum state)parser->state) {
+    case STATE_IDLE:
+    case STATE_IDLE_CR:
+        return begin_message(parser, in);
+    case STATE_START_LINE:
+        return take_start_line(parser, in, item);
+    case STATE_FIELDS:
+        return take_field_slow(parser, in, item);
+    case STATE_BODY:
+    case STATE_BODY_UNTIL_CLOSE:
+    case STATE_CHUNK_DATA:
+        return take_body(parser, in, item);
+    case STATE_CHUNK_FIRST_DIGIT:
+    case STATE_CHUNK_DIGITS:
+    case STATE_CHUNK_BLANKS:
+    case STATE_CHUNK_EXTENSION:
+    case STATE_CHUNK_LF:
+    case STATE_CHUNK_DATA_END:
+    case STATE_CHUNK_DATA_LF:
+        return take_chunk_line(parser, in, item);
+    case STATE_TRAILERS:
+        return take_trailers(parser, in);
+    case STATE_MESSAGE_END:
+        parser->state = STATE_IDLE;
+        return HTTP1_MESSAGE_END;
+    case STATE_LOST:
+        break;
+    }
+    return HTTP1_LOST;
+}
+
 enum http1_event http1_next(struct http1 *parser, struct slice *in, struct http1_item *item)
 {
-    for (;;) {
-        switch ((enum state)parser->state) {
-        case STATE_FIELDS:
-            return take_field(parser, in, item);
-        case STATE_IDLE:
-        case STATE_IDLE_CR:
-            return begin_message(parser, in);
-        case STATE_START_LINE:
-            return take_start_line(parser, in, item);
-        case STATE_BODY:
-        case STATE_BODY_UNTIL_CLOSE:
-        case STATE_CHUNK_DATA:
-            return take_body(parser, in, item);
-        case STATE_CHUNK_FIRST_DIGIT:
-        case STATE_CHUNK_DIGITS:
-        case STATE_CHUNK_BLANKS:
-        case STATE_CHUNK_EXTENSION:
-        case STATE_CHUNK_LF:
-        case STATE_CHUNK_DATA_END:
-        case STATE_CHUNK_DATA_LF: {
-            enum http1_event event = take_chunk_line(parser, in);
-            if (event != HTTP1_MESSAGE_BEGIN) {
-                return event;
-            }
-            break;
-        }
-        case STATE_TRAILERS:
-            return take_trailers(parser, in);
-        case STATE_MESSAGE_END:
-            parser->state = STATE_IDLE;
-            return HTTP1_MESSAGE_END;
-        case STATE_LOST:
-            return HTTP1_LOST;
-        }
-    }
+    return likely(parser->state == STATE_FIELDS) ? take_field(parser, in, item)
+                                                 : next_rare(parser, in, item);
 }
 
 void http1_lend_carry(struct http1 *parser, uint8_t *memory, uint16_t capacity)

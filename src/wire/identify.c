@@ -126,7 +126,7 @@ static bool is_inline_command(struct slice word)
     }
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
         size_t size = 0;
-        while (commands[i][size] != '\0') {
+        while (size < sizeof(commands[i]) && commands[i][size] != '\0') {
             size++;
         }
         if (slice_equals_ignoring_case(word, slice_of(commands[i], size))) {
@@ -162,14 +162,10 @@ static enum match match_number_line(struct slice bytes)
 
 static enum wire_protocol identify_command_array(struct slice bytes)
 {
-    slice_take(&bytes, 1);
-    if (bytes.size == 0) {
+    if (bytes.size < 2) {
         return WIRE_UNDECIDED;
     }
-    if (!is_digit(bytes.data[0])) {
-        return WIRE_UNKNOWN;
-    }
-    return match_number_line(bytes) == MATCH_NO ? WIRE_UNKNOWN : WIRE_RESP;
+    return is_digit(bytes.data[1]) ? WIRE_RESP : WIRE_UNKNOWN;
 }
 
 /* A simple string: words up to CRLF. "+OK" with more behind it is POP3. */
@@ -302,7 +298,7 @@ enum wire_protocol identify_client_bytes(struct slice bytes)
         return WIRE_UNDECIDED;
     }
     if (bytes.data[0] == '*') {
-        return decided(identify_command_array(bytes), bytes);
+        return identify_command_array(bytes);
     }
     if (bytes.data[0] == TLS_HANDSHAKE) {
         return protocol_if(match_client_hello(bytes), WIRE_TLS);

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -32,7 +33,7 @@ static inline block block_load(const uint8_t *data)
 static inline uint64_t block_bits(block mask)
 {
     typedef char signed_block __attribute__((vector_size(16)));
-    return (uint16_t)__builtin_ia32_pmovmskb128((signed_block)mask);
+    return (uint32_t)__builtin_ia32_pmovmskb128((signed_block)mask);
 }
 #elif defined(__aarch64__)
 #define BLOCK_BITS 4u
@@ -46,6 +47,12 @@ static inline uint64_t block_bits(block mask)
 static inline block block_is_line_break(block bytes)
 {
     return (block)((bytes == BLOCK_OF('\n')) | (bytes == BLOCK_OF('\r')) | (bytes == BLOCK_OF(0)));
+}
+
+/* CR, LF, NUL, and some others that are rare in text: one comparison less. */
+static inline block block_may_be_line_break(block bytes)
+{
+    return (block)(bytes <= BLOCK_OF('\r'));
 }
 
 /* Letters, digits and '-': what names are made of but for rare exceptions. */
@@ -98,4 +105,43 @@ static inline size_t scan_name(const uint8_t *data, size_t size)
 static inline size_t scan_target(const uint8_t *data, size_t size)
 {
     SCAN(data, size, block_is_no_target, 'a');
+}
+
+static inline size_t block_first(uint64_t bits)
+{
+    return (size_t)(unsigned)__builtin_ctzll(bits) / BLOCK_BITS;
+}
+
+/* Finds the colon and the CR of a field line "Name: value" CR LF, if the name is of letters, digits
+   and '-' alone and has less than 32 bytes, and the value holds no control character. False for
+   anything else, and near the end of the input: that needs a closer look. */
+static inline bool scan_plain_field(const uint8_t *data, size_t size, size_t *colon, size_t *end)
+{
+    if (size < 3 * sizeof(block)) {
+        return false;
+    }
+    const size_t last = size - sizeof(block) - 1;
+    size_t at = 0;
+    uint64_t bits = block_bits(block_is_no_name(block_load(data)));
+    if (bits == 0) {
+        at = sizeof(block);
+        bits = block_bits(block_is_no_name(block_load(data + at)));
+        if (bits == 0) {
+            return false;
+        }
+    }
+    at += block_first(bits);
+    if (at == 0 || data[at] != ':') {
+        return false;
+    }
+    *colon = at;
+    while ((bits = block_bits(block_may_be_line_break(block_load(data + at)))) == 0) {
+        at += sizeof(block);
+        if (at > last) {
+            return false;
+        }
+    }
+    at += block_first(bits);
+    *end = at;
+    return data[at] == '\r' && data[at + 1] == '\n';
 }

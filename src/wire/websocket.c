@@ -90,11 +90,12 @@ static bool read_length(struct websocket *parser)
 static bool fill_header(struct websocket *parser, struct slice *in, size_t size)
 {
     size_t missing = size - parser->header_used;
-    struct slice piece = slice_take(in, in->size < missing ? in->size : missing);
-    if (piece.size > 0) {
-        memcpy(parser->header + parser->header_used, piece.data, piece.size);
-        parser->header_used = (uint8_t)(parser->header_used + piece.size);
+    if (in->size == 0) {
+        return missing == 0;
     }
+    struct slice piece = slice_take(in, in->size < missing ? in->size : missing);
+    memcpy(parser->header + parser->header_used, piece.data, piece.size);
+    parser->header_used = (uint8_t)(parser->header_used + piece.size);
     return parser->header_used == size;
 }
 

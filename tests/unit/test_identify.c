@@ -81,6 +81,7 @@ static void redis_commands(void **state)
     CLIENT("*", WIRE_UNDECIDED);
     CLIENT("* OK IMAP", WIRE_UNKNOWN);
     CLIENT("*x", WIRE_UNKNOWN);
+    CLIENT("*1\r#4\r\n", WIRE_RESP);
     CLIENT("PING\r\n", WIRE_RESP);
     CLIENT("ping\n", WIRE_RESP);
     CLIENT("Info replication\r\n", WIRE_RESP);
