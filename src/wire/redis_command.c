@@ -585,7 +585,7 @@ static void end_argument(struct redis_command *command, uint64_t size)
 {
     escape_unfinished(command);
     /* Bytes that passed unseen are missing in the hash. */
-    if (command->mode == MODE_HASH && size != UINT64_MAX && command->sha1.bytes != size) {
+    if (command->mode == MODE_HASH && size != 0 && command->sha1.bytes != size) {
         command->hashing = HASHING_FAILED;
     }
     command->mode = MODE_START;

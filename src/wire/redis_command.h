@@ -69,9 +69,9 @@ struct redis_command {
 
 void redis_command_init(struct redis_command *command);
 
-/* The next piece of argument `index` (0 is the name) whose whole length is `size`, UINT64_MAX if
-   that is not known; `last` tells that the argument is complete. Pieces come in order, none is left
-   out but where bytes passed without being seen. */
+/* The next piece of argument `index` (0 is the name) whose whole length is `size`, 0 if that is not
+   known; `last` tells that the argument is complete. Pieces come in order, none is left out but
+   where bytes passed without being seen. */
 void redis_command_argument(struct redis_command *command, uint32_t index, struct slice piece,
                             uint64_t size, bool last);
 
