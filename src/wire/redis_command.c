@@ -3,7 +3,7 @@
 #include "base/compiler.h"
 #include "wire/redis_table.h"
 
-#include "redis_table.inc"
+#include "wire/redis_table.inc"
 
 /* What is done with the argument at hand, when it comes in pieces. */
 enum mode {
