@@ -650,35 +650,42 @@ static SLOW void take_argument_slow(struct redis_command *command, uint32_t inde
     }
 }
 
+/* An argument behind the name that lies whole in memory. */
+static inline void take_whole_argument(struct redis_command *command, uint32_t index,
+                                       struct slice argument)
+{
+    switch (patterns[command->pattern]) {
+    case 'k':
+    case 'f':
+        command->pattern++;
+        show(command, argument);
+        return;
+    case '?':
+        command->pattern++;
+        hide(command);
+        return;
+    case '\0':
+        hide(command);
+        return;
+    default:
+        take_argument_slow(command, index, argument, argument.size, true);
+        return;
+    }
+}
+
 void redis_command_argument(struct redis_command *command, uint32_t index, struct slice piece,
                             uint64_t size, bool last)
 {
     if (last) {
         command->arguments = index + 1;
     }
-    if (likely(last && command->mode == MODE_START)) {
-        if (index == 0) {
-            take_name(command, piece);
-            return;
-        }
-        switch (patterns[command->pattern]) {
-        case 'k':
-        case 'f':
-            command->pattern++;
-            show(command, piece);
-            return;
-        case '?':
-            command->pattern++;
-            hide(command);
-            return;
-        case '\0':
-            hide(command);
-            return;
-        default:
-            break;
-        }
+    if (unlikely(!last || command->mode != MODE_START)) {
+        take_argument_slow(command, index, piece, size, last);
+    } else if (index == 0) {
+        take_name(command, piece);
+    } else {
+        take_whole_argument(command, index, piece);
     }
-    take_argument_slow(command, index, piece, size, last);
 }
 
 void redis_command_finish(struct redis_command *command)
@@ -690,6 +697,18 @@ void redis_command_finish(struct redis_command *command)
     if (command->effect == REDIS_SUBSCRIBE || command->effect == REDIS_UNSUBSCRIBE) {
         command->channels = command->arguments - 1;
     }
+}
+
+void redis_command_take(struct redis_command *command, const struct slice arguments[],
+                        uint32_t count)
+{
+    redis_command_init(command);
+    take_name(command, arguments[0]);
+    for (uint32_t i = 1; i < count; i++) {
+        take_whole_argument(command, i, arguments[i]);
+    }
+    command->arguments = count;
+    redis_command_finish(command);
 }
 
 struct slice redis_error_prefix(struct slice line)

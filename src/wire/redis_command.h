@@ -78,6 +78,11 @@ void redis_command_argument(struct redis_command *command, uint32_t index, struc
 /* All arguments are in: fills `script` for EVAL, fixes `effect`, `blocking`, `number`. */
 void redis_command_finish(struct redis_command *command);
 
+/* All of it at once, for a command whose arguments lie whole in memory: init, each argument,
+ * finish. */
+void redis_command_take(struct redis_command *command, const struct slice arguments[],
+                        uint32_t count);
+
 /* The prefix of an error line (without '-'): the first word if it is upper case letters (digits and
    '_' allowed after the first), else "ERR". */
 struct slice redis_error_prefix(struct slice line);
