@@ -1073,11 +1073,17 @@ static inline size_t whole_integer(const uint8_t *data, size_t size, int64_t *nu
     return at + 2;
 }
 
+/* The answer of most writes. */
+static inline bool is_ok(const uint8_t *data, size_t size)
+{
+    return size >= 5 && load_word(data) == WORD_OK && data[4] == '\n';
+}
+
 /* The line of a simple string or an error that needs no cut. */
 static inline size_t whole_text(const uint8_t *data, size_t size)
 {
     size_t at = 1;
-    if (likely(size >= 5 && load_word(data) == WORD_OK && data[4] == '\n')) {
+    if (is_ok(data, size)) {
         return 5;
     }
     while (at < size && at <= LIMIT_RESP_LINE && data[at] != '\r' && data[at] != '\n') {
@@ -1220,6 +1226,11 @@ bool resp_take_scalar(struct resp *parser, struct slice *in, struct resp_item *i
         return false;
     }
     parser->levels[0].index = 0;
+    if (likely(is_ok(in->data, in->size))) {
+        set_item(item, parser, '+', 0, slice_of(in->data + 1, 2));
+        consume(in, 5);
+        return true;
+    }
     size_t taken = whole_scalar(parser, *in, item);
     consume(in, taken);
     return taken > 0;
