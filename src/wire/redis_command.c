@@ -3,7 +3,7 @@
 #include "base/compiler.h"
 #include "wire/redis_table.h"
 
-#include "redis_table.inc"
+#include "wire/redis_table.inc"
 
 /* What is done with the argument at hand, when it comes in pieces. */
 enum mode {
@@ -177,35 +177,55 @@ static SLOW void show_slow(struct redis_command *command, struct slice argument)
     escape_unfinished(command);
 }
 
+/* A whole argument of 9 to 32 bytes. */
+static __attribute__((noinline)) void show_words(struct redis_command *command,
+                                                 struct slice argument)
+{
+    const uint8_t *data = argument.data;
+    const uint8_t *last = data + argument.size - 8;
+    char *text = command->text + command->text_used + 1;
+    /* The last word overlaps the one before. */
+    for (;; data += 8, text += 8) {
+        if (data > last) {
+            text -= data - last;
+            data = last;
+        }
+        uint64_t word = redis_table_load(data, 8);
+        if (unlikely(!is_plain_word(word))) {
+            show_slow(command, argument);
+            return;
+        }
+        memcpy(text, &word, 8);
+        if (data == last) {
+            break;
+        }
+    }
+    command->text[command->text_used] = ' ';
+    command->text_used = (uint16_t)(command->text_used + 1 + argument.size);
+}
+
 /* A whole argument. */
 static inline void show(struct redis_command *command, struct slice argument)
 {
     size_t used = command->text_used;
-    if (likely(argument.size - 1 < 32 && used + 1 + 32 <= LIMIT_QUERY_TEXT && !command->text_cut)) {
-        const uint8_t *data = argument.data;
-        size_t left = argument.size;
-        char *text = command->text + used;
-        uint64_t word;
-        *text++ = ' ';
-        for (; left > 8; left -= 8) {
-            word = redis_table_load(data, 8);
-            if (unlikely(!is_plain_word(word))) {
-                show_slow(command, argument);
-                return;
-            }
-            memcpy(text, &word, 8);
-            data += 8;
-            text += 8;
-        }
-        word = redis_table_load(data, left);
-        /* Missing bytes become plain ones. */
-        if (likely(is_plain_word(word | (left == 8 ? 0 : EACH_BYTE('!') << (8 * left))))) {
-            memcpy(text, &word, 8);
-            command->text_used = (uint16_t)(used + 1 + argument.size);
-            return;
-        }
+    size_t size = argument.size;
+    if (unlikely(size - 1 > 31 || used + 1 + 32 > LIMIT_QUERY_TEXT || command->text_cut)) {
+        show_slow(command, argument);
+        return;
     }
-    show_slow(command, argument);
+    if (size > 8) {
+        show_words(command, argument);
+        return;
+    }
+    uint64_t word = redis_table_load(argument.data, size);
+    /* Missing bytes become plain ones. */
+    if (unlikely(!is_plain_word(word | (size == 8 ? 0 : EACH_BYTE('!') << (8 * size))))) {
+        show_slow(command, argument);
+        return;
+    }
+    command->text[used] = ' ';
+    memcpy(command->text + used + 1, &word, 8);
+    command->text_used = (uint16_t)(used + 1 + size);
 }
 
 /* ---- what an argument is ---- */
@@ -502,7 +522,8 @@ static SLOW void take_long_name(struct redis_command *command, bool is_longer)
 }
 
 /* Most names have at most 8 letters: one word to hash, compare and copy. */
-static inline void take_name(struct redis_command *command, struct slice name)
+static inline __attribute__((always_inline)) void take_name(struct redis_command *command,
+                                                            struct slice name)
 {
     size_t size = name.size;
     if (unlikely(size - 1 > 7)) {
@@ -585,7 +606,7 @@ static void end_argument(struct redis_command *command, uint64_t size)
 {
     escape_unfinished(command);
     /* Bytes that passed unseen are missing in the hash. */
-    if (command->mode == MODE_HASH && size != UINT64_MAX && command->sha1.bytes != size) {
+    if (command->mode == MODE_HASH && size != 0 && command->sha1.bytes != size) {
         command->hashing = HASHING_FAILED;
     }
     command->mode = MODE_START;
@@ -650,35 +671,42 @@ static SLOW void take_argument_slow(struct redis_command *command, uint32_t inde
     }
 }
 
+/* An argument behind the name that lies whole in memory. */
+static inline __attribute__((always_inline)) void
+take_whole_argument(struct redis_command *command, uint32_t index, struct slice argument)
+{
+    switch (patterns[command->pattern]) {
+    case 'k':
+    case 'f':
+        command->pattern++;
+        show(command, argument);
+        return;
+    case '?':
+        command->pattern++;
+        hide(command);
+        return;
+    case '\0':
+        hide(command);
+        return;
+    default:
+        take_argument_slow(command, index, argument, argument.size, true);
+        return;
+    }
+}
+
 void redis_command_argument(struct redis_command *command, uint32_t index, struct slice piece,
                             uint64_t size, bool last)
 {
     if (last) {
         command->arguments = index + 1;
     }
-    if (likely(last && command->mode == MODE_START)) {
-        if (index == 0) {
-            take_name(command, piece);
-            return;
-        }
-        switch (patterns[command->pattern]) {
-        case 'k':
-        case 'f':
-            command->pattern++;
-            show(command, piece);
-            return;
-        case '?':
-            command->pattern++;
-            hide(command);
-            return;
-        case '\0':
-            hide(command);
-            return;
-        default:
-            break;
-        }
+    if (unlikely(!last || command->mode != MODE_START)) {
+        take_argument_slow(command, index, piece, size, last);
+    } else if (index == 0) {
+        take_name(command, piece);
+    } else {
+        take_whole_argument(command, index, piece);
     }
-    take_argument_slow(command, index, piece, size, last);
 }
 
 void redis_command_finish(struct redis_command *command)
@@ -690,6 +718,18 @@ void redis_command_finish(struct redis_command *command)
     if (command->effect == REDIS_SUBSCRIBE || command->effect == REDIS_UNSUBSCRIBE) {
         command->channels = command->arguments - 1;
     }
+}
+
+void redis_command_take(struct redis_command *command, const struct slice arguments[],
+                        uint32_t count)
+{
+    redis_command_init(command);
+    take_name(command, arguments[0]);
+    for (uint32_t i = 1; i < count; i++) {
+        take_whole_argument(command, i, arguments[i]);
+    }
+    command->arguments = count;
+    redis_command_finish(command);
 }
 
 struct slice redis_error_prefix(struct slice line)

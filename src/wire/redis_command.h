@@ -69,14 +69,19 @@ struct redis_command {
 
 void redis_command_init(struct redis_command *command);
 
-/* The next piece of argument `index` (0 is the name) whose whole length is `size`, UINT64_MAX if
-   that is not known; `last` tells that the argument is complete. Pieces come in order, none is left
-   out but where bytes passed without being seen. */
+/* The next piece of argument `index` (0 is the name) whose whole length is `size`, 0 if that is not
+   known; `last` tells that the argument is complete. Pieces come in order, none is left out but
+   where bytes passed without being seen. */
 void redis_command_argument(struct redis_command *command, uint32_t index, struct slice piece,
                             uint64_t size, bool last);
 
 /* All arguments are in: fills `script` for EVAL, fixes `effect`, `blocking`, `number`. */
 void redis_command_finish(struct redis_command *command);
+
+/* All of it at once, for a command whose arguments lie whole in memory: init, each argument,
+ * finish. */
+void redis_command_take(struct redis_command *command, const struct slice arguments[],
+                        uint32_t count);
 
 /* The prefix of an error line (without '-'): the first word if it is upper case letters (digits and
    '_' allowed after the first), else "ERR". */

@@ -984,74 +984,151 @@ static inline uint32_t one_digit(uint32_t word, uint32_t zero)
     return difference >> 8 | difference << 24;
 }
 
-static inline void consume(struct slice *in, size_t count)
-{
-    in->data += count;
-    in->size -= count;
-}
-
 /* Counts a value whose state is already that of the next one. */
-static inline void end_whole_value(struct resp *parser, struct resp_level *level)
+static inline void end_whole_value(struct resp *parser)
 {
+    struct resp_level *level = &parser->levels[parser->depth];
     level->index++;
     if (--level->remaining == 0) {
         end_levels(parser);
     }
 }
 
-static inline void set_item(struct resp_item *item, uint8_t type, const struct resp *parser,
-                            uint32_t index, int64_t number, struct slice bytes)
+static inline void set_item(struct resp_item *item, const struct resp *parser, uint8_t type,
+                            int64_t number, struct slice bytes)
 {
-    *item = (struct resp_item){
-        .type = type,
-        .depth = parser->depth,
-        .first = true,
-        .last = true,
-        .index = index,
-        .number = number,
-        .bytes = bytes,
-    };
+    item->type = type;
+    item->depth = parser->depth;
+    item->first = true;
+    item->last = true;
+    item->null = false;
+    item->cut = false;
+    item->index = parser->levels[parser->depth].index;
+    item->number = number;
+    item->bytes = bytes;
 }
 
-static inline bool take_whole_bulk(struct resp *parser, struct slice *in, struct resp_item *item)
+/* The length line of a bulk of more than 9 bytes that begins with '$'. Returns the line's size, 0
+   if it is not plainly good. */
+static inline size_t whole_length(const uint8_t *data, size_t size, size_t *length)
 {
-    const uint8_t *data = in->data;
-    size_t size = in->size;
-    if (size < 6) {
-        return false;
+    size_t value = (size_t)data[1] - '0';
+    size_t at = 2;
+    if (value - 1 > 8) {
+        return 0;
     }
+    for (; at < 10 && at + 1 < size; at++) {
+        uint32_t digit = (uint32_t)data[at] - '0';
+        if (digit > 9) {
+            break;
+        }
+        value = value * 10 + digit;
+    }
+    if (at + 1 >= size || !is_line_end(data + at) || value > LIMIT_RESP_BULK_BYTES) {
+        return 0;
+    }
+    *length = value;
+    return at + 2;
+}
+
+/* A bulk string with all its bytes. Returns how many these are, 0 if it is not plainly one. */
+static inline size_t whole_bulk(const uint8_t *data, size_t size, struct slice *payload)
+{
     size_t head = 4;
-    size_t length = one_digit(load_word(data), WORD_BULK);
+    size_t length;
+    if (unlikely(size < 6)) {
+        return 0;
+    }
+    length = one_digit(load_word(data), WORD_BULK);
     if (length > 9) {
-        length = (size_t)(data[1] - '1');
-        if (length > 8) {
-            return false;
+        head = data[0] == '$' ? whole_length(data, size, &length) : 0;
+        if (unlikely(head == 0)) {
+            return 0;
         }
-        length++;
-        for (head = 2; head < 10; head++) {
-            size_t digit = (size_t)(data[head] - '0');
-            if (digit > 9) {
-                break;
-            }
-            length = length * 10 + digit;
-            if (head + 3 >= size) {
-                return false;
-            }
-        }
-        if (!is_line_end(data + head) || length > LIMIT_RESP_BULK_BYTES) {
-            return false;
-        }
-        head += 2;
     }
-    if (size < head + length + 2 || !is_line_end(data + head + length)) {
-        return false;
+    size_t end = head + length;
+    if (unlikely(size < end + 2 || !is_line_end(data + end))) {
+        return 0;
     }
-    struct resp_level *level = &parser->levels[parser->depth];
-    set_item(item, '$', parser, level->index, (int64_t)length, slice_of(data + head, length));
-    in->data = data + head + length + 2;
-    in->size = size - head - length - 2;
-    end_whole_value(parser, level);
-    return true;
+    *payload = slice_of(data + head, length);
+    return end + 2;
+}
+
+/* An integer of up to 9 digits without a sign. */
+static inline size_t whole_integer(const uint8_t *data, size_t size, int64_t *number)
+{
+    uint32_t value = 0;
+    size_t at = 1;
+    for (; at < size && at < 10; at++) {
+        uint32_t digit = (uint32_t)data[at] - '0';
+        if (digit > 9) {
+            break;
+        }
+        value = value * 10 + digit;
+    }
+    if (at == 1 || at + 1 >= size || !is_line_end(data + at)) {
+        return 0;
+    }
+    *number = value;
+    return at + 2;
+}
+
+/* The answer of most writes. */
+static inline bool is_ok(const uint8_t *data, size_t size)
+{
+    return size >= 5 && load_word(data) == WORD_OK && data[4] == '\n';
+}
+
+/* The line of a simple string or an error that needs no cut. */
+static inline size_t whole_text(const uint8_t *data, size_t size)
+{
+    size_t at = 1;
+    if (is_ok(data, size)) {
+        return 5;
+    }
+    while (at < size && at <= LIMIT_RESP_LINE && data[at] != '\r' && data[at] != '\n') {
+        at++;
+    }
+    return at + 1 < size && is_line_end(data + at) ? at + 2 : 0;
+}
+
+/* Describes the scalar reply that the input begins with, if all of it is there and it is of a
+   common kind. Returns its size or 0. */
+static inline size_t whole_scalar(const struct resp *parser, struct slice in,
+                                  struct resp_item *item)
+{
+    size_t taken;
+    struct slice payload;
+    int64_t number;
+    switch (in.data[0]) {
+    case '+':
+    case '-':
+        taken = whole_text(in.data, in.size);
+        if (likely(taken > 0)) {
+            set_item(item, parser, in.data[0], 0, slice_of(in.data + 1, taken - 3));
+        }
+        return taken;
+    case '$':
+        taken = whole_bulk(in.data, in.size, &payload);
+        if (likely(taken > 0)) {
+            set_item(item, parser, '$', (int64_t)payload.size, payload);
+        }
+        return taken;
+    case ':':
+        taken = whole_integer(in.data, in.size, &number);
+        if (likely(taken > 0)) {
+            set_item(item, parser, ':', number, slice_of(in.data + 1, taken - 3));
+        }
+        return taken;
+    default:
+        return 0;
+    }
+}
+
+static inline void consume(struct slice *in, size_t count)
+{
+    in->data += count;
+    in->size -= count;
 }
 
 static inline bool take_small_array(struct resp *parser, struct slice *in, struct resp_item *item)
@@ -1063,66 +1140,38 @@ static inline bool take_small_array(struct resp *parser, struct slice *in, struc
     if (count - 1 > 8) {
         return false;
     }
-    set_item(item, '*', parser, 0, count, slice_of(NULL, 0));
+    set_item(item, parser, '*', count, slice_of(NULL, 0));
     consume(in, 4);
     parser->depth = 1;
     parser->levels[1] = (struct resp_level){.remaining = count};
     return true;
 }
 
-static inline bool take_ok(struct resp *parser, struct slice *in, struct resp_item *item)
-{
-    const uint8_t *data = in->data;
-    if (in->size < 5 || load_word(data) != WORD_OK || data[4] != '\n' ||
-        parser->kind != RESP_REPLIES) {
-        return false;
-    }
-    struct resp_level *level = &parser->levels[parser->depth];
-    set_item(item, '+', parser, level->index, 0, slice_of(data + 1, 2));
-    consume(in, 5);
-    end_whole_value(parser, level);
-    return true;
-}
-
-/* A number of up to 9 digits. */
-static inline bool take_small_integer(struct resp *parser, struct slice *in, struct resp_item *item)
-{
-    const uint8_t *data = in->data;
-    size_t size = in->size;
-    size_t end = 1;
-    int64_t number = 0;
-    while (end < size && end < 10 && (uint8_t)(data[end] - '0') <= 9) {
-        number = number * 10 + (data[end] - '0');
-        end++;
-    }
-    if (end == 1 || size - end < 2 || !is_line_end(data + end) || parser->kind != RESP_REPLIES) {
-        return false;
-    }
-    struct resp_level *level = &parser->levels[parser->depth];
-    set_item(item, ':', parser, level->index, number, slice_of(data + 1, end - 1));
-    consume(in, end + 2);
-    end_whole_value(parser, level);
-    return true;
-}
-
 /* Takes a value that lies whole in the input, if it is one of the common kinds. */
 static inline bool take_whole_value(struct resp *parser, struct slice *in, struct resp_item *item)
 {
+    size_t taken = 0;
+    struct slice payload;
     if (in->size == 0 || parser->attribute_depth != 0) {
         return false;
     }
-    switch (in->data[0]) {
-    case '$':
-        return take_whole_bulk(parser, in, item);
-    case '*':
+    if (in->data[0] == '*') {
         return take_small_array(parser, in, item);
-    case '+':
-        return take_ok(parser, in, item);
-    case ':':
-        return take_small_integer(parser, in, item);
-    default:
+    }
+    if (parser->kind == RESP_REPLIES) {
+        taken = whole_scalar(parser, *in, item);
+    } else if (parser->depth > 0) {
+        taken = whole_bulk(in->data, in->size, &payload);
+        if (taken > 0) {
+            set_item(item, parser, '$', (int64_t)payload.size, payload);
+        }
+    }
+    if (unlikely(taken == 0)) {
         return false;
     }
+    consume(in, taken);
+    end_whole_value(parser);
+    return true;
 }
 
 enum resp_event resp_next(struct resp *parser, struct slice *in, struct resp_item *item)
@@ -1145,4 +1194,44 @@ enum resp_event resp_next(struct resp *parser, struct slice *in, struct resp_ite
         }
     }
     return resp_next_slow(parser, in, item);
+}
+
+uint32_t resp_take_command(struct resp *parser, struct slice *in,
+                           struct slice arguments[RESP_WHOLE_ARGUMENTS])
+{
+    const uint8_t *data = in->data;
+    const uint8_t *end = data + in->size;
+    if (in->size < 4 || parser->state != STATE_IDLE || parser->kind != RESP_COMMANDS) {
+        return 0;
+    }
+    uint32_t count = one_digit(load_word(data), WORD_ARRAY);
+    if (count - 1 >= RESP_WHOLE_ARGUMENTS) {
+        return 0;
+    }
+    data += 4;
+    for (uint32_t i = 0; i < count; i++) {
+        size_t taken = whole_bulk(data, (size_t)(end - data), &arguments[i]);
+        if (unlikely(taken == 0)) {
+            return 0;
+        }
+        data += taken;
+    }
+    *in = slice_of(data, (size_t)(end - data));
+    return count;
+}
+
+bool resp_take_scalar(struct resp *parser, struct slice *in, struct resp_item *item)
+{
+    if (in->size == 0 || parser->state != STATE_IDLE || parser->kind != RESP_REPLIES) {
+        return false;
+    }
+    parser->levels[0].index = 0;
+    if (likely(is_ok(in->data, in->size))) {
+        set_item(item, parser, '+', 0, slice_of(in->data + 1, 2));
+        consume(in, 5);
+        return true;
+    }
+    size_t taken = whole_scalar(parser, *in, item);
+    consume(in, taken);
+    return taken > 0;
 }

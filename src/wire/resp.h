@@ -81,3 +81,20 @@ bool resp_skip(struct resp *parser, uint64_t count);
 /* Right after BEGIN: how many of the message's bytes were consumed with an earlier piece, 0 or 1.
  */
 uint32_t resp_held_bytes(const struct resp *parser);
+
+/*
+ * Shortcuts past resp_next for what nearly always comes: a message that lies whole at the beginning
+ * of `in` while the parser is idle. They take all of it or change nothing; then resp_next tells
+ * what there is. A caller may use them or not: what they take is what resp_next would have told.
+ */
+
+/* No client sends more arguments in what is called most often. */
+#define RESP_WHOLE_ARGUMENTS 8u
+
+/* A whole command of at most RESP_WHOLE_ARGUMENTS bulk strings, the name included. Returns how many
+   there are, or 0; they borrow from the input. */
+uint32_t resp_take_command(struct resp *parser, struct slice *in,
+                           struct slice arguments[RESP_WHOLE_ARGUMENTS]);
+
+/* A whole reply that is a simple string, an error, an integer or a bulk string. */
+bool resp_take_scalar(struct resp *parser, struct slice *in, struct resp_item *item);
