@@ -55,7 +55,11 @@ static bool program_is_tls_library(void)
    then not be interposed. */
 static int load_flags(void)
 {
-    return RTLD_NOW | RTLD_LOCAL | (program_is_tls_library() ? DEEP_BINDING : 0);
+    int flags = RTLD_NOW | RTLD_LOCAL;
+    if (program_is_tls_library()) {
+        flags |= DEEP_BINDING;
+    }
+    return flags;
 }
 
 static void *open_library(const char *const *names, char *why, size_t why_size)
