@@ -83,3 +83,11 @@
 /* Sockets of one export: two address families, a second connection that replaces a dead one, the
    resolver's pair, and room. */
 #define LIMIT_EXPORT_SOCKETS 8u
+
+/* Looking a receiver's name up: as many as the C library's resolver takes of each. */
+#define LIMIT_NAME_SERVERS   3u
+#define LIMIT_NAME_SEARCH    6u
+#define LIMIT_NAME_BYTES     254u /* RFC 1035: 253 characters */
+#define LIMIT_NAME_ADDRESSES 8u
+/* An answer over UDP without EDNS is at most 512 bytes; some servers send more all the same. */
+#define LIMIT_NAME_ANSWER_BYTES 4096u

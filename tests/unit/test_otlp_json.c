@@ -175,20 +175,24 @@ static void what_readers_refuse(void **state)
 static void text_that_is_not_utf8(void **state)
 {
     (void)state;
-    Otlp__Span span = OTLP__SPAN__INIT;
+    Otlp__Span span;
+    otlp__span__init(&span);
     char name[] = "a\xFF"
                   "b\xC3";
     span.name = name;
     Otlp__Span *spans[] = {&span};
-    Otlp__ScopeSpans scope_spans = OTLP__SCOPE_SPANS__INIT;
+    Otlp__ScopeSpans scope_spans;
+    otlp__scope_spans__init(&scope_spans);
     scope_spans.spans = spans;
     scope_spans.n_spans = 1;
     Otlp__ScopeSpans *scopes[] = {&scope_spans};
-    Otlp__ResourceSpans resource_spans = OTLP__RESOURCE_SPANS__INIT;
+    Otlp__ResourceSpans resource_spans;
+    otlp__resource_spans__init(&resource_spans);
     resource_spans.scope_spans = scopes;
     resource_spans.n_scope_spans = 1;
     Otlp__ResourceSpans *resources[] = {&resource_spans};
-    Otlp__ExportTraceServiceRequest request = OTLP__EXPORT_TRACE_SERVICE_REQUEST__INIT;
+    Otlp__ExportTraceServiceRequest request;
+    otlp__export_trace_service_request__init(&request);
     request.resource_spans = resources;
     request.n_resource_spans = 1;
     json_t *json = otlp_to_json(&request);

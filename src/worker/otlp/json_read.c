@@ -210,13 +210,13 @@ static void read_base64(struct reader *reader, const char *text, ProtobufCBinary
 /* ---- messages and lists of them ---- */
 
 /* Defines `name`, which reads one JSON object into a new message of `type` (a protobuf-c type
-   with its initial value) by `fill`; NULL if it is no object or there is no memory. */
-#define MESSAGE_READER(name, type, initial, fill)                                                  \
+   with its init function) by `fill`; NULL if it is no object or there is no memory. */
+#define MESSAGE_READER(name, type, initialise, fill)                                               \
     static void *name(struct reader *reader, const json_t *json)                                   \
     {                                                                                              \
         type *message = json_is_object(json) ? malloc(sizeof(*message)) : NULL;                    \
         if (message != NULL) {                                                                     \
-            *message = (type)initial;                                                              \
+            initialise(message);                                                                   \
             fill(reader, json, message);                                                           \
         }                                                                                          \
         return message;                                                                            \
@@ -266,13 +266,13 @@ static void fill_array(struct reader *reader, const json_t *json, Otlp__ArrayVal
 {
     array->values = read_list(reader, json, "values", read_value, &array->n_values);
 }
-MESSAGE_READER(read_array, Otlp__ArrayValue, OTLP__ARRAY_VALUE__INIT, fill_array)
+MESSAGE_READER(read_array, Otlp__ArrayValue, otlp__array_value__init, fill_array)
 
 static void fill_kvlist(struct reader *reader, const json_t *json, Otlp__KeyValueList *list)
 {
     list->values = read_list(reader, json, "values", read_key_value, &list->n_values);
 }
-MESSAGE_READER(read_kvlist, Otlp__KeyValueList, OTLP__KEY_VALUE_LIST__INIT, fill_kvlist)
+MESSAGE_READER(read_kvlist, Otlp__KeyValueList, otlp__key_value_list__init, fill_kvlist)
 
 static void fill_value(struct reader *reader, const json_t *json, Otlp__AnyValue *value)
 {
@@ -311,14 +311,14 @@ static void fill_value(struct reader *reader, const json_t *json, Otlp__AnyValue
         value->kvlist_value = read_message(reader, json, "kvlistValue", read_kvlist);
     }
 }
-MESSAGE_READER(read_value, Otlp__AnyValue, OTLP__ANY_VALUE__INIT, fill_value)
+MESSAGE_READER(read_value, Otlp__AnyValue, otlp__any_value__init, fill_value)
 
 static void fill_key_value(struct reader *reader, const json_t *json, Otlp__KeyValue *pair)
 {
     read_text(reader, json, "key", &pair->key);
     pair->value = read_message(reader, json, "value", read_value);
 }
-MESSAGE_READER(read_key_value, Otlp__KeyValue, OTLP__KEY_VALUE__INIT, fill_key_value)
+MESSAGE_READER(read_key_value, Otlp__KeyValue, otlp__key_value__init, fill_key_value)
 
 /* Members that many messages have under the same names. */
 #define READ_ATTRIBUTES(reader, json, message)                                                     \
@@ -335,7 +335,7 @@ static void fill_event(struct reader *reader, const json_t *json, Otlp__Span__Ev
     read_text(reader, json, "name", &event->name);
     READ_ATTRIBUTES(reader, json, event);
 }
-MESSAGE_READER(read_event, Otlp__Span__Event, OTLP__SPAN__EVENT__INIT, fill_event)
+MESSAGE_READER(read_event, Otlp__Span__Event, otlp__span__event__init, fill_event)
 
 static void fill_link(struct reader *reader, const json_t *json, Otlp__Span__Link *link)
 {
@@ -345,7 +345,7 @@ static void fill_link(struct reader *reader, const json_t *json, Otlp__Span__Lin
     READ_ATTRIBUTES(reader, json, link);
     read_uint32(reader, json, "flags", &link->flags);
 }
-MESSAGE_READER(read_link, Otlp__Span__Link, OTLP__SPAN__LINK__INIT, fill_link)
+MESSAGE_READER(read_link, Otlp__Span__Link, otlp__span__link__init, fill_link)
 
 static void fill_status(struct reader *reader, const json_t *json, Otlp__Status *status)
 {
@@ -354,7 +354,7 @@ static void fill_status(struct reader *reader, const json_t *json, Otlp__Status 
     read_uint32(reader, json, "code", &code);
     status->code = (Otlp__Status__StatusCode)code;
 }
-MESSAGE_READER(read_status, Otlp__Status, OTLP__STATUS__INIT, fill_status)
+MESSAGE_READER(read_status, Otlp__Status, otlp__status__init, fill_status)
 
 static void fill_span(struct reader *reader, const json_t *json, Otlp__Span *span)
 {
@@ -376,7 +376,7 @@ static void fill_span(struct reader *reader, const json_t *json, Otlp__Span *spa
     read_uint32(reader, json, "droppedLinksCount", &span->dropped_links_count);
     span->status = read_message(reader, json, "status", read_status);
 }
-MESSAGE_READER(read_span, Otlp__Span, OTLP__SPAN__INIT, fill_span)
+MESSAGE_READER(read_span, Otlp__Span, otlp__span__init, fill_span)
 
 static void fill_scope(struct reader *reader, const json_t *json, Otlp__InstrumentationScope *scope)
 {
@@ -384,7 +384,7 @@ static void fill_scope(struct reader *reader, const json_t *json, Otlp__Instrume
     read_text(reader, json, "version", &scope->version);
     READ_ATTRIBUTES(reader, json, scope);
 }
-MESSAGE_READER(read_scope, Otlp__InstrumentationScope, OTLP__INSTRUMENTATION_SCOPE__INIT,
+MESSAGE_READER(read_scope, Otlp__InstrumentationScope, otlp__instrumentation_scope__init,
                fill_scope)
 
 static void fill_scope_spans(struct reader *reader, const json_t *json, Otlp__ScopeSpans *spans)
@@ -393,13 +393,13 @@ static void fill_scope_spans(struct reader *reader, const json_t *json, Otlp__Sc
     spans->spans = read_list(reader, json, "spans", read_span, &spans->n_spans);
     read_text(reader, json, "schemaUrl", &spans->schema_url);
 }
-MESSAGE_READER(read_scope_spans, Otlp__ScopeSpans, OTLP__SCOPE_SPANS__INIT, fill_scope_spans)
+MESSAGE_READER(read_scope_spans, Otlp__ScopeSpans, otlp__scope_spans__init, fill_scope_spans)
 
 static void fill_resource(struct reader *reader, const json_t *json, Otlp__Resource *resource)
 {
     READ_ATTRIBUTES(reader, json, resource);
 }
-MESSAGE_READER(read_resource, Otlp__Resource, OTLP__RESOURCE__INIT, fill_resource)
+MESSAGE_READER(read_resource, Otlp__Resource, otlp__resource__init, fill_resource)
 
 static void fill_resource_spans(struct reader *reader, const json_t *json,
                                 Otlp__ResourceSpans *spans)
@@ -409,7 +409,7 @@ static void fill_resource_spans(struct reader *reader, const json_t *json,
         read_list(reader, json, "scopeSpans", read_scope_spans, &spans->n_scope_spans);
     read_text(reader, json, "schemaUrl", &spans->schema_url);
 }
-MESSAGE_READER(read_resource_spans, Otlp__ResourceSpans, OTLP__RESOURCE_SPANS__INIT,
+MESSAGE_READER(read_resource_spans, Otlp__ResourceSpans, otlp__resource_spans__init,
                fill_resource_spans)
 
 static void fill_request(struct reader *reader, const json_t *json,
@@ -419,7 +419,7 @@ static void fill_request(struct reader *reader, const json_t *json,
         read_list(reader, json, "resourceSpans", read_resource_spans, &request->n_resource_spans);
 }
 MESSAGE_READER(read_request, Otlp__ExportTraceServiceRequest,
-               OTLP__EXPORT_TRACE_SERVICE_REQUEST__INIT, fill_request)
+               otlp__export_trace_service_request__init, fill_request)
 
 Otlp__ExportTraceServiceRequest *otlp_from_json(const json_t *json, const char **what)
 {

@@ -2,15 +2,14 @@
 
 #include <dlfcn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* The application's own symbols must not capture those of libcurl's TLS library (official builds
-   of Node export hundreds of SSL_*), hence RTLD_DEEPBIND; it also keeps libcurl's socket calls
-   away from the interposed ones. The sanitizers' runtimes refuse it. */
+/* The sanitizers' runtimes refuse RTLD_DEEPBIND. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define LOAD_FLAGS (RTLD_NOW | RTLD_LOCAL)
+#define DEEP_BINDING 0
 #else
-#define LOAD_FLAGS (RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND)
+#define DEEP_BINDING RTLD_DEEPBIND
 #endif
 
 const char *const curl_table_names[] = {
@@ -29,7 +28,7 @@ static const struct {
     const char *symbol;
     size_t offset;
 } entries[] = {
-    ENTRY(global_init),      ENTRY(version_info),        ENTRY(easy_init),
+    ENTRY(global_init_mem),  ENTRY(version_info),        ENTRY(easy_init),
     ENTRY(easy_setopt),      ENTRY(easy_getinfo),        ENTRY(easy_strerror),
     ENTRY(easy_cleanup),     ENTRY(multi_init),          ENTRY(multi_setopt),
     ENTRY(multi_add_handle), ENTRY(multi_remove_handle), ENTRY(multi_socket_action),
@@ -37,10 +36,37 @@ static const struct {
     ENTRY(slist_free_all),
 };
 
+/* A program that exports a TLS library of its own (official builds of Node: hundreds of SSL_*)
+   would capture the calls of libcurl to its own. A libssl does not: its symbols have versions. */
+static bool program_is_tls_library(void)
+{
+    Dl_info found;
+    void *symbol = dlsym(RTLD_DEFAULT, "SSL_CTX_new");
+    if (symbol == NULL || dladdr(symbol, &found) == 0 || found.dli_fname == NULL) {
+        return false;
+    }
+    const char *slash = strrchr(found.dli_fname, '/');
+    const char *name = slash != NULL ? slash + 1 : found.dli_fname;
+    return strncmp(name, "libssl", strlen("libssl")) != 0;
+}
+
+/* Bound deeply, libcurl finds its own libraries before the program's symbols. Only where it must:
+   should the application use libcurl later, it shares this one, whose calls of send and recv would
+   then not be interposed. */
+static int load_flags(void)
+{
+    int flags = RTLD_NOW | RTLD_LOCAL;
+    if (program_is_tls_library()) {
+        flags |= DEEP_BINDING;
+    }
+    return flags;
+}
+
 static void *open_library(const char *const *names, char *why, size_t why_size)
 {
+    int flags = load_flags();
     for (size_t i = 0; names[i] != NULL; i++) {
-        void *library = dlopen(names[i], LOAD_FLAGS);
+        void *library = dlopen(names[i], flags);
         if (library != NULL) {
             return library;
         }
@@ -68,7 +94,10 @@ bool curl_table_load(struct curl_table *table, const char *const *names, char *w
         }
         memcpy((char *)&found + entries[i].offset, &address, sizeof(address));
     }
-    CURLcode code = found.global_init(CURL_GLOBAL_DEFAULT);
+    /* Bound deeply, its free would be the C library's while strdup inside the C library still
+       calls an interposed malloc (measured with jemalloc: abort). These are all the program's. */
+    CURLcode code =
+        found.global_init_mem(CURL_GLOBAL_DEFAULT, malloc, free, realloc, strdup, calloc);
     if (code != CURLE_OK) {
         snprintf(why, why_size, "libcurl cannot start: %s", found.easy_strerror(code));
         return false;

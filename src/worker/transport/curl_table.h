@@ -15,7 +15,7 @@
 #define CURL_FUNCTION(name) __typeof__(curl_##name) *name
 
 struct curl_table {
-    CURL_FUNCTION(global_init);
+    CURL_FUNCTION(global_init_mem);
     CURL_FUNCTION(version_info);
     CURL_FUNCTION(easy_init);
     CURL_FUNCTION(easy_setopt);

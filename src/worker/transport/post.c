@@ -1,5 +1,6 @@
 #include "worker/transport/post.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,10 +12,14 @@
 #include "worker/process_stream.h"
 #include "worker/transport/curl_table.h"
 #include "worker/transport/header_list.h"
+#include "worker/transport/resolve.h"
 
 #define NO_TIMER     (-1)
 #define USER_AGENT   "wirespan/" WIRESPAN_VERSION " OTel-OTLP-Exporter-C/" WIRESPAN_VERSION
 #define FIRST_BUFFER 4096u
+/* As long as libcurl keeps what it looked up. */
+#define LOOKUP_KEPT_MS 60000
+#define LOOKUP_NEVER   INT64_MIN
 
 struct post {
     struct curl_table curl;
@@ -30,7 +35,17 @@ struct post {
     size_t socket_count;
     int64_t timer_due_ms;
 
+    /* The receiver's name; without one (a numeric address) `host` is empty. */
+    char host[LIMIT_NAME_BYTES];
+    char port[8];
+    struct resolve resolve;
+    struct curl_slist *resolved; /* libcurl reads it when the request starts */
+    int64_t looked_up_ms;        /* when it was last found */
+    bool is_looking_up;
+
     bool in_flight;
+    int64_t begun_ms;
+    uint32_t timeout_ms;
     bool has_status_line;
     bool is_too_large;
     uint8_t *body;
@@ -282,9 +297,6 @@ static CURLcode set_connection_options(struct post *post, const struct config *c
         code = curl->easy_setopt(easy, CURLOPT_HTTP_VERSION, version);
     }
     if (code == CURLE_OK) {
-        code = curl->easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)config->timeout_ms);
-    }
-    if (code == CURLE_OK) {
         code = set_file(post, CURLOPT_CAINFO, config->certificate);
     }
     if (code == CURLE_OK) {
@@ -338,6 +350,29 @@ void post_describe_place(const char *url, char *into, size_t capacity)
              (int)strcspn(host, "?#"), host);
 }
 
+/* Splits host and port off; only a name needs to be looked up. */
+static void find_host(struct post *post, const char *url)
+{
+    const char *scheme_end = strstr(url, "://");
+    const char *host = scheme_end != NULL ? scheme_end + 3 : url;
+    const char *end = host + strcspn(host, "/?#");
+    const char *at = memrchr(host, '@', (size_t)(end - host));
+    host = at != NULL ? at + 1 : host;
+    const char *colon = memchr(host, ':', (size_t)(end - host));
+    size_t size = (size_t)((colon != NULL ? colon : end) - host);
+    bool is_tls = strncmp(url, "https:", strlen("https:")) == 0;
+    struct in_addr numeric;
+    if (host[0] == '[' || size == 0 || size >= sizeof(post->host)) {
+        return;
+    }
+    memcpy(post->host, host, size);
+    snprintf(post->port, sizeof(post->port), "%.*s", colon != NULL ? (int)(end - colon - 1) : 3,
+             colon != NULL ? colon + 1 : (is_tls ? "443" : "80"));
+    if (inet_pton(AF_INET, post->host, &numeric) == 1) {
+        post->host[0] = '\0';
+    }
+}
+
 static bool has_feature(const struct post *post, int feature)
 {
     return (post->curl.version_info(CURLVERSION_NOW)->features & feature) != 0;
@@ -385,6 +420,10 @@ struct post *post_create(const struct config *config, const struct post_options 
     post->on_header = options->on_header;
     post->context = options->context;
     post->timer_due_ms = NO_TIMER;
+    post->timeout_ms = config->timeout_ms;
+    post->looked_up_ms = LOOKUP_NEVER;
+    post->resolve.fd = -1;
+    find_host(post, options->url);
     if (!prepare(post, config, options)) {
         return post_destroy(post);
     }
@@ -393,19 +432,89 @@ struct post *post_create(const struct config *config, const struct post_options 
 
 /* ---- running it ---- */
 
+/* What is left of the time limit; 0: none was set. At least 1, for libcurl's 0 means none. */
+static long left_ms(const struct post *post)
+{
+    if (post->timeout_ms == 0) {
+        return 0;
+    }
+    int64_t left = post->begun_ms + post->timeout_ms - monotonic_ms();
+    return left > 0 ? (long)left : 1;
+}
+
+static bool is_out_of_time(const struct post *post)
+{
+    return post->timeout_ms > 0 && monotonic_ms() >= post->begun_ms + post->timeout_ms;
+}
+
+static int start_transfer(struct post *post)
+{
+    post->curl.easy_setopt(post->easy, CURLOPT_TIMEOUT_MS, left_ms(post));
+    return post->curl.multi_add_handle(post->multi, post->easy) == CURLM_OK ? 0 : -ENOMEM;
+}
+
 int post_begin(struct post *post, struct slice body)
 {
     post->body_size = 0;
     post->is_too_large = false;
     post->has_status_line = false;
     post->error[0] = '\0';
+    post->begun_ms = monotonic_ms();
     post->curl.easy_setopt(post->easy, CURLOPT_POSTFIELDS, body.data);
     post->curl.easy_setopt(post->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.size);
-    if (post->curl.multi_add_handle(post->multi, post->easy) != CURLM_OK) {
-        return -ENOMEM;
+    bool is_known = post->host[0] == '\0' || (post->looked_up_ms != LOOKUP_NEVER &&
+                                              post->begun_ms < post->looked_up_ms + LOOKUP_KEPT_MS);
+    int result = 0;
+    if (is_known) {
+        result = start_transfer(post);
+    } else {
+        resolve_begin(&post->resolve, post->host, &resolve_system_sources, post->begun_ms);
+        post->is_looking_up = true;
     }
-    post->in_flight = true;
-    return 0;
+    post->in_flight = result == 0;
+    return result;
+}
+
+/* Gives libcurl the addresses: "host:port:address,[address]". */
+static void hand_over_addresses(struct post *post)
+{
+    char entry[LIMIT_NAME_BYTES + sizeof(post->port) +
+               LIMIT_NAME_ADDRESSES * (INET6_ADDRSTRLEN + 3) + 1];
+    size_t size = (size_t)snprintf(entry, sizeof(entry), "%s:%s:", post->host, post->port);
+    for (size_t i = 0; i < post->resolve.address_count; i++) {
+        const char *address = post->resolve.addresses[i];
+        bool is_v6 = strchr(address, ':') != NULL;
+        size += (size_t)snprintf(entry + size, sizeof(entry) - size, "%s%s%s%s", i > 0 ? "," : "",
+                                 is_v6 ? "[" : "", address, is_v6 ? "]" : "");
+    }
+    struct curl_slist *list = post->curl.slist_append(NULL, entry);
+    if (list != NULL) {
+        post->curl.easy_setopt(post->easy, CURLOPT_RESOLVE, list);
+        post->curl.slist_free_all(post->resolved);
+        post->resolved = list;
+        post->looked_up_ms = monotonic_ms();
+    }
+}
+
+/* 0 once the transfer has started, -EINPROGRESS while the name is being looked up, or another
+   negative errno. What is not found is left to libcurl, which knows more sources, or to what it was
+   told before. */
+static int look_up(struct post *post)
+{
+    if (!post->is_looking_up) {
+        return 0;
+    }
+    enum resolve_result result = resolve_step(&post->resolve, monotonic_ms());
+    if (result == RESOLVE_PENDING && !is_out_of_time(post)) {
+        return -EINPROGRESS;
+    }
+    if (result == RESOLVE_FOUND) {
+        hand_over_addresses(post);
+    }
+    resolve_finish(&post->resolve);
+    post->is_looking_up = false;
+    /* Out of time, libcurl says so at its first step. */
+    return start_transfer(post);
 }
 
 static void hand_over_events(struct post *post)
@@ -474,6 +583,15 @@ static void fill_answer(struct post *post, CURLcode code, struct post_answer *an
 
 bool post_step(struct post *post, struct post_answer *answer)
 {
+    int result = post->in_flight ? look_up(post) : -EINPROGRESS;
+    if (result == -EINPROGRESS) {
+        return false;
+    }
+    if (result < 0) {
+        fill_answer(post, CURLE_OUT_OF_MEMORY, answer);
+        post->in_flight = false;
+        return true;
+    }
     hand_over_events(post);
     int left;
     const CURLMsg *message = post->curl.multi_info_read(post->multi, &left);
@@ -487,30 +605,49 @@ bool post_step(struct post *post, struct post_answer *answer)
     return true;
 }
 
+static void lower_timeout(int64_t due_ms, int *timeout_ms)
+{
+    int64_t left = due_ms - monotonic_ms();
+    left = left < 0 ? 0 : left;
+    if (*timeout_ms < 0 || left < *timeout_ms) {
+        *timeout_ms = (int)left;
+    }
+}
+
 size_t post_descriptors(const struct post *post, struct pollfd *into, size_t capacity,
                         int *timeout_ms)
 {
     if (!post->in_flight) {
         return 0;
     }
+    if (post->is_looking_up) {
+        int64_t due_ms;
+        int fd = resolve_descriptor(&post->resolve, &due_ms);
+        int64_t limit_ms = post->begun_ms + post->timeout_ms;
+        lower_timeout(post->timeout_ms > 0 && limit_ms < due_ms ? limit_ms : due_ms, timeout_ms);
+        if (fd < 0 || capacity == 0) {
+            return 0;
+        }
+        into[0] = (struct pollfd){.fd = fd, .events = POLLIN};
+        return 1;
+    }
     size_t count = post->socket_count < capacity ? post->socket_count : capacity;
     memcpy(into, post->sockets, count * sizeof(*into));
     if (post->timer_due_ms != NO_TIMER) {
-        int64_t left_ms = post->timer_due_ms - monotonic_ms();
-        left_ms = left_ms < 0 ? 0 : left_ms;
-        if (*timeout_ms < 0 || left_ms < *timeout_ms) {
-            *timeout_ms = (int)left_ms;
-        }
+        lower_timeout(post->timer_due_ms, timeout_ms);
     }
     return count;
 }
 
 void post_cancel(struct post *post)
 {
-    if (post->in_flight) {
+    if (post->is_looking_up) {
+        resolve_finish(&post->resolve);
+        post->is_looking_up = false;
+    } else if (post->in_flight) {
         post->curl.multi_remove_handle(post->multi, post->easy);
-        post->in_flight = false;
     }
+    post->in_flight = false;
 }
 
 struct post *post_destroy(struct post *post)
@@ -529,6 +666,9 @@ struct post *post_destroy(struct post *post)
     }
     if (post->headers != NULL) {
         post->curl.slist_free_all(post->headers);
+    }
+    if (post->resolved != NULL) {
+        post->curl.slist_free_all(post->resolved);
     }
     free(post->body);
     free(post);
