@@ -126,7 +126,7 @@ static bool is_inline_command(struct slice word)
     }
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
         size_t size = 0;
-        while (commands[i][size] != '\0') {
+        while (size < sizeof(commands[i]) && commands[i][size] != '\0') {
             size++;
         }
         if (slice_equals_ignoring_case(word, slice_of(commands[i], size))) {

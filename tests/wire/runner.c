@@ -17,6 +17,9 @@
 
 #define CASE_DIRECTIONS 16u
 
+/* Longer inputs slow a fuzzer down and teach it nothing. */
+#define CORPUS_FILE_BYTES 4096u
+
 /* ---- growing text ---- */
 
 struct text {
@@ -449,8 +452,18 @@ static void write_corpus_file(struct session *session, const struct wire_case *t
     const char *const *options = session->subject->fuzz_options;
     const char *base = strrchr(test->file, '/');
     base = base == NULL ? test->file : base + 1;
-    snprintf(path, sizeof path, "%s/%.*s-%03u", session->corpus, (int)strcspn(base, "."), base,
-             test->line);
+    if (test->bytes.size > CORPUS_FILE_BYTES) {
+        return;
+    }
+    int start = snprintf(path, sizeof path, "%s/", session->corpus);
+    snprintf(path + start, sizeof path - (size_t)start, "%.*s-%s", (int)strcspn(base, "."), base,
+             test->title);
+    for (char *at = path + start; *at != '\0'; at++) {
+        if (!(*at >= '0' && *at <= '9') &&
+            !(ascii_lower((uint8_t)*at) >= 'a' && ascii_lower((uint8_t)*at) <= 'z')) {
+            *at = '-';
+        }
+    }
     FILE *file = fopen(path, "wb");
     if (file != NULL && options != NULL) {
         int chosen = 0;
