@@ -64,8 +64,10 @@
 #define LIMIT_QUEUE_CHUNK (64u << 10)
 /* One export request: gRPC receivers refuse more than 4 MiB unless told otherwise. */
 #define LIMIT_BATCH_BYTES (3u << 20)
-/* Records taken from one segment before transfers are looked after again. */
-#define LIMIT_DRAIN_PASS 8192u
+/* Records taken from one segment before batches are made of them, while they are in the cache. */
+#define LIMIT_DRAIN_PASS 1024u
+/* Passes in one step: twice what a segment holds. */
+#define LIMIT_DRAIN_PASSES 8u
 /* Segments of one exporter: more processes than one machine's launcher will see. */
 #define LIMIT_SEGMENTS 4096u
 

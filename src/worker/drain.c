@@ -173,9 +173,8 @@ void drain_remove_segment(struct exporter *exporter, struct segment *segment)
     exporter->seams.clock(exporter->seams.context, &now);
     source->clock_renewed_ns = 0;
     /* The process is gone: what a ring still holds is bounded by its places. */
-    for (uint32_t pass = 0; drain_source(exporter, source, now.monotonic_ns) &&
-                            pass < LIMIT_SEGMENT_RINGS * LIMIT_SEGMENT_SLOTS / LIMIT_DRAIN_PASS;
-         pass++) {
+    uint32_t passes = LIMIT_SEGMENT_RINGS * LIMIT_SEGMENT_SLOTS / LIMIT_DRAIN_PASS;
+    while (drain_source(exporter, source, now.monotonic_ns) && passes-- > 0) {
     }
     uint32_t position = 0;
     while (segment_reader_next_remaining(&source->reader, &position, now.monotonic_ns,

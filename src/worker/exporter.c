@@ -207,14 +207,23 @@ static uint64_t spans_noted(const struct exporter *exporter)
     return exporter->outlet_count == 0 ? 0 : exporter->outlets[0].schedule.last_span_ns;
 }
 
-void exporter_step(struct exporter *exporter, uint64_t now_ns, bool flush, struct worker_wait *wait)
+static void move_outlets(struct exporter *exporter, uint64_t now_ns, bool flush)
 {
-    drain_all(exporter, now_ns);
-    loss_tell(exporter, now_ns, flush && !exporter->flushes);
-    exporter->flushes = flush;
     for (uint32_t i = 0; i < exporter->outlet_count; i++) {
         move_outlet(exporter, i, now_ns, flush);
     }
+}
+
+void exporter_step(struct exporter *exporter, uint64_t now_ns, bool flush, struct worker_wait *wait)
+{
+    drain_all(exporter, now_ns);
+    for (uint32_t pass = 1; exporter->has_more && pass < LIMIT_DRAIN_PASSES; pass++) {
+        move_outlets(exporter, now_ns, false);
+        drain_all(exporter, now_ns);
+    }
+    loss_tell(exporter, now_ns, flush && !exporter->flushes);
+    exporter->flushes = flush;
+    move_outlets(exporter, now_ns, flush);
     fill_wait(exporter, now_ns, spans_noted(exporter) == now_ns, wait);
 }
 

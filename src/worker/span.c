@@ -27,7 +27,10 @@ static SLOW struct slice repair(struct span *span, struct slice text)
 
 struct slice span_text(struct span *span, struct slice text)
 {
-    return likely(utf8_valid_prefix(text) == text.size) ? text : repair(span, text);
+    if (likely(utf8_is_plain(text)) || utf8_valid_prefix(text) == text.size) {
+        return text;
+    }
+    return repair(span, text);
 }
 
 struct slice span_join(struct span *span, const struct slice *parts, size_t count)
@@ -86,7 +89,9 @@ static void add_text(struct span *span, struct slice key, struct slice value,
         span->dropped_attributes++;
         return;
     }
-    text.size = utf8_prefix_of_characters(text, span->limits->attribute_characters);
+    if (unlikely(text.size > span->limits->attribute_characters)) {
+        text.size = utf8_prefix_of_characters(text, span->limits->attribute_characters);
+    }
     struct attribute *attribute = add(span, key, type);
     if (likely(attribute != NULL)) {
         attribute->string = text;

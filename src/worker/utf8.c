@@ -35,6 +35,26 @@ static bool is_plain(const uint8_t *at)
     return ((word | (word - ONES)) & HIGHS) == 0;
 }
 
+bool utf8_is_plain(struct slice text)
+{
+    if (text.size < 8) {
+        uint8_t seen = 0;
+        bool any_nul = false;
+        for (size_t i = 0; i < text.size; i++) {
+            seen |= text.data[i];
+            any_nul |= text.data[i] == 0;
+        }
+        return seen < 0x80 && !any_nul;
+    }
+    for (size_t at = 0; at < text.size - 8; at += 8) {
+        if (!is_plain(text.data + at)) {
+            return false;
+        }
+    }
+    /* The last eight overlap those before. */
+    return is_plain(text.data + text.size - 8);
+}
+
 size_t utf8_valid_prefix(struct slice text)
 {
     size_t at = 0;

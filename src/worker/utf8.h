@@ -10,6 +10,9 @@
 /* The bytes that U+FFFD takes. */
 #define UTF8_REPLACEMENT_BYTES 3u
 
+/* Whether it is all ASCII without NUL: the usual case, told quickly. */
+bool utf8_is_plain(struct slice text);
+
 /* How many bytes of `text` from its beginning are valid. */
 size_t utf8_valid_prefix(struct slice text);
 

@@ -76,10 +76,36 @@ static size_t key_value_size(const struct attribute *attribute, size_t any)
     return (attribute->key.size > 0 ? bytes_size(attribute->key.size) : 0) + bytes_size(any);
 }
 
+/* What stands around a short key and a short string: tags and lengths of one byte each. */
+#define SHORT_STRING_FRAME 8u
+
+/* A string attribute whose lengths all take one byte, as most do; there is room. */
+static inline uint8_t *put_short_string(uint8_t *at, uint8_t tag, struct slice key,
+                                        struct slice value)
+{
+    *at++ = tag;
+    *at++ = (uint8_t)(key.size + value.size + SHORT_STRING_FRAME - 2);
+    *at++ = KEY_VALUE_KEY;
+    *at++ = (uint8_t)key.size;
+    at = put_raw(at, key);
+    *at++ = KEY_VALUE_VALUE;
+    *at++ = (uint8_t)(value.size + 2);
+    *at++ = ANY_STRING;
+    *at++ = (uint8_t)value.size;
+    return put_raw(at, value);
+}
+
 /* A repeated KeyValue field. NULL if it does not fit. */
 static inline uint8_t *put_attribute(uint8_t *at, const uint8_t *end, uint8_t tag,
                                      const struct attribute *attribute)
 {
+    if (likely(attribute->type == ATTRIBUTE_STRING)) {
+        size_t short_size = attribute->key.size + attribute->string.size + SHORT_STRING_FRAME;
+        if (likely(short_size - 2 < 0x80 && attribute->key.size > 0 &&
+                   short_size <= room(at, end))) {
+            return put_short_string(at, tag, attribute->key, attribute->string);
+        }
+    }
     size_t any = any_size(attribute);
     size_t size = key_value_size(attribute, any);
     if (unlikely(bytes_size(size) > room(at, end))) {

@@ -19,6 +19,10 @@ static inline size_t varint_size(uint64_t value)
 
 static inline uint8_t *put_varint(uint8_t *at, uint64_t value)
 {
+    if (value < 0x80) {
+        *at = (uint8_t)value;
+        return at + 1;
+    }
     while (value >= 0x80) {
         *at++ = (uint8_t)(value | 0x80);
         value >>= 7;
@@ -29,9 +33,13 @@ static inline uint8_t *put_varint(uint8_t *at, uint64_t value)
 
 static inline uint8_t *put_fixed64(uint8_t *at, uint64_t value)
 {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    memcpy(at, &value, 8);
+#else
     for (int i = 0; i < 8; i++) {
         at[i] = (uint8_t)(value >> (8 * i));
     }
+#endif
     return at + 8;
 }
 
@@ -43,12 +51,25 @@ static inline uint8_t *put_fixed32(uint8_t *at, uint32_t value)
     return at + 4;
 }
 
+/* Names and values are short: two moves that overlap, without a call, hold most of them. */
 static inline uint8_t *put_raw(uint8_t *at, struct slice bytes)
 {
-    if (bytes.size > 0) {
-        memcpy(at, bytes.data, bytes.size);
+    const uint8_t *from = bytes.data;
+    size_t size = bytes.size;
+    if (size > 32) {
+        memcpy(at, from, size);
+    } else if (size >= 16) {
+        memcpy(at, from, 16);
+        memcpy(at + size - 16, from + size - 16, 16);
+    } else if (size >= 8) {
+        memcpy(at, from, 8);
+        memcpy(at + size - 8, from + size - 8, 8);
+    } else {
+        for (size_t i = 0; i < size; i++) {
+            at[i] = from[i];
+        }
     }
-    return at + bytes.size;
+    return at + size;
 }
 
 /* A length-delimited field, its one-byte tag included. */
