@@ -19,7 +19,7 @@ def take(found: list[Span]) -> tuple[list[tuple[int, int, int]], list[Span]]:
         sent = span.get("wirespan.connection.sent_bytes")
         if sent is None:
             others.append(span)
-        else:
+        elif span.get("network.peer.port"):  # pipes within the program have none
             triples.append((span.get("network.peer.port", 0), sent, span.get("wirespan.connection.received_bytes")))
     return triples, others
 
