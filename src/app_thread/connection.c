@@ -48,11 +48,14 @@ static void finish_and_free(struct thread_state *self, struct connection *connec
     atomic_fetch_add_explicit(&connection->generation, 1, memory_order_release);
 }
 
-static void go_adrift(struct thread_state *self, struct connection *connection)
+static void go_adrift(struct thread_state *self, struct connection *connection, bool for_good)
 {
     uint8_t protocol = atomic_load_explicit(&connection->protocol, memory_order_relaxed);
-    atomic_store_explicit(&connection->pending, 0, memory_order_relaxed);
-    if (protocol == PROTOCOL_COUNTED || protocol == PROTOCOL_ADRIFT) {
+    /* Only what is done here: a close may have been asked for since. */
+    atomic_fetch_and_explicit(&connection->pending,
+                              ~(uint32_t)(PENDING_ADRIFT | PENDING_ADRIFT_FOR_GOOD),
+                              memory_order_seq_cst);
+    if (protocol == PROTOCOL_COUNTED || (protocol == PROTOCOL_ADRIFT && !for_good)) {
         return;
     }
     uint64_t now = clock_now_ns();
@@ -64,6 +67,8 @@ static void go_adrift(struct thread_state *self, struct connection *connection)
         if (protocol == PROTOCOL_WEBSOCKET) {
             /* There is no boundary to come back at. */
             protocol_finish(self, connection, RECORD_OK, now);
+            protocol = PROTOCOL_COUNTED;
+        } else if (for_good) {
             protocol = PROTOCOL_COUNTED;
         } else {
             connection->adrift_protocol = protocol;
@@ -90,7 +95,7 @@ static SLOW void settle(struct thread_state *self, struct connection *connection
         freed = connection->block;
         finish_and_free(self, connection);
     } else if (pending & PENDING_ADRIFT) {
-        go_adrift(self, connection);
+        go_adrift(self, connection, (pending & PENDING_ADRIFT_FOR_GOOD) != 0);
     }
     unlock(connection, DIRECTION_IN);
     unlock(connection, DIRECTION_OUT);
@@ -158,7 +163,11 @@ bool connection_enter(struct thread_state *self, const struct touch *touch,
     if (unlikely(!try_lock(connection, name))) {
         if (bytes_pass) {
             exchange_count_loss(LOSS_CONTENDED);
-            connection_set_adrift(connection);
+            /* Threads that use one direction at once pipeline: that a request follows a reply does
+               not mean that all requests before it are answered. */
+            atomic_fetch_or_explicit(&connection->pending,
+                                     PENDING_ADRIFT | PENDING_ADRIFT_FOR_GOOD,
+                                     memory_order_seq_cst);
             settle_if_pending(self, connection);
         }
         return false;

@@ -54,7 +54,11 @@ enum connection_protocol {
 
 enum direction_name { DIRECTION_OUT = 0, DIRECTION_IN = 1 };
 
-enum connection_pending { PENDING_CLOSE = 1, PENDING_ADRIFT = 2 };
+enum connection_pending {
+    PENDING_CLOSE = 1,
+    PENDING_ADRIFT = 2,
+    PENDING_ADRIFT_FOR_GOOD = 4 /* with PENDING_ADRIFT: no boundary to come back at */
+};
 
 struct direction {
     bool ended;         /* FIN was seen or sent */

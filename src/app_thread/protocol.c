@@ -413,7 +413,9 @@ void protocol_finish(struct thread_state *self, struct connection *connection,
         http_exchange_finish(self, connection, error, connection->failure_errno, now);
     }
     pairing_finish(&connection->pairing);
-    if (unlikely(attachment_reports_connections) && !connection->malformed) {
+    /* An opaque connection has its span, with the same counts. */
+    if (unlikely(attachment_reports_connections) && !connection->malformed &&
+        connection->opaque_reason == OPAQUE_NONE) {
         report_connection(self, connection, now);
     }
 }

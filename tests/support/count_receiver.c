@@ -64,6 +64,7 @@ struct totals {
     uint64_t pairs_wrong;
     uint64_t servers; /* by kind */
     uint64_t clients;
+    uint64_t tellings; /* spans about losses: no exchanges, so not among `spans` */
 };
 
 struct mode {
@@ -233,6 +234,7 @@ static bool read_span(struct range in, struct totals *counted, uint64_t *id)
     struct range query = {NULL, NULL};
     struct range status = {NULL, NULL};
     bool has_parent = false;
+    bool tells_losses = false;
 
     *id = 0;
     while (take_field(&in, &number, &content, &value)) {
@@ -240,6 +242,8 @@ static bool read_span(struct range in, struct totals *counted, uint64_t *id)
             memcpy(id, content.at, 8);
         if (number == 4 && content.end > content.at)
             has_parent = true;
+        if (number == 5 && range_is(content, "wirespan.losses"))
+            tells_losses = true;
         if (number == 6 && value == 2)
             counted->servers++;
         if (number == 6 && value == 3)
@@ -259,6 +263,10 @@ static bool read_span(struct range in, struct totals *counted, uint64_t *id)
             query = text;
         else if (range_is(key, "db.response.status_code"))
             status = text;
+    }
+    if (tells_losses) {
+        counted->tellings++;
+        return in.at == in.end && *id;
     }
     counted->spans++;
     counted->roots += !has_parent;
@@ -413,6 +421,7 @@ static enum MHD_Result take_traces(struct MHD_Connection *connection, struct upl
         totals.pairs_wrong += counted.pairs_wrong;
         totals.servers += counted.servers;
         totals.clients += counted.clients;
+        totals.tellings += counted.tellings;
     } else {
         totals.refused += counted.spans;
     }

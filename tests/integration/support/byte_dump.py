@@ -1,21 +1,27 @@
 """Bytes per connection as wirespan saw them, compared with strace's.
 
-The source is `read`: it gives one (peer port, sent, received) for every connection. Here it is the file
-that WIRESPAN_TRACE_BYTES names: a line for every closed connection, `FD PEER SENT RECEIVED`.
+The source is `take`: it gives one (peer port, sent, received) for every connection. Here it is the spans
+of connections that WIRESPAN_CONNECTION_SPANS asks for; any other source with the same triples will do.
 """
 
-import pathlib
 from collections import Counter
 
+from support.spans import Span
 
-def read(path: pathlib.Path) -> list[tuple[int, int, int]]:
-    found = []
-    if path.exists():
-        for line in path.read_text().splitlines():
-            _, peer, sent, received = line.split()
-            port = peer.rsplit(":", 1)[-1]
-            found.append((int(port) if port.isdigit() else 0, int(sent), int(received)))
-    return found
+# Makes the source speak.
+ENVIRONMENT = {"WIRESPAN_CONNECTION_SPANS": "true"}
+
+
+def take(found: list[Span]) -> tuple[list[tuple[int, int, int]], list[Span]]:
+    """The connections' triples, and the spans that are not about connections' bytes."""
+    triples, others = [], []
+    for span in found:
+        sent = span.get("wirespan.connection.sent_bytes")
+        if sent is None:
+            others.append(span)
+        elif span.get("network.peer.port"):  # pipes within the program have none
+            triples.append((span.get("network.peer.port", 0), sent, span.get("wirespan.connection.received_bytes")))
+    return triples, others
 
 
 def compare(by_inode: dict, dumped: list[tuple[int, int, int]]) -> None:

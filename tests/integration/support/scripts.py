@@ -27,13 +27,13 @@ POST /echo?n=18 70000
 # Words; @N is N times 'x'.
 REDIS = """\
 PING
-SET wirespan:a hello
+SET wirespan:a secret-value
 GET wirespan:a
 GET wirespan:none
-HSET wirespan:h f1 v1 f2 v2
+HSET wirespan:h f1 secret-1 f2 secret-2
 HGET wirespan:h f1
 INCR wirespan:a
-LPUSH wirespan:l one two
+LPUSH wirespan:l secret-one two
 HGET wirespan:l f
 SET wirespan:big @20000
 GET wirespan:big
@@ -42,7 +42,7 @@ GET wirespan:huge
 RPUSH wirespan:q 1 2 3
 BLPOP wirespan:q 1
 ZADD wirespan:z 1 a 2 b
-EVAL return(ARGV[1]) 0 argument
+EVAL return(ARGV[1]) 0 secret-argument
 EVALSHA 0123456789012345678901234567890123456789 0
 EXPIRE wirespan:a 100
 DEL wirespan:a wirespan:none
