@@ -320,7 +320,7 @@ bool connection_touch(struct thread_state *self, int fd, struct touch *touch)
     if (likely((unsigned)fd < LIMIT_DESCRIPTORS &&
                atomic_load_explicit(&descriptor_kinds[fd], memory_order_acquire) ==
                    DESCRIPTOR_CONNECTION &&
-               !self->is_ours)) {
+               atomic_load_explicit(&attachment_is_on, memory_order_relaxed) && !self->is_ours)) {
         return connection_find(fd, touch);
     }
     return touch_slow(self, fd, touch);
