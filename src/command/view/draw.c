@@ -438,6 +438,9 @@ void draw_services(const struct draw_style *style, const struct store *store)
 {
     size_t count = 0;
     const struct store_service *services = store_services(store, &count);
+    if (count == 0) {
+        return;
+    }
     size_t width = sizeof("service") - 1;
     for (size_t i = 0; i < count; i++) {
         width = larger(width, cells_measure(services[i].name, style->utf8));
