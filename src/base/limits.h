@@ -93,3 +93,27 @@
 #define LIMIT_NAME_ADDRESSES 8u
 /* An answer over UDP without EDNS is at most 512 bytes; some servers send more all the same. */
 #define LIMIT_NAME_ANSWER_BYTES 4096u
+
+/* `wirespan view` keeps so many spans, in so many bytes of memory; beyond, the trace that was quiet
+   for longest is dropped and counted: a terminal shows no more to anybody. */
+#define LIMIT_VIEW_SPANS 200000u
+#define LIMIT_VIEW_BYTES (256u << 20)
+/* Text of one attribute, name or message that it keeps: more than a terminal's width, many times. */
+#define LIMIT_VIEW_TEXT 1024u
+/* Attributes, events and links of a span that it keeps: the defaults of OTEL_SPAN_*_COUNT_LIMIT. */
+#define LIMIT_VIEW_ATTRIBUTES 128u
+#define LIMIT_VIEW_EVENTS     128u
+#define LIMIT_VIEW_LINKS      128u
+/* Services and reasons of loss that it counts apart; what comes after is counted as "(others)". */
+#define LIMIT_VIEW_SERVICES 256u
+#define LIMIT_VIEW_LOSSES   64u
+/* Traces linked both ways that it draws as one. */
+#define LIMIT_VIEW_JOINED 64u
+/* Levels of a tree that it indents: beyond, half a line would be empty. */
+#define LIMIT_VIEW_DEPTH 16u
+/* Nesting of a received message: attributes hold few levels, and decoding takes stack for each. */
+#define LIMIT_VIEW_NESTING 32u
+/* Clients of one viewer at a time. */
+#define LIMIT_VIEW_CONNECTIONS 128u
+/* Complaints about bad input of one source that are said one by one; the rest are counted. */
+#define LIMIT_VIEW_COMPLAINTS 10u

@@ -1,0 +1,267 @@
+#include "command/view/details.h"
+
+#include <inttypes.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum form {
+    FORM_VALUE,    /* the value alone */
+    FORM_LABELLED, /* label=value */
+    FORM_BYTES     /* label and a number of bytes */
+};
+
+struct telling_attribute {
+    const char *key;
+    const char *label;
+    enum form form;
+};
+
+/* In the order of telling. */
+static const struct telling_attribute telling[] = {
+    {"http.response.status_code", NULL, FORM_VALUE},
+    {"http.request.method", NULL, FORM_VALUE},
+    {"url.full", NULL, FORM_VALUE},
+    {"url.path", NULL, FORM_VALUE},
+    {"url.query", "?", FORM_LABELLED},
+    {"db.query.text", NULL, FORM_VALUE},
+    {"db.operation.batch.size", "batch", FORM_LABELLED},
+    {"db.response.returned_rows", "rows", FORM_LABELLED},
+    {"db.response.status_code", NULL, FORM_VALUE},
+    {"workflow.id", "workflow", FORM_LABELLED},
+    {"workflow.step_number", "step", FORM_LABELLED},
+    {"job.id", "job", FORM_LABELLED},
+    {"job.type", "type", FORM_LABELLED},
+    {"job.priority", "priority", FORM_LABELLED},
+    {"job.attempt", "attempt", FORM_LABELLED},
+    {"processing.status", NULL, FORM_VALUE},
+    {"queue.wait_time_ms", "waited_ms", FORM_LABELLED},
+    {"worker.id", "worker", FORM_LABELLED},
+    {"gen_ai.request.model", NULL, FORM_VALUE},
+    {"gen_ai.usage.input_tokens", "tokens_in", FORM_LABELLED},
+    {"gen_ai.usage.output_tokens", "tokens_out", FORM_LABELLED},
+    {"model.name", "model", FORM_LABELLED},
+    {"comfyui.prompt_id", "prompt", FORM_LABELLED},
+    {"storage.provider", NULL, FORM_VALUE},
+    {"storage.path", NULL, FORM_VALUE},
+    {"messaging.destination.name", NULL, FORM_VALUE},
+    {"messaging.batch.message_count", "messages", FORM_LABELLED},
+    {"websocket.event_type", NULL, FORM_VALUE},
+    {"websocket.messages.sent", "sent", FORM_LABELLED},
+    {"websocket.messages.received", "received", FORM_LABELLED},
+    {"websocket.close_code", "closed", FORM_LABELLED},
+    {"http.request.body.size", "out", FORM_BYTES},
+    {"http.response.body.size", "in", FORM_BYTES},
+};
+
+/* ---- numbers as text ---- */
+
+struct unit {
+    uint64_t size;
+    const char *name;
+};
+
+/* Three significant digits, as long as the next unit is not reached. */
+static void append_scaled(struct buffer *text, uint64_t value, const struct unit *unit)
+{
+    uint64_t hundredths = unit->size >= 100 ? value / (unit->size / 100) : value * 100 / unit->size;
+    if (unit->size == 1) {
+        buffer_print(text, "%" PRIu64 " %s", value, unit->name);
+    } else if (hundredths < 1000) {
+        buffer_print(text, "%" PRIu64 ".%02" PRIu64 " %s", hundredths / 100, hundredths % 100,
+                     unit->name);
+    } else if (hundredths < 10000) {
+        buffer_print(text, "%" PRIu64 ".%" PRIu64 " %s", hundredths / 100, hundredths % 100 / 10,
+                     unit->name);
+    } else {
+        buffer_print(text, "%" PRIu64 " %s", hundredths / 100, unit->name);
+    }
+}
+
+void details_append_duration(struct buffer *text, uint64_t ns, const char *micro)
+{
+    const uint64_t second = 1000000000;
+    if (ns >= 3600 * second) {
+        buffer_print(text, "%" PRIu64 " h %02" PRIu64 " m", ns / (3600 * second),
+                     ns / (60 * second) % 60);
+    } else if (ns >= 60 * second) {
+        buffer_print(text, "%" PRIu64 " m %02" PRIu64 " s", ns / (60 * second), ns / second % 60);
+    } else if (ns >= second) {
+        append_scaled(text, ns, &(struct unit){second, "s"});
+    } else if (ns >= 1000000) {
+        append_scaled(text, ns, &(struct unit){1000000, "ms"});
+    } else if (ns >= 1000) {
+        append_scaled(text, ns, &(struct unit){1000, micro});
+    } else {
+        append_scaled(text, ns, &(struct unit){1, "ns"});
+    }
+}
+
+void details_append_bytes(struct buffer *text, uint64_t bytes)
+{
+    static const struct unit units[] = {
+        {1000000000, "GB"}, {1000000, "MB"}, {1000, "kB"}, {1, "B"}};
+    size_t i = 0;
+    while (bytes < units[i].size && units[i].size > 1) {
+        i++;
+    }
+    append_scaled(text, bytes, &units[i]);
+}
+
+/* ---- the pieces ---- */
+
+struct teller {
+    details_sink *sink;
+    void *context;
+    struct buffer piece;
+    bool failed;
+};
+
+static void tell(struct teller *teller, enum detail_colour colour)
+{
+    buffer_append(&teller->piece, "", 1);
+    if (teller->piece.failed) {
+        teller->failed = true;
+        return;
+    }
+    teller->sink(teller->context, colour, teller->piece.bytes);
+    teller->piece.used = 0;
+}
+
+/* Whether `text` stands in `name` as a word of its own. */
+static bool name_says(const char *name, const char *text)
+{
+    size_t size = strlen(text);
+    for (const char *at = size > 0 ? strstr(name, text) : NULL; at != NULL;
+         at = strstr(at + 1, text)) {
+        if ((at == name || at[-1] == ' ') && (at[size] == '\0' || at[size] == ' ')) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void tell_attribute(struct teller *teller, const struct store_span *span,
+                           const struct telling_attribute *attribute)
+{
+    const char *value = store_span_attribute(span, attribute->key);
+    if (value == NULL || value[0] == '\0' || name_says(span->name, value)) {
+        return;
+    }
+    switch (attribute->form) {
+    case FORM_VALUE:
+        buffer_append_text(&teller->piece, value);
+        break;
+    case FORM_LABELLED:
+        buffer_append_text(&teller->piece, attribute->label);
+        buffer_append_text(&teller->piece, "=");
+        buffer_append_text(&teller->piece, value);
+        break;
+    case FORM_BYTES:
+        if (strcmp(value, "0") == 0) {
+            return;
+        }
+        buffer_append_text(&teller->piece, attribute->label);
+        buffer_append_text(&teller->piece, " ");
+        details_append_bytes(&teller->piece, strtoull(value, NULL, 10));
+        break;
+    }
+    bool is_status = attribute == &telling[0];
+    tell(teller, is_status && span->is_error ? DETAIL_ERROR : DETAIL_PLAIN);
+}
+
+/* The address, unless a URL or the name holds it already. */
+static void tell_server(struct teller *teller, const struct store_span *span)
+{
+    const char *address = store_span_attribute(span, "server.address");
+    const char *port = store_span_attribute(span, "server.port");
+    if (address == NULL || span->kind != STORE_CLIENT || strstr(span->name, address) != NULL ||
+        store_span_attribute(span, "url.full") != NULL) {
+        return;
+    }
+    buffer_append_text(&teller->piece, address);
+    if (port != NULL) {
+        buffer_append_text(&teller->piece, ":");
+        buffer_append_text(&teller->piece, port);
+    }
+    tell(teller, DETAIL_PLAIN);
+}
+
+static void tell_error(struct teller *teller, const struct store_span *span)
+{
+    const char *type = store_span_attribute(span, "error.type");
+    const char *status = store_span_attribute(span, "http.response.status_code");
+    bool is_told = type != NULL && status != NULL && strcmp(type, status) == 0;
+    if (type != NULL && type[0] != '\0' && !is_told) {
+        buffer_append_text(&teller->piece, "error.type=");
+        buffer_append_text(&teller->piece, type);
+        tell(teller, DETAIL_ERROR);
+    }
+    if (span->is_error && span->status_message[0] != '\0') {
+        buffer_append_text(&teller->piece, span->status_message);
+        tell(teller, DETAIL_ERROR);
+    }
+}
+
+static void append_short_id(struct buffer *text, const uint8_t *id)
+{
+    for (size_t i = 0; i < 4; i++) {
+        buffer_print(text, "%02x", id[i]);
+    }
+}
+
+static void tell_place(struct teller *teller, const struct tree_row *row)
+{
+    const struct store_span *span = row->span;
+    switch (row->place) {
+    case TREE_ORPHAN:
+        buffer_append_text(&teller->piece, "(parent ");
+        append_short_id(&teller->piece, span->parent_span_id);
+        buffer_append_text(&teller->piece, " is not here)");
+        break;
+    case TREE_JOINED:
+        buffer_append_text(&teller->piece, "(trace ");
+        append_short_id(&teller->piece, span->trace_id);
+        buffer_append_text(&teller->piece, ", joined by links)");
+        break;
+    case TREE_CYCLE:
+        buffer_append_text(&teller->piece, "(its parents form a ring)");
+        break;
+    case TREE_ROOT:
+    case TREE_CHILD:
+        return;
+    }
+    tell(teller, DETAIL_NOTE);
+}
+
+static void tell_links(struct teller *teller, const struct tree_row *row)
+{
+    const struct store_span *span = row->span;
+    if (span->link_count == 0 || row->place == TREE_JOINED) {
+        return;
+    }
+    buffer_append_text(&teller->piece, "(link to ");
+    append_short_id(&teller->piece, span->links[0].trace_id);
+    buffer_append_text(&teller->piece, "/");
+    append_short_id(&teller->piece, span->links[0].span_id);
+    if (span->link_count > 1) {
+        buffer_print(&teller->piece, " and %zu more", span->link_count - 1);
+    }
+    buffer_append_text(&teller->piece, ")");
+    tell(teller, DETAIL_NOTE);
+}
+
+bool details_tell(const struct tree_row *row, details_sink *sink, void *context)
+{
+    struct teller teller = {.sink = sink, .context = context};
+    tell_place(&teller, row);
+    tell_attribute(&teller, row->span, &telling[0]);
+    tell_error(&teller, row->span);
+    for (size_t i = 1; i < sizeof(telling) / sizeof(telling[0]); i++) {
+        tell_attribute(&teller, row->span, &telling[i]);
+    }
+    tell_server(&teller, row->span);
+    tell_links(&teller, row);
+    buffer_finish(&teller.piece);
+    return !teller.failed;
+}
