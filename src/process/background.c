@@ -50,6 +50,7 @@ static struct {
     _Atomic int32_t process_id;       /* of the process that the rest is about */
     _Atomic uint32_t state;           /* enum background_state */
     _Atomic uint32_t lock;            /* futex: 0 free, 1 held, 2 held and waited for */
+    _Atomic uint32_t forks_waiting;   /* futex: the thread lets them go first */
     _Atomic uint32_t flush_requested; /* futex-less: the doorbell wakes */
     _Atomic uint32_t flush_done;      /* futex: the latest request that is done */
     _Atomic uint32_t stop_requested;
@@ -96,6 +97,17 @@ static void lock(void)
     while (atomic_exchange_explicit(&background.lock, 2, memory_order_acquire) != 0) {
         futex_wait(&background.lock, 2, 1000000000u);
     }
+}
+
+/* A busy exporter takes the lock again as soon as it has let it go, long before who waits for it
+   has woken up. */
+static void lock_after_forks(void)
+{
+    uint32_t waiting;
+    while ((waiting = atomic_load_explicit(&background.forks_waiting, memory_order_acquire)) != 0) {
+        futex_wait(&background.forks_waiting, waiting, 100000000u);
+    }
+    lock();
 }
 
 static void unlock(void)
@@ -246,7 +258,7 @@ static bool run(void)
             atomic_load_explicit(&background.flush_requested, memory_order_acquire);
         bool flush =
             requested != atomic_load_explicit(&background.flush_done, memory_order_relaxed);
-        lock();
+        lock_after_forks();
         background.api->step(background.exporter, clock_now_ns(), flush, &wait);
         bool drained = flush && background.api->is_drained(background.exporter);
         unlock();
@@ -500,6 +512,7 @@ static bool is_closed(void)
 void background_before_fork(void)
 {
     if (!is_closed()) {
+        atomic_fetch_add_explicit(&background.forks_waiting, 1, memory_order_acq_rel);
         lock();
     }
 }
@@ -508,6 +521,8 @@ void background_after_fork_in_parent(void)
 {
     if (!is_closed()) {
         unlock();
+        atomic_fetch_sub_explicit(&background.forks_waiting, 1, memory_order_acq_rel);
+        futex_wake_all(&background.forks_waiting);
     }
 }
 
@@ -523,6 +538,7 @@ void background_after_fork_in_child(void)
     atomic_store_explicit(&background.flush_done, 0, memory_order_relaxed);
     atomic_store_explicit(&background.stop_requested, 0, memory_order_relaxed);
     atomic_store_explicit(&background.give_up, 0, memory_order_relaxed);
+    atomic_store_explicit(&background.forks_waiting, 0, memory_order_relaxed);
     atomic_store_explicit(&background.is_closed, 0, memory_order_relaxed);
     atomic_store_explicit(&background.is_temporary, 0, memory_order_relaxed);
     atomic_store_explicit(&background.lock, 0, memory_order_release);
