@@ -453,8 +453,11 @@ static enum line_progress read_line(struct resp *parser, struct slice *in, struc
             return is_ended ? PROGRESS_COMPLETE : PROGRESS_BAD;
         }
         keep_line(parser, slice_take(in, size));
+        if (is_line_too_long(parser)) {
+            return PROGRESS_BAD;
+        }
         if (in->size == 0) {
-            return is_line_too_long(parser) ? PROGRESS_BAD : PROGRESS_MORE;
+            return PROGRESS_MORE;
         }
         if (slice_take(in, 1).data[0] != '\r') {
             return PROGRESS_BAD;
