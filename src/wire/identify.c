@@ -285,15 +285,23 @@ static enum wire_protocol identify_word(struct slice bytes)
 
 /* ---- both ---- */
 
-/* No decision after so many bytes is a decision too. */
+/* What is looked at: a decision must not depend on bytes behind, and no decision after so many
+   bytes is a decision too. */
+static struct slice first_bytes(struct slice bytes)
+{
+    return slice_of(bytes.data,
+                    bytes.size < LIMIT_IDENTIFY_BYTES ? bytes.size : LIMIT_IDENTIFY_BYTES);
+}
+
 static enum wire_protocol decided(enum wire_protocol protocol, struct slice bytes)
 {
-    return protocol == WIRE_UNDECIDED && bytes.size >= LIMIT_IDENTIFY_BYTES ? WIRE_UNKNOWN
+    return protocol == WIRE_UNDECIDED && bytes.size == LIMIT_IDENTIFY_BYTES ? WIRE_UNKNOWN
                                                                             : protocol;
 }
 
 enum wire_protocol identify_client_bytes(struct slice bytes)
 {
+    bytes = first_bytes(bytes);
     if (bytes.size == 0) {
         return WIRE_UNDECIDED;
     }
@@ -312,6 +320,7 @@ enum wire_protocol identify_client_bytes(struct slice bytes)
 
 enum wire_protocol identify_server_bytes(struct slice bytes)
 {
+    bytes = first_bytes(bytes);
     if (bytes.size == 0) {
         return WIRE_UNDECIDED;
     }

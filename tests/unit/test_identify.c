@@ -169,11 +169,13 @@ static void redis_replies(void **state)
     SERVER("SSH-2.0-OpenSSH_9.2p1\r\n", WIRE_UNKNOWN);
 }
 
-/* 31 bytes may need more, 32 may not. */
+/* 31 bytes may need more, 32 may not, and what follows them changes nothing. */
 static void decides_in_the_end(void **state)
 {
     uint8_t bytes[LIMIT_IDENTIFY_BYTES];
     (void)state;
+    SERVER("+abcdefghijklmnopqrstuvwxyzabc\r\n", WIRE_RESP);
+    SERVER("+abcdefghijklmnopqrstuvwxyzabcd\r\n", WIRE_UNKNOWN);
     memset(bytes, 'A', sizeof(bytes));
     assert_int_equal(identify_client_bytes(slice_of(bytes, sizeof(bytes) - 1)), WIRE_UNDECIDED);
     assert_int_equal(identify_client_bytes(slice_of(bytes, sizeof(bytes))), WIRE_UNKNOWN);
