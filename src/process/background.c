@@ -32,6 +32,8 @@
 /* While a transfer is in flight the segment is looked at this often: at a hundred thousand
    exchanges a second a thousand records fill up in between. */
 #define POLL_MS 10
+/* With nothing to do the thread looks this often whether it is the last one. */
+#define WATCH_NS UINT64_C(1000000000)
 /* For dropping what was not delivered and saying so. */
 #define STOP_MS 500
 
@@ -183,7 +185,7 @@ static void wait_for_more(const struct worker_wait *wait)
         return;
     }
     segment_reader_sleep(&background.doorbell, wait->idle ? DRAINER_IDLE : DRAINER_TIMED,
-                         wait->timeout_ns);
+                         wait->timeout_ns < WATCH_NS ? wait->timeout_ns : WATCH_NS);
 }
 
 static void follow_heads(void)
