@@ -23,7 +23,8 @@ static inline struct slice slice_of(const void *data, size_t size)
 static inline struct slice slice_take(struct slice *slice, size_t count)
 {
     struct slice head = {slice->data, count};
-    slice->data += count;
+    /* C forbids adding even 0 to NULL, which is what an absent slice holds. */
+    slice->data = count == 0 ? slice->data : slice->data + count;
     slice->size -= count;
     return head;
 }

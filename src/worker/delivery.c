@@ -36,6 +36,14 @@ void delivery_start(struct delivery *delivery, const struct export_batch *batch,
     delivery->backoff_ms = DELIVERY_BACKOFF_FIRST_MS;
     delivery->state = DELIVERY_WAITING;
     delivery->not_before_ns = now_ns;
+    delivery->was_asked_to_wait = false;
+}
+
+void delivery_hurry(struct delivery *delivery, uint64_t now_ns)
+{
+    if (delivery->state == DELIVERY_WAITING && !delivery->was_asked_to_wait) {
+        delivery->not_before_ns = now_ns;
+    }
 }
 
 static enum delivery_event finish_batch(struct delivery *delivery, struct delivery_report *report,
@@ -81,8 +89,9 @@ static enum delivery_event wait_for_retry(struct delivery *delivery, uint64_t no
 {
     delivery->state = DELIVERY_WAITING;
     delivery->not_before_ns = now_ns + draw_pause(delivery, outcome, random);
+    delivery->was_asked_to_wait = outcome->retry_after_ms > 0;
     if (delivery->not_before_ns >= delivery->deadline_ns) {
-        if (outcome->retry_after_ms == 0) {
+        if (!delivery->was_asked_to_wait) {
             /* Our own pause binds this batch only. */
             delivery->not_before_ns = now_ns;
         }

@@ -30,6 +30,7 @@ struct delivery {
     struct export_batch batch;
     uint64_t deadline_ns;   /* UINT64_MAX: none */
     uint64_t not_before_ns; /* WAITING: the next attempt; IDLE: what the receiver asked for */
+    bool was_asked_to_wait; /* not_before_ns is the receiver's word, not our own backoff */
     uint32_t backoff_ms;
 };
 
@@ -61,6 +62,9 @@ static inline bool delivery_is_ready(const struct delivery *delivery, uint64_t n
 
 /* Starts a batch; its bytes must stay until the delivery is idle again. */
 void delivery_start(struct delivery *delivery, const struct export_batch *batch, uint64_t now_ns);
+
+/* A flush begins: an attempt that only our own backoff puts off is made at once. */
+void delivery_hurry(struct delivery *delivery, uint64_t now_ns);
 
 /* Moves on without blocking. `random` is any 64 bits. `*report` is written for DONE and RETRIES. */
 enum delivery_event delivery_step(struct delivery *delivery, uint64_t now_ns, uint64_t random,

@@ -174,6 +174,15 @@ static void add_descriptors(struct outlet *outlet, struct worker_wait *wait)
     lower(&wait->timeout_ns, (uint64_t)(timeout_ms > 0 ? timeout_ms : 0) * MS);
 }
 
+/* Whether what is left for the outlet waits for a receiver in trouble. */
+static bool is_stalled(const struct exporter *exporter, uint32_t number, uint64_t now_ns)
+{
+    const struct delivery *delivery = &exporter->outlets[number].delivery;
+    return delivery->state == DELIVERY_WAITING ||
+           (exporter->queue.readers[number].spans > 0 && delivery->state == DELIVERY_IDLE &&
+            !delivery_is_ready(delivery, now_ns));
+}
+
 static void fill_wait(struct exporter *exporter, uint64_t now_ns, bool drained_any,
                       struct worker_wait *wait)
 {
@@ -190,7 +199,7 @@ static void fill_wait(struct exporter *exporter, uint64_t now_ns, bool drained_a
         }
         add_descriptors(outlet, wait);
         in_flight |= outlet->delivery.state == DELIVERY_IN_FLIGHT;
-        wait->stalled |= outlet->delivery.state == DELIVERY_WAITING;
+        wait->stalled |= is_stalled(exporter, i, now_ns);
         wait->idle &=
             outlet->delivery.state == DELIVERY_IDLE && exporter->queue.readers[i].spans == 0;
     }
@@ -221,8 +230,12 @@ void exporter_step(struct exporter *exporter, uint64_t now_ns, bool flush, struc
         move_outlets(exporter, now_ns, false);
         drain_all(exporter, now_ns);
     }
-    loss_tell(exporter, now_ns, flush && !exporter->flushes);
+    bool flush_begins = flush && !exporter->flushes;
     exporter->flushes = flush;
+    loss_tell(exporter, now_ns, flush_begins);
+    for (uint32_t i = 0; i < exporter->outlet_count && flush_begins; i++) {
+        delivery_hurry(&exporter->outlets[i].delivery, now_ns);
+    }
     move_outlets(exporter, now_ns, flush);
     fill_wait(exporter, now_ns, spans_noted(exporter) == now_ns, wait);
 }

@@ -134,6 +134,23 @@ static void retry_after_is_kept(void **state)
     assert_done(10, 0);
 }
 
+static void a_flush_cuts_only_our_own_pause_short(void **state)
+{
+    (void)state;
+    fake->result = TRANSPORT_RETRY;
+    delivery_start(&delivery, &batch, 0);
+    assert_int_equal(step(0, 0), DELIVERY_RETRIES);
+    delivery_hurry(&delivery, 1 * MS);
+    assert_int_equal(step(1, 0), DELIVERY_RETRIES);
+    assert_int_equal(fake->begun, 2);
+    fake->retry_after_ms = 3000;
+    delivery_hurry(&delivery, 2 * MS);
+    assert_int_equal(step(2, 0), DELIVERY_RETRIES);
+    delivery_hurry(&delivery, 3 * MS);
+    assert_int_equal(step(3, 0), DELIVERY_NOTHING);
+    assert_int_equal(fake->begun, 3);
+}
+
 static void retry_after_binds_the_next_batch_too_and_is_capped(void **state)
 {
     (void)state;
@@ -238,6 +255,7 @@ int main(void)
         TEST(refused_is_final),
         TEST(the_backoff_grows_and_jitters),
         TEST(retry_after_is_kept),
+        TEST(a_flush_cuts_only_our_own_pause_short),
         TEST(retry_after_binds_the_next_batch_too_and_is_capped),
         TEST(it_gives_up_in_time),
         TEST(a_silent_receiver_is_cancelled),

@@ -270,6 +270,39 @@ static void a_console_is_sent_to_at_once(void **state)
     assert_int_equal(fakes[1]->delivered_count, 1);
 }
 
+static void trouble_is_told_to_who_waits_for_a_flush(void **state)
+{
+    (void)state;
+    create("otlp", NULL);
+    fakes[0]->result = TRANSPORT_PENDING;
+    complete(1);
+    step(true);
+    assert_false(wait_wish.stalled);
+    fakes[0]->result = TRANSPORT_RETRY;
+    now_ms += 1;
+    step(true);
+    assert_true(wait_wish.stalled);
+    assert_int_equal(fakes[0]->begun, 1);
+    /* the same flush tries no more, another one does, once */
+    now_ms += 1;
+    step(true);
+    assert_int_equal(fakes[0]->begun, 1);
+    step(false);
+    step(true);
+    assert_int_equal(fakes[0]->begun, 2);
+    assert_true(wait_wish.stalled);
+    /* a receiver that wants more time than a batch has */
+    fakes[0]->retry_after_ms = 100000;
+    step(false);
+    step(true);
+    assert_int_equal(exporter->losses[LOSS_EXPORT_EXPIRED], 1);
+    assert_false(wait_wish.stalled);
+    complete(2);
+    step(true);
+    assert_true(wait_wish.stalled);
+    assert_int_equal(fakes[0]->begun, 3);
+}
+
 /* ---- several of each ---- */
 
 static void segments_have_their_own_resources(void **state)
@@ -406,6 +439,7 @@ static const char *losses_in(const struct fake_transport *fake, uint32_t number)
 static void losses_of_the_segment_are_told_at_a_flush(void **state)
 {
     (void)state;
+    config.log_level = LOG_LEVEL_INFO;
     create("otlp", NULL);
     segment_count_loss(segments[0], LOSS_SEGMENT_FULL, 3);
     complete(1);
@@ -568,6 +602,7 @@ int main(void)
         TEST(a_flush_sends_everything),
         TEST(while_in_flight_the_segments_are_looked_at_often),
         TEST(a_console_is_sent_to_at_once),
+        TEST(trouble_is_told_to_who_waits_for_a_flush),
         TEST(segments_have_their_own_resources),
         TEST(one_that_fails_does_not_hold_up_the_other),
         TEST(what_was_not_sampled_is_no_loss),

@@ -74,6 +74,17 @@ static void a_loss_is_said_once_a_minute(void **state)
     assert_string_equal(said, "wirespan: lost: queue_full 7\n");
 }
 
+static void what_the_application_side_gave_up_is_said_on_request(void **state)
+{
+    (void)state;
+    struct report report = make(LOG_LEVEL_WARN);
+    report_loss(&report, 0, LOSS_RECORD_INVALID, 1, "");
+    assert_string_equal(said, "");
+    report = make(LOG_LEVEL_INFO);
+    report_loss(&report, 0, LOSS_SEGMENT_FULL, 1, "");
+    assert_string_equal(said, "wirespan: lost: segment_full 1\n");
+}
+
 static void retries_are_said_once_a_minute(void **state)
 {
     (void)state;
@@ -119,6 +130,7 @@ int main(void)
         cmocka_unit_test(levels),
         cmocka_unit_test(long_lines_are_cut),
         cmocka_unit_test(a_loss_is_said_once_a_minute),
+        cmocka_unit_test(what_the_application_side_gave_up_is_said_on_request),
         cmocka_unit_test(retries_are_said_once_a_minute),
         cmocka_unit_test(the_summary_is_one_block),
     };
