@@ -10,6 +10,7 @@
 #include "app_thread/attachment.h"
 #include "app_thread/clock.h"
 #include "app_thread/exchange.h"
+#include "app_thread/http_exchange.h"
 #include "app_thread/protocol.h"
 #include "base/system_call.h"
 
@@ -91,6 +92,11 @@ static SLOW void settle(struct thread_state *self, struct connection *connection
     }
     uint32_t pending = atomic_load_explicit(&connection->pending, memory_order_seq_cst);
     uint32_t freed = 0;
+    if (pending & PENDING_UPGRADE) {
+        atomic_fetch_and_explicit(&connection->pending, ~(uint32_t)PENDING_UPGRADE,
+                                  memory_order_seq_cst);
+        http_exchange_upgrade(self, connection);
+    }
     if (pending & PENDING_CLOSE) {
         freed = connection->block;
         finish_and_free(self, connection);
@@ -165,8 +171,7 @@ bool connection_enter(struct thread_state *self, const struct touch *touch,
             exchange_count_loss(LOSS_CONTENDED);
             /* Threads that use one direction at once pipeline: that a request follows a reply does
                not mean that all requests before it are answered. */
-            atomic_fetch_or_explicit(&connection->pending,
-                                     PENDING_ADRIFT | PENDING_ADRIFT_FOR_GOOD,
+            atomic_fetch_or_explicit(&connection->pending, PENDING_ADRIFT | PENDING_ADRIFT_FOR_GOOD,
                                      memory_order_seq_cst);
             settle_if_pending(self, connection);
         }

@@ -57,7 +57,8 @@ enum direction_name { DIRECTION_OUT = 0, DIRECTION_IN = 1 };
 enum connection_pending {
     PENDING_CLOSE = 1,
     PENDING_ADRIFT = 2,
-    PENDING_ADRIFT_FOR_GOOD = 4 /* with PENDING_ADRIFT: no boundary to come back at */
+    PENDING_ADRIFT_FOR_GOOD = 4, /* with PENDING_ADRIFT: no boundary to come back at */
+    PENDING_UPGRADE = 8          /* the oldest exchange was answered by 101 to WebSocket */
 };
 
 struct direction {
@@ -135,6 +136,7 @@ struct connection {
     uint8_t opaque_reason;    /* enum opaque_reason */
     uint8_t websocket_closed; /* close frames seen, a bit per direction */
     uint64_t opened_ns;
+    uint64_t upgraded_ns; /* with PENDING_UPGRADE: when the answer came */
     uint64_t ping_sent_ns;
     uint64_t websocket_closed_ns;
     struct endpoint peer;

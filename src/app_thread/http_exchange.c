@@ -361,18 +361,25 @@ static void complete_oldest(struct thread_state *self, struct connection *connec
     }
 }
 
-/* The protocol changes after this answer: both directions are needed. */
-static void change_protocol(struct passage *passage, uint16_t handshake, bool is_websocket,
-                            bool is_tunnel)
+/* The protocol changes after this answer: both directions are needed. A thread that receives may
+   see the answer before the one that sent the request is back from its call; then, if nothing came
+   with the answer, the change waits for that one to leave. Returns false if it waits. */
+static bool change_protocol(struct passage *passage, uint16_t handshake, bool is_websocket,
+                            bool is_tunnel, bool is_last)
 {
     struct connection *connection = passage->connection;
     enum direction_name other = passage->direction == DIRECTION_IN ? DIRECTION_OUT : DIRECTION_IN;
     uint8_t free = 0;
     if (!atomic_compare_exchange_strong_explicit(&connection->busy[other], &free, 1,
                                                  memory_order_acquire, memory_order_relaxed)) {
+        if (is_websocket && is_last) {
+            connection->upgraded_ns = passage->now;
+            atomic_fetch_or_explicit(&connection->pending, PENDING_UPGRADE, memory_order_seq_cst);
+            return false;
+        }
         exchange_count_loss(LOSS_CONTENDED);
         connection_set_adrift(connection);
-        return;
+        return true;
     }
     if (is_websocket) {
         websocket_exchange_start(passage->self, connection, handshake, passage->now);
@@ -383,10 +390,22 @@ static void change_protocol(struct passage *passage, uint16_t handshake, bool is
         protocol_park(passage, OPAQUE_UPGRADED);
     }
     atomic_store_explicit(&connection->busy[other], 0, memory_order_release);
+    return true;
 }
 
-/* Returns false if the protocol has changed. */
-static bool end_reply(struct passage *passage)
+void http_exchange_upgrade(struct thread_state *self, struct connection *connection)
+{
+    struct pairing_entry entry;
+    if (atomic_load_explicit(&connection->protocol, memory_order_relaxed) != PROTOCOL_HTTP1 ||
+        !pairing_oldest(&connection->pairing, &entry)) {
+        return;
+    }
+    websocket_exchange_start(self, connection, entry.slot, connection->upgraded_ns);
+    complete_oldest(self, connection, entry, RECORD_OK, 0, connection->upgraded_ns);
+}
+
+/* Returns false if the protocol has changed. `is_last`: no bytes follow in this call. */
+static bool end_reply(struct passage *passage, bool is_last)
 {
     struct connection *connection = passage->connection;
     uint16_t status = direction_of(passage)->status;
@@ -407,8 +426,9 @@ static bool end_reply(struct passage *passage)
                                                   SLICE("websocket"));
     }
     take_carry_back(direction_of(passage));
-    change_protocol(passage, entry.slot, is_websocket, is_tunnel);
-    complete_oldest(passage->self, connection, entry, RECORD_OK, 0, passage->now);
+    if (change_protocol(passage, entry.slot, is_websocket, is_tunnel, is_last)) {
+        complete_oldest(passage->self, connection, entry, RECORD_OK, 0, passage->now);
+    }
     return false;
 }
 
@@ -454,7 +474,7 @@ void http_exchange_replies(struct passage *passage, struct slice *in)
             }
             break;
         case HTTP1_MESSAGE_END:
-            if (!end_reply(passage)) {
+            if (!end_reply(passage, in->size == 0)) {
                 return;
             }
             break;
@@ -490,7 +510,7 @@ void http_exchange_unseen(struct passage *passage, uint64_t count)
     if (event == HTTP1_MESSAGE_END && is_request) {
         end_request(passage);
     } else if (event == HTTP1_MESSAGE_END) {
-        end_reply(passage);
+        end_reply(passage, false);
     }
 }
 

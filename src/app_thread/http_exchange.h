@@ -14,6 +14,9 @@ void http_exchange_end(struct passage *passage);
 /* The request in that slot has been sent whole. */
 void http_exchange_request_sent(struct thread_state *self, uint16_t slot, uint64_t now);
 
+/* Both directions are held: the answer that PENDING_UPGRADE speaks of takes effect. */
+void http_exchange_upgrade(struct thread_state *self, struct connection *connection);
+
 /* Both directions are held: completes everything open. */
 void http_exchange_finish(struct thread_state *self, struct connection *connection,
                           enum record_error error, int system_error, uint64_t now);

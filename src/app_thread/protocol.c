@@ -292,6 +292,13 @@ void protocol_pass(struct passage *passage, struct slice bytes)
         size -= before - in.size;
     }
     direction->bytes += size;
+    if (unlikely(in.size > 0) &&
+        (atomic_load_explicit(&passage->connection->pending, memory_order_relaxed) &
+         PENDING_UPGRADE)) {
+        /* The first frames came before the upgrade could take effect. */
+        exchange_count_loss(LOSS_CONTENDED);
+        connection_set_adrift(passage->connection);
+    }
 }
 
 void protocol_pass_unseen(struct passage *passage, uint64_t count)
