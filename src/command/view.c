@@ -50,6 +50,9 @@ struct viewer {
     uint64_t arrived_ns; /* when the last ones did */
     uint64_t drawn_ns;   /* the arrival up to which traces were drawn */
     unsigned complaints;
+    const struct store_trace **alone; /* traces of one span, drawn together as a list */
+    size_t alone_count;
+    size_t alone_capacity;
 };
 
 /* ---- what arrives ---- */
@@ -152,24 +155,59 @@ static bool is_wanted(const struct options *options, const struct tree *tree)
            tree->end_ns - tree->start_ns >= options->min_duration_ns;
 }
 
-static void draw_trace(struct viewer *viewer, struct store_trace *trace)
+static bool keep_alone(struct viewer *viewer, const struct store_trace *trace)
 {
-    struct tree *tree = tree_create(viewer->store, trace);
+    if (viewer->alone_count == viewer->alone_capacity) {
+        size_t capacity = viewer->alone_capacity > 0 ? viewer->alone_capacity * 2 : 64;
+        const struct store_trace **grown =
+            reallocarray(viewer->alone, capacity, sizeof(struct store_trace *));
+        if (grown == NULL) {
+            return false;
+        }
+        viewer->alone = grown;
+        viewer->alone_capacity = capacity;
+    }
+    viewer->alone[viewer->alone_count++] = trace;
+    return true;
+}
+
+static void draw_one(struct viewer *viewer, struct tree *tree)
+{
     if (tree == NULL) {
-        complain(viewer, "no memory to draw a trace");
+        complain(viewer, "no memory to draw");
         viewer->failed = true;
-        trace->shown_count = trace->span_count;
         return;
     }
-    for (size_t i = 0; i < tree->trace_count; i++) {
+    draw_tree(&viewer->style, tree);
+    fputc('\n', viewer->style.out);
+    tree_destroy(tree);
+}
+
+/* What has one span only, and is joined to nothing, says more in a list than each by itself. */
+static void draw_alone(struct viewer *viewer)
+{
+    if (viewer->alone_count == 1) {
+        draw_one(viewer, tree_create(viewer->store, viewer->alone[0]));
+    } else if (viewer->alone_count > 1) {
+        draw_one(viewer, tree_create_list(viewer->alone, viewer->alone_count));
+    }
+    viewer->alone_count = 0;
+}
+
+static void draw_trace(struct viewer *viewer, struct store_trace *trace)
+{
+    trace->shown_count = trace->span_count;
+    struct tree *tree = tree_create(viewer->store, trace);
+    for (size_t i = 0; tree != NULL && i < tree->trace_count; i++) {
         struct store_trace *member = store_find_trace(viewer->store, tree->traces[i]->trace_id);
         member->shown_count = member->span_count;
     }
-    if (is_wanted(viewer->options, tree)) {
-        draw_tree(&viewer->style, tree);
-        fputc('\n', viewer->style.out);
+    if (tree != NULL && (!is_wanted(viewer->options, tree) ||
+                         (tree->row_count == 1 && keep_alone(viewer, trace)))) {
+        tree_destroy(tree);
+        return;
     }
-    tree_destroy(tree);
+    draw_one(viewer, tree);
 }
 
 /* Draws what has been quiet; `now` UINT64_MAX takes all. */
@@ -182,6 +220,7 @@ static void draw_quiet(struct viewer *viewer, uint64_t now)
         }
         trace = trace->livelier;
     }
+    draw_alone(viewer);
     fflush(viewer->style.out);
 }
 
@@ -233,6 +272,7 @@ static void draw_rest(struct viewer *viewer)
             draw_trace(viewer, traces[i].trace);
         }
     }
+    draw_alone(viewer);
     free(traces);
 }
 
@@ -467,6 +507,7 @@ static void finish(struct viewer *viewer)
     }
     free(viewer->readers);
     free(viewer->ready);
+    free(viewer->alone);
     receiver_destroy(viewer->receiver);
     store_destroy(viewer->store);
     if (viewer->signals >= 0) {

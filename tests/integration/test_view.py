@@ -39,9 +39,9 @@ def case(name):
 
 
 def golden(name, style="wide"):
-    """The kept drawing without the table of services, which only --summary adds."""
+    """The kept drawing without what --summary adds and what only the unit test draws."""
     text = (GOLDEN / f"{name}.{style}.txt").read_text()
-    return text[: text.index("\nservice  ") + 1]
+    return text[: re.search(r"^(service  |\d+ spans by themselves)", text, re.MULTILINE).start()]
 
 
 def run_view(*arguments, stdin=None, **variables):
@@ -259,6 +259,19 @@ class Files(unittest.TestCase):
         for name in ("request", "services", "joined", "orphans", "times", "deep"):
             self.write(name)
             self.assertEqual(self.view().stdout, golden(name) + "\n", name)
+
+    def test_spans_by_themselves_are_one_list(self):
+        # Each span of the batch in a trace of its own, the parents elsewhere.
+        document = batch(5, 3)
+        spans = document["resourceSpans"][0]["scopeSpans"][0]["spans"]
+        for index, span in enumerate(spans):
+            span["traceId"] = f"{index + 1:032x}"
+            span.pop("links", None)
+        self.path.write_text(line(case("request")) + line(document))
+        out = self.view().stdout
+        self.assertTrue(out.startswith(golden("request") + "\n5 spans by themselves  tester  each a trace"), out)
+        self.assertEqual(len(out.splitlines()), 5 + 1 + 6 + 1)
+        self.assertTrue(self.view("--trace", f"{1:032x}").stdout.startswith(f"trace {1:032x}  tester  1 span"))
 
     def test_ascii_by_locale_and_by_choice(self):
         self.write("services")

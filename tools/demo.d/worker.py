@@ -25,7 +25,9 @@ class Worker:
     """One for each thread: a connection is used by one thread at a time."""
 
     def __init__(self):
-        self.redis = redis.Redis.from_url(os.environ["REDIS_URL"], decode_responses=True)
+        # Redis before 7.2 does not know the command by which a client names its library.
+        self.redis = redis.Redis.from_url(os.environ["REDIS_URL"], decode_responses=True,
+                                          lib_name=None, lib_version=None)
         self.http = requests.Session()
 
     def process(self, job_id: str) -> dict:

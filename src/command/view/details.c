@@ -8,7 +8,8 @@
 enum form {
     FORM_VALUE,    /* the value alone */
     FORM_LABELLED, /* label=value */
-    FORM_BYTES     /* label and a number of bytes */
+    FORM_BYTES,    /* label and a number of bytes */
+    FORM_PATH      /* the value, then the query that the label names */
 };
 
 struct telling_attribute {
@@ -21,13 +22,16 @@ struct telling_attribute {
 static const struct telling_attribute telling[] = {
     {"http.response.status_code", NULL, FORM_VALUE},
     {"http.request.method", NULL, FORM_VALUE},
+    {"websocket.event_type", NULL, FORM_VALUE},
+    {"websocket.sent.messages", "sent", FORM_LABELLED},
+    {"websocket.received.messages", "received", FORM_LABELLED},
+    {"websocket.close.code", "closed", FORM_LABELLED},
+    {"websocket.close.reason", NULL, FORM_VALUE},
     {"url.full", NULL, FORM_VALUE},
-    {"url.path", NULL, FORM_VALUE},
-    {"url.query", "?", FORM_LABELLED},
+    {"url.path", "url.query", FORM_PATH},
     {"db.query.text", NULL, FORM_VALUE},
     {"db.operation.batch.size", "batch", FORM_LABELLED},
     {"db.response.returned_rows", "rows", FORM_LABELLED},
-    {"db.response.status_code", NULL, FORM_VALUE},
     {"workflow.id", "workflow", FORM_LABELLED},
     {"workflow.step_number", "step", FORM_LABELLED},
     {"job.id", "job", FORM_LABELLED},
@@ -46,10 +50,10 @@ static const struct telling_attribute telling[] = {
     {"storage.path", NULL, FORM_VALUE},
     {"messaging.destination.name", NULL, FORM_VALUE},
     {"messaging.batch.message_count", "messages", FORM_LABELLED},
-    {"websocket.event_type", NULL, FORM_VALUE},
-    {"websocket.messages.sent", "sent", FORM_LABELLED},
-    {"websocket.messages.received", "received", FORM_LABELLED},
-    {"websocket.close_code", "closed", FORM_LABELLED},
+    {"wirespan.connection.opaque_reason", "opaque", FORM_LABELLED},
+    {"wirespan.connection.sent_bytes", "out", FORM_BYTES},
+    {"wirespan.connection.received_bytes", "in", FORM_BYTES},
+    {"dns.question.name", NULL, FORM_VALUE},
     {"http.request.body.size", "out", FORM_BYTES},
     {"http.response.body.size", "in", FORM_BYTES},
 };
@@ -141,6 +145,15 @@ static bool name_says(const char *name, const char *text)
     return false;
 }
 
+static void append_path(struct buffer *text, const char *path, const char *query)
+{
+    buffer_append_text(text, path);
+    if (query != NULL && query[0] != '\0') {
+        buffer_append_text(text, "?");
+        buffer_append_text(text, query);
+    }
+}
+
 static void tell_attribute(struct teller *teller, const struct store_span *span,
                            const struct telling_attribute *attribute)
 {
@@ -156,6 +169,9 @@ static void tell_attribute(struct teller *teller, const struct store_span *span,
         buffer_append_text(&teller->piece, attribute->label);
         buffer_append_text(&teller->piece, "=");
         buffer_append_text(&teller->piece, value);
+        break;
+    case FORM_PATH:
+        append_path(&teller->piece, value, store_span_attribute(span, attribute->label));
         break;
     case FORM_BYTES:
         if (strcmp(value, "0") == 0) {

@@ -70,6 +70,7 @@ static const struct signs ascii_signs = {
 /* Where each column of one tree begins and how wide it is. */
 struct columns {
     const struct signs *signs;
+    bool is_list;
     uint32_t depth; /* levels that are indented: a name must keep some room */
     size_t name_width;
     size_t service; /* width 0: all spans are of one service */
@@ -131,7 +132,7 @@ static size_t larger(size_t a, size_t b)
 
 static struct columns measure(const struct draw_style *style, const struct tree *tree)
 {
-    struct columns columns = {.signs = signs_of(style)};
+    struct columns columns = {.signs = signs_of(style), .is_list = tree->trace_count == 0};
     size_t name_limit = larger(style->width * 2 / 5, smaller(24, style->width));
     columns.depth =
         name_limit < 15 ? 1 : (uint32_t)smaller((name_limit - 12) / 3, LIMIT_VIEW_DEPTH);
@@ -193,26 +194,42 @@ static void put_time(struct line *line, const char *between, uint64_t ns)
     line_put(line, LINE_PLAIN, text, SIZE_MAX);
 }
 
+static void put_trace_id(struct line *line, const struct tree *tree)
+{
+    struct buffer id = {0};
+    buffer_append_text(&id, "trace ");
+    for (size_t i = 0; i < 16; i++) {
+        buffer_print(&id, "%02x", tree->traces[0]->trace_id[i]);
+    }
+    buffer_append(&id, "", 1);
+    line_put(line, LINE_BOLD, id.failed ? "" : id.bytes, SIZE_MAX);
+    buffer_finish(&id);
+}
+
 static void draw_head(const struct draw_style *style, const struct tree *tree,
                       const struct signs *signs)
 {
     struct line line = begin_line(style);
-    char id[33];
-    for (size_t i = 0; i < 16; i++) {
-        snprintf(id + 2 * i, 3, "%02x", tree->traces[0]->trace_id[i]);
-    }
-    line_put(&line, LINE_BOLD, "trace ", SIZE_MAX);
-    line_put(&line, LINE_BOLD, id, SIZE_MAX);
-    if (tree->row_count > 0 && is_one_service(tree)) {
-        line_skip(&line, GAP);
-        line_put(&line, LINE_CYAN, tree->rows[0].span->service, SERVICE_MAX);
+    bool is_list = tree->trace_count == 0;
+    if (is_list) {
+        put_count(&line, "", LINE_BOLD, tree->row_count, "span by itself", "spans by themselves");
+    } else {
+        put_trace_id(&line, tree);
     }
     line_skip(&line, GAP);
+    if (tree->row_count > 0 && is_one_service(tree)) {
+        line_put(&line, LINE_CYAN, tree->rows[0].span->service, SERVICE_MAX);
+        line_skip(&line, GAP);
+    }
     if (tree->trace_count > 1) {
         put_count(&line, "with ", LINE_PLAIN, tree->trace_count - 1, "joined", "joined");
         line_put(&line, LINE_DIM, signs->between, SIZE_MAX);
     }
-    put_count(&line, "", LINE_PLAIN, tree->row_count, "span", "spans");
+    if (is_list) {
+        line_put(&line, LINE_PLAIN, "each a trace", SIZE_MAX);
+    } else {
+        put_count(&line, "", LINE_PLAIN, tree->row_count, "span", "spans");
+    }
     if (tree->error_count > 0) {
         put_count(&line, signs->between, LINE_RED, tree->error_count, "error", "errors");
     }
@@ -265,7 +282,7 @@ static void put_name(struct line *line, const struct columns *columns, const str
     line_skip(line, 1);
     size_t end = 2 + columns->name_width;
     size_t at = line->used + line->blanks;
-    enum line_colour colour = row->depth == 0 ? LINE_BOLD : LINE_PLAIN;
+    enum line_colour colour = row->depth == 0 && !columns->is_list ? LINE_BOLD : LINE_PLAIN;
     line_put(line, span->is_error ? LINE_RED : colour, span->name, at < end ? end - at : 1);
 }
 
@@ -380,6 +397,10 @@ static void draw_all(const struct draw_style *style, const struct columns *colum
     const struct store_span *span = row->span;
     size_t indent = 2 + shown_depth(columns, row) * 3 + 2;
     struct buffer text = {0};
+    for (size_t i = 0; columns->is_list && i < sizeof(span->trace_id); i++) {
+        buffer_print(&text, "%02x", span->trace_id[i]);
+    }
+    buffer_append_text(&text, columns->is_list ? "/" : "");
     for (size_t i = 0; i < sizeof(span->span_id); i++) {
         buffer_print(&text, "%02x", span->span_id[i]);
     }

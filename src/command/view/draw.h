@@ -15,7 +15,7 @@ struct draw_style {
     bool all;  /* every attribute, event and link below its span */
 };
 
-/* One tree: a line about the whole, then a line for each span. */
+/* One tree, or a list of spans: a line about the whole, then a line for each span. */
 void draw_tree(const struct draw_style *style, const struct tree *tree);
 
 /* A table of what each service sent. */

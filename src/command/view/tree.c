@@ -226,12 +226,17 @@ static const struct store_span *joined_above(const struct layout *layout,
     return NULL;
 }
 
+static bool is_root(const struct store_span *span)
+{
+    static const uint8_t none[8];
+    return memcmp(span->parent_span_id, none, sizeof(none)) == 0;
+}
+
 static void find_parent(const struct store *store, struct layout *layout, struct node *const *index,
                         struct node *node)
 {
-    static const uint8_t none[8];
     const struct store_span *span = node->span;
-    node->place = memcmp(span->parent_span_id, none, sizeof(none)) == 0 ? TREE_ROOT : TREE_ORPHAN;
+    node->place = is_root(span) ? TREE_ROOT : TREE_ORPHAN;
     const struct store_span *parent = store_find_span(store, span->trace_id, span->parent_span_id);
     if (parent != NULL) {
         node->place = TREE_CHILD;
@@ -317,6 +322,13 @@ static void write_rows(struct layout *layout)
     }
 }
 
+static void take_times(struct tree *tree, const struct store_span *span)
+{
+    tree->start_ns = span->start_ns < tree->start_ns ? span->start_ns : tree->start_ns;
+    tree->end_ns = span->end_ns > tree->end_ns ? span->end_ns : tree->end_ns;
+    tree->error_count += span->is_error;
+}
+
 static bool collect_nodes(struct layout *layout)
 {
     struct tree *tree = layout->tree;
@@ -340,9 +352,7 @@ static bool collect_nodes(struct layout *layout)
                 .last_child = NONE,
                 .next_sibling = NONE,
             };
-            tree->start_ns = span->start_ns < tree->start_ns ? span->start_ns : tree->start_ns;
-            tree->end_ns = span->end_ns > tree->end_ns ? span->end_ns : tree->end_ns;
-            tree->error_count += span->is_error;
+            take_times(tree, span);
         }
     }
     qsort(layout->nodes, layout->node_count, sizeof(*layout->nodes), compare_nodes);
@@ -364,5 +374,32 @@ struct tree *tree_create(const struct store *store, const struct store_trace *tr
         tree = tree_destroy(tree);
     }
     free(layout.nodes);
+    return tree;
+}
+
+/* ---- spans that are traces by themselves ---- */
+
+static int compare_rows(const void *left, const void *right)
+{
+    return compare_spans(((const struct tree_row *)left)->span,
+                         ((const struct tree_row *)right)->span);
+}
+
+struct tree *tree_create_list(const struct store_trace *const *traces, size_t count)
+{
+    struct tree *tree = calloc(1, sizeof(*tree));
+    struct tree_row *rows = calloc(count, sizeof(*rows));
+    if (tree == NULL || rows == NULL) {
+        free(rows);
+        return tree_destroy(tree);
+    }
+    *tree = (struct tree){.rows = rows, .row_count = count, .start_ns = UINT64_MAX};
+    for (size_t i = 0; i < count; i++) {
+        const struct store_span *span = traces[i]->first;
+        rows[i] = (struct tree_row){
+            .span = span, .place = is_root(span) ? TREE_ROOT : TREE_ORPHAN, .is_last = true};
+        take_times(tree, span);
+    }
+    qsort(rows, count, sizeof(*rows), compare_rows);
     return tree;
 }

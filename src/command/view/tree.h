@@ -34,7 +34,7 @@ struct tree {
     struct tree_row *rows; /* a parent before its children */
     size_t row_count;
     const struct store_trace *traces[LIMIT_VIEW_JOINED];
-    size_t trace_count; /* the earliest first */
+    size_t trace_count; /* the earliest first; 0: the rows are traces of one span each */
     uint64_t start_ns;
     uint64_t end_ns;
     size_t error_count;
@@ -43,6 +43,9 @@ struct tree {
 /* Lays out `trace` and what is joined to it. NULL if there is no memory. The tree borrows from the
    store: it is valid until the store changes. */
 struct tree *tree_create(const struct store *store, const struct store_trace *trace);
+
+/* A list instead: the only spans of `count` traces, in the order of their start. */
+struct tree *tree_create_list(const struct store_trace *const *traces, size_t count);
 
 /* Takes NULL and returns it. */
 struct tree *tree_destroy(struct tree *tree);

@@ -39,6 +39,20 @@ static const struct style_case styles[] = {
 static const char *folder;
 static bool updates;
 
+/* The first spans of all traces as a list, as if each were all of its trace. */
+static void draw_first_spans(const struct draw_style *style, const struct store *store)
+{
+    const struct store_trace *traces[8];
+    size_t count = 0;
+    for (struct store_trace *trace = store_quietest(store); trace != NULL && count < 8;
+         trace = trace->livelier) {
+        traces[count++] = trace;
+    }
+    struct tree *list = tree_create_list(traces, count);
+    draw_tree(style, list);
+    tree_destroy(list);
+}
+
 static char *draw_case(const char *name, struct draw_style style)
 {
     const struct store_limits limits = {LIMIT_VIEW_SPANS, LIMIT_VIEW_BYTES};
@@ -57,6 +71,9 @@ static char *draw_case(const char *name, struct draw_style style)
         }
     }
     tree_destroy(tree);
+    if (store_quietest(store)->livelier != NULL) {
+        draw_first_spans(&style, store);
+    }
     draw_services(&style, store);
     draw_losses(&style, store);
     store_destroy(store);
