@@ -165,8 +165,7 @@ bool connection_enter(struct thread_state *self, const struct touch *touch,
             exchange_count_loss(LOSS_CONTENDED);
             /* Threads that use one direction at once pipeline: that a request follows a reply does
                not mean that all requests before it are answered. */
-            atomic_fetch_or_explicit(&connection->pending,
-                                     PENDING_ADRIFT | PENDING_ADRIFT_FOR_GOOD,
+            atomic_fetch_or_explicit(&connection->pending, PENDING_ADRIFT | PENDING_ADRIFT_FOR_GOOD,
                                      memory_order_seq_cst);
             settle_if_pending(self, connection);
         }

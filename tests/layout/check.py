@@ -253,7 +253,7 @@ def headers_alone(context: Context) -> None:
     generated = [f"-I{path}" for path in (context.build / "proto",) if path.exists()]
     for path in sorted((context.source / "src").rglob("*.h")):
         result = subprocess.run(
-            ["cc", *COMPILE, f"-I{context.source / 'src'}", *generated, f"-I{context.build / 'src/wire'}",
+            ["cc", *COMPILE, f"-I{context.source / 'src'}", *generated, f"-I{context.build / 'src'}",
              "-fsyntax-only", "-x", "c", str(path)], capture_output=True, text=True)
         if result.returncode != 0:
             context.problem(f"{path.relative_to(context.source)}: {result.stderr.strip()}")
@@ -265,7 +265,7 @@ def freestanding(context: Context) -> None:
     sources += sorted((context.source / "src/base").glob("*.c"))
     with tempfile.TemporaryDirectory() as folder:
         context.run("cc", *COMPILE, "-O2", "-ffreestanding", f"-I{context.source / 'src'}",
-                    f"-I{context.build / 'src/wire'}", "-shared", "-nostdlib", "-Wl,-z,defs", "-o", f"{folder}/alone.so",
+                    f"-I{context.build / 'src'}", "-shared", "-nostdlib", "-Wl,-z,defs", "-o", f"{folder}/alone.so",
                     HERE / "mem.c", *sources)
 
 
@@ -282,7 +282,7 @@ def stack_use(context: Context) -> None:
         for number, path in enumerate(sources):
             output = pathlib.Path(folder, f"{number}.o")
             context.run("gcc", *COMPILE, "-O2", "-fcallgraph-info=su", f"-I{context.source / 'src'}",
-                        f"-I{context.build / 'src/wire'}", "-c", path, "-o", output)
+                        f"-I{context.build / 'src'}", "-c", path, "-o", output)
             graph = output.with_suffix(".ci").read_text()
             for title, label in re.findall(r'node: \{ title: "([^"]+)" label: "([^"]+)"', graph):
                 match = re.search(r"\\n(\d+) bytes \((static|dynamic,bounded|dynamic)\)", label)
