@@ -98,7 +98,8 @@
    for longest is dropped and counted: a terminal shows no more to anybody. */
 #define LIMIT_VIEW_SPANS 200000u
 #define LIMIT_VIEW_BYTES (256u << 20)
-/* Text of one attribute, name or message that it keeps: more than a terminal's width, many times. */
+/* Text of one attribute, name or message that it keeps: more than a terminal's width, many times.
+ */
 #define LIMIT_VIEW_TEXT 1024u
 /* Attributes, events and links of a span that it keeps: the defaults of OTEL_SPAN_*_COUNT_LIMIT. */
 #define LIMIT_VIEW_ATTRIBUTES 128u

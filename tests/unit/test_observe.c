@@ -57,8 +57,7 @@ static int set_up(void **state)
 
 /* ---- what came of it ---- */
 
-static size_t append_field(char *text, size_t used, const struct record *record,
-                           enum field_tag tag)
+static size_t append_field(char *text, size_t used, const struct record *record, enum field_tag tag)
 {
     struct slice value = record_find_field(record, tag);
     int written = snprintf(text + used, SUMMARY - used, " %d=%.*s", (int)tag, (int)value.size,
@@ -68,24 +67,23 @@ static size_t append_field(char *text, size_t used, const struct record *record,
 
 static void summarize(char text[SUMMARY], const struct record *record)
 {
-    int written = snprintf(text, SUMMARY, "kind %d error %d flags %d", record->kind,
-                           record->error, record->flags & ~RECORD_FLAG_EARLY_REPLY);
+    int written = snprintf(text, SUMMARY, "kind %d error %d flags %d", record->kind, record->error,
+                           record->flags & ~RECORD_FLAG_EARLY_REPLY);
     size_t used = (size_t)written;
     if (record->kind == RECORD_REDIS_CLIENT) {
-        written = snprintf(text + used, SUMMARY - used, " args %u sent %llu got %llu type %c",
-                           record->redis.argument_count,
-                           (unsigned long long)record->redis.request_bytes,
-                           (unsigned long long)record->redis.response_bytes,
-                           record->redis.reply_type ? record->redis.reply_type : '0');
+        written =
+            snprintf(text + used, SUMMARY - used, " args %u sent %llu got %llu type %c",
+                     record->redis.argument_count, (unsigned long long)record->redis.request_bytes,
+                     (unsigned long long)record->redis.response_bytes,
+                     record->redis.reply_type ? record->redis.reply_type : '0');
     } else {
         written = snprintf(text + used, SUMMARY - used, " status %d sent %llu got %llu",
-                           record->http.status,
-                           (unsigned long long)record->http.request_body_bytes,
+                           record->http.status, (unsigned long long)record->http.request_body_bytes,
                            (unsigned long long)record->http.response_body_bytes);
     }
     used += (size_t)written;
-    static const enum field_tag tags[] = {FIELD_METHOD,     FIELD_TARGET, FIELD_HOST,
-                                          FIELD_COMMAND,    FIELD_SCRIPT, FIELD_QUERY_TEXT,
+    static const enum field_tag tags[] = {FIELD_METHOD,     FIELD_TARGET,      FIELD_HOST,
+                                          FIELD_COMMAND,    FIELD_SCRIPT,      FIELD_QUERY_TEXT,
                                           FIELD_USER_AGENT, FIELD_ERROR_PREFIX};
     for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++) {
         used = append_field(text, used, record, tags[i]);
@@ -136,8 +134,9 @@ static size_t offer(int fd, const char *bytes, size_t size, bool whole)
     iov[1] = (struct iovec){data.base + first, second};
     iov[2] = (struct iovec){data.base + first + second, window - first - second};
     uint32_t fate = whole ? 2 : draw(3);
-    ssize_t result = fate == 0 ? -1 : fate == 1 ? 1 + (ssize_t)draw((uint32_t)window)
-                                                : (ssize_t)window;
+    ssize_t result = fate == 0   ? -1
+                     : fate == 1 ? 1 + (ssize_t)draw((uint32_t)window)
+                                 : (ssize_t)window;
     struct observation seen;
     assert_true(observe_send_begin(&seen, fd, iov, 3));
     observe_send_end(&seen, iov, 3, result, EAGAIN);
