@@ -139,7 +139,9 @@ class Transports(unittest.TestCase):
 
     def test_large_batches(self):
         # Above the 4 MiB that a gRPC server takes by default; HTTP takes 20 MiB.
-        document = batch(12000)
+        document = batch(1)
+        span = document["resourceSpans"][0]["scopeSpans"][0]["spans"][0]
+        span["attributes"].append({"key": "long", "value": {"stringValue": "x" * (5 << 20)}})
         with self.driver("http") as driver:
             self.assertEqual(driver.send(document)["result"], "delivered")
         with self.driver("grpc") as driver:
