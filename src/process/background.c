@@ -142,7 +142,9 @@ static bool make_descriptors_private(void)
 
 static bool load_worker(void)
 {
+    lock_after_forks();
     void *object = dlopen(background.worker_path, RTLD_NOW | RTLD_LOCAL);
+    unlock();
     if (object == NULL) {
         fprintf(stderr, "wirespan: nothing is exported: %s\n", dlerror());
         return false;
@@ -153,8 +155,12 @@ static bool load_worker(void)
                 background.worker_path);
         return false;
     }
-    background.exporter =
-        background.api->create(background.environment, thread_state.is_ours == THREAD_OURS);
+    const struct worker_host host = {
+        .has_private_descriptors = thread_state.is_ours == THREAD_OURS,
+        .enter_fork_guard = lock_after_forks,
+        .leave_fork_guard = unlock,
+    };
+    background.exporter = background.api->create(background.environment, &host);
     if (background.exporter == NULL) {
         return false;
     }
@@ -260,10 +266,8 @@ static bool run(void)
             atomic_load_explicit(&background.flush_requested, memory_order_acquire);
         bool flush =
             requested != atomic_load_explicit(&background.flush_done, memory_order_relaxed);
-        lock_after_forks();
         background.api->step(background.exporter, clock_now_ns(), flush, &wait);
         bool drained = flush && background.api->is_drained(background.exporter);
-        unlock();
         follow_heads();
         if (atomic_load_explicit(&background.give_up, memory_order_acquire) != 0) {
             return ends_program;
@@ -312,9 +316,7 @@ static void *thread_main(void *unused)
        the program's descriptors. */
     thread_state.is_ours =
         !is_temporary() && make_descriptors_private() ? THREAD_OURS : THREAD_OURS_SHARING;
-    lock();
     bool loaded = load_worker() && attach_worker();
-    unlock();
     if (!loaded) {
         atomic_store_explicit(&background.state, BACKGROUND_FAILED, memory_order_release);
         atomic_store_explicit(&attachment_is_on, false, memory_order_relaxed);
@@ -323,10 +325,8 @@ static void *thread_main(void *unused)
     }
     atomic_store_explicit(&background.state, BACKGROUND_RUNNING, memory_order_release);
     bool ends_program = run();
-    lock();
     background.api->destroy(background.exporter);
     background.exporter = NULL;
-    unlock();
     atomic_store_explicit(&background.state, is_temporary() ? BACKGROUND_NONE : BACKGROUND_STOPPED,
                           memory_order_release);
     atomic_store_explicit(&background.flush_done,

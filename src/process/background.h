@@ -2,9 +2,8 @@
  * The exporter inside the process: a thread that loads libwirespan-worker.so and steps it.
  *
  * The thread is created on leaving socket, connect or accept, or when the process ends, never from
- * a data call and never at load. One lock is held while the worker loads, initialises and steps,
- * and by the prepare handler of fork: a child is never born in the middle of a step. Between steps
- * the thread only sleeps or polls.
+ * a data call and never at load. One lock is held while objects are loaded and during every call
+ * into libcurl, and by the prepare handler of fork: a child is never born in the middle of one.
  *
  *     lock rank: the only lock of libwirespan.so; nests in nothing; held across fork by design
  */

@@ -23,13 +23,21 @@ struct worker_wait {
     bool stalled;            /* what is left waits to be sent again: the receiver is in trouble */
 };
 
+/* What the worker side has to know of the process that it lives in. */
+struct worker_host {
+    /* The calling thread has a file table of its own; stderr is borrowed from the program. */
+    bool has_private_descriptors;
+    /* Held while a fork must not happen (fork_guard.h); NULL where nothing forks. */
+    void (*enter_fork_guard)(void);
+    void (*leave_fork_guard)(void);
+};
+
 struct worker_api {
     uint32_t version;
     /* Reads the configuration from the environment's snapshot, complains on stderr about what is
        wrong with it, loads what the exporters need. NULL if nothing can be exported (said on
-       stderr). `has_private_descriptors`: the calling thread, which must be the one that steps, has
-       a file table of its own; the program's stderr is borrowed from the program. */
-    struct exporter *(*create)(const char *const *environment, bool has_private_descriptors);
+       stderr). The calling thread must be the one that steps. */
+    struct exporter *(*create)(const char *const *environment, const struct worker_host *host);
     /* Adds a segment to drain; it must stay mapped until removed. Returns 0 or a negative errno. */
     int (*add_segment)(struct exporter *exporter, struct segment *segment, size_t mapped_size);
     /* The segment's process ended: takes what remains (open exchanges as aborted), then forgets

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "worker/fork_guard.h"
 #include "worker/process_stream.h"
 #include "worker/transport/curl_table.h"
 #include "worker/transport/header_list.h"
@@ -409,7 +410,9 @@ static bool prepare(struct post *post, const struct config *config,
     return true;
 }
 
-struct post *post_create(const struct config *config, const struct post_options *options)
+static struct post *destroy(struct post *post);
+
+static struct post *create(const struct config *config, const struct post_options *options)
 {
     struct post *post = calloc(1, sizeof(*post));
     if (post == NULL) {
@@ -425,7 +428,7 @@ struct post *post_create(const struct config *config, const struct post_options 
     post->resolve.fd = -1;
     find_host(post, options->url);
     if (!prepare(post, config, options)) {
-        return post_destroy(post);
+        return destroy(post);
     }
     return post;
 }
@@ -453,7 +456,7 @@ static int start_transfer(struct post *post)
     return post->curl.multi_add_handle(post->multi, post->easy) == CURLM_OK ? 0 : -ENOMEM;
 }
 
-int post_begin(struct post *post, struct slice body)
+static int begin(struct post *post, struct slice body)
 {
     post->body_size = 0;
     post->is_too_large = false;
@@ -581,7 +584,7 @@ static void fill_answer(struct post *post, CURLcode code, struct post_answer *an
     }
 }
 
-bool post_step(struct post *post, struct post_answer *answer)
+static bool step(struct post *post, struct post_answer *answer)
 {
     int result = post->in_flight ? look_up(post) : -EINPROGRESS;
     if (result == -EINPROGRESS) {
@@ -639,7 +642,7 @@ size_t post_descriptors(const struct post *post, struct pollfd *into, size_t cap
     return count;
 }
 
-void post_cancel(struct post *post)
+static void cancel(struct post *post)
 {
     if (post->is_looking_up) {
         resolve_finish(&post->resolve);
@@ -650,13 +653,13 @@ void post_cancel(struct post *post)
     post->in_flight = false;
 }
 
-struct post *post_destroy(struct post *post)
+static struct post *destroy(struct post *post)
 {
     if (post == NULL) {
         return NULL;
     }
     if (post->multi != NULL && post->easy != NULL) {
-        post_cancel(post);
+        cancel(post);
     }
     if (post->easy != NULL) {
         post->curl.easy_cleanup(post->easy);
@@ -673,4 +676,45 @@ struct post *post_destroy(struct post *post)
     free(post->body);
     free(post);
     return NULL;
+}
+
+/* ---- what callers see: all of it under the fork guard ---- */
+
+struct post *post_create(const struct config *config, const struct post_options *options)
+{
+    fork_guard_enter();
+    struct post *result = create(config, options);
+    fork_guard_leave();
+    return result;
+}
+
+int post_begin(struct post *post, struct slice body)
+{
+    fork_guard_enter();
+    int result = begin(post, body);
+    fork_guard_leave();
+    return result;
+}
+
+bool post_step(struct post *post, struct post_answer *answer)
+{
+    fork_guard_enter();
+    bool result = step(post, answer);
+    fork_guard_leave();
+    return result;
+}
+
+void post_cancel(struct post *post)
+{
+    fork_guard_enter();
+    cancel(post);
+    fork_guard_leave();
+}
+
+struct post *post_destroy(struct post *post)
+{
+    fork_guard_enter();
+    struct post *result = destroy(post);
+    fork_guard_leave();
+    return result;
 }
