@@ -48,7 +48,7 @@ int main(int count, char **arguments)
     struct rlimit limit;
     if (count == 2) {
         int which = RLIMIT_AS;
-        limit = (struct rlimit){24u << 20, 24u << 20};
+        limit = (struct rlimit){64u << 20, 64u << 20};
         if (strcmp(arguments[1], "file_size") == 0) {
             which = RLIMIT_FSIZE;
             limit = (struct rlimit){0, 0};
@@ -74,7 +74,7 @@ int main(int count, char **arguments)
     if (strcmp(arguments[1], "address_space") == 0) {
         /* What is left is left to the program: most of it. */
         void *half =
-            mmap(NULL, 12u << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            mmap(NULL, 32u << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         say("half of the limit: %s", half == MAP_FAILED ? "not there" : "there");
     }
     return 0;
