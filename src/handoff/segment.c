@@ -11,9 +11,9 @@
 /* A ring may run this far ahead of the drainer before it is woken early: a quarter of its places,
    so that a burst finds room while the drainer gets up. */
 #define BACKLOG_DIVISOR 4u
-/* A place claimed but not written for this many passes belongs to a thread that died in between:
-   it is stepped over, and its record is found by its state. */
-#define STUCK_PASSES 1000u
+/* A place claimed but not written for so long belongs to a thread that died in between (a stopped
+   process is not dead): it is stepped over. Its record is found when the process ends. */
+#define STUCK_NS UINT64_C(60000000000)
 
 size_t segment_size(uint32_t slot_count)
 {
@@ -145,12 +145,17 @@ static bool peek_place(struct segment_reader *reader, uint32_t number, uint32_t 
         atomic_load_explicit(&ring->places[position % LIMIT_SEGMENT_SLOTS], memory_order_acquire);
     if (value >> 16 == place_value(position, 0) >> 16) {
         *slot = value & UINT16_MAX;
-        reader->stuck_passes[number] = 0;
+        reader->stuck_since_ns[number] = 0;
         return true;
     }
     uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
-    if (tail != position && ++reader->stuck_passes[number] > STUCK_PASSES) {
-        reader->stuck_passes[number] = 0;
+    if (tail == position) {
+        return false;
+    }
+    if (reader->stuck_since_ns[number] == 0) {
+        reader->stuck_since_ns[number] = reader->now_ns;
+    } else if (reader->now_ns - reader->stuck_since_ns[number] > STUCK_NS) {
+        reader->stuck_since_ns[number] = 0;
         reader->head[number] = position + 1;
     }
     return false;

@@ -132,7 +132,8 @@ struct segment_reader {
     uint32_t slot_count; /* validated copy */
     uint32_t head[LIMIT_SEGMENT_RINGS];
     uint32_t next_ring;
-    uint32_t stuck_passes[LIMIT_SEGMENT_RINGS]; /* passes that saw a claimed, unwritten place */
+    uint64_t now_ns; /* the drainer keeps it current; 0: places are waited for without end */
+    uint64_t stuck_since_ns[LIMIT_SEGMENT_RINGS]; /* a claimed, unwritten place was first seen */
 };
 
 /* Checks magic, version, size and slot count against `mapped_size`. Returns 0 or -EINVAL. */

@@ -142,6 +142,7 @@ int drain_add_segment(struct exporter *exporter, struct segment *segment, size_t
 /* Returns whether there may be more. */
 static bool drain_source(struct exporter *exporter, struct source *source, uint64_t now_ns)
 {
+    source->reader.now_ns = now_ns;
     renew_clock(exporter, source, now_ns);
     for (uint32_t count = 0; count < LIMIT_DRAIN_PASS; count++) {
         if (!segment_reader_next(&source->reader, &exporter->record)) {

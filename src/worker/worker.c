@@ -118,8 +118,10 @@ static uint32_t create_transports(struct start *start, struct transport **transp
 
 static struct exporter *create(const char *const *environment, const struct worker_host *host)
 {
-    process_stream_set_private(host->has_private_descriptors);
-    fork_guard_set(host->enter_fork_guard, host->leave_fork_guard);
+    if (host != NULL) {
+        process_stream_set_private(host->has_private_descriptors);
+        fork_guard_set(host->enter_fork_guard, host->leave_fork_guard);
+    }
     struct start start = {.report = {.level = LOG_LEVEL_WARN, .write = write_stderr}};
     config_parse(&start.config, environment, complain, &start);
     start.report.level = start.config.log_level;

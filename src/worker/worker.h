@@ -36,7 +36,8 @@ struct worker_api {
     uint32_t version;
     /* Reads the configuration from the environment's snapshot, complains on stderr about what is
        wrong with it, loads what the exporters need. NULL if nothing can be exported (said on
-       stderr). The calling thread must be the one that steps. */
+       stderr). The calling thread must be the one that steps. `host` may be
+       NULL: a program of our own. */
     struct exporter *(*create)(const char *const *environment, const struct worker_host *host);
     /* Adds a segment to drain; it must stay mapped until removed. Returns 0 or a negative errno. */
     int (*add_segment)(struct exporter *exporter, struct segment *segment, size_t mapped_size);

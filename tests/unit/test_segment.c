@@ -138,6 +138,33 @@ static void slots_out_of_range_in_a_ring_are_counted(void **state)
     free(segment);
 }
 
+static void a_place_never_written_is_stepped_over_after_a_minute(void **state)
+{
+    (void)state;
+    struct segment *segment = make_segment(16);
+    struct segment_reader reader;
+    struct record copy;
+    assert_int_equal(segment_reader_init(&reader, segment, segment_size(16)), 0);
+    segment->rings[0].tail = 1; /* claimed by a thread that died */
+    uint32_t cursor = 0;
+    uint16_t slot = segment_claim(segment, &cursor);
+    fill(segment_record(segment, slot), 7);
+    segment_open(segment, slot);
+    segment_record(segment, slot)->end_ns = UINT64_MAX;
+    segment_complete(segment, slot, 0);
+    reader.now_ns = 1;
+    for (int i = 0; i < 100000; i++) {
+        assert_false(segment_reader_next(&reader, &copy));
+    }
+    reader.now_ns += UINT64_C(60000000000);
+    assert_false(segment_reader_next(&reader, &copy));
+    reader.now_ns += 1;
+    assert_false(segment_reader_next(&reader, &copy));
+    assert_true(segment_reader_next(&reader, &copy));
+    assert_int_equal(copy.start_ns, 8);
+    free(segment);
+}
+
 #define WRITERS 4
 #define EACH    200000u
 #define ALL     (WRITERS * (uint64_t)EACH)
@@ -209,6 +236,7 @@ int main(void)
         cmocka_unit_test(what_remains_after_a_death_comes_out),
         cmocka_unit_test(a_segment_that_lies_is_refused),
         cmocka_unit_test(slots_out_of_range_in_a_ring_are_counted),
+        cmocka_unit_test(a_place_never_written_is_stepped_over_after_a_minute),
         cmocka_unit_test(threads_lose_nothing_that_is_not_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
