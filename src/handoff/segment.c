@@ -114,6 +114,11 @@ int segment_reader_init(struct segment_reader *reader, struct segment *segment, 
         return -EINVAL;
     }
     *reader = (struct segment_reader){.segment = segment, .slot_count = slot_count};
+    /* A reader before this one may have drained a part: its places are still readable, their slots
+       are not. A false value costs only records of the process that wrote it. */
+    for (uint32_t i = 0; i < LIMIT_SEGMENT_RINGS; i++) {
+        reader->head[i] = atomic_load_explicit(&segment->rings[i].drained, memory_order_relaxed);
+    }
     return 0;
 }
 
