@@ -114,10 +114,13 @@ int segment_reader_init(struct segment_reader *reader, struct segment *segment, 
         return -EINVAL;
     }
     *reader = (struct segment_reader){.segment = segment, .slot_count = slot_count};
-    /* A reader before this one may have drained a part: its places are still readable, their slots
-       are not. A false value costs only records of the process that wrote it. */
-    for (uint32_t i = 0; i < LIMIT_SEGMENT_RINGS; i++) {
-        reader->head[i] = atomic_load_explicit(&segment->rings[i].drained, memory_order_relaxed);
+    for (uint32_t number = 0; number < LIMIT_SEGMENT_RINGS; number++) {
+        struct segment_ring *ring = &segment->rings[number];
+        uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
+        uint32_t drained = atomic_load_explicit(&ring->drained, memory_order_relaxed);
+        /* Nobody can be further behind than a ring has places, or ahead. */
+        bool is_sane = tail - drained <= LIMIT_SEGMENT_SLOTS;
+        reader->head[number] = is_sane ? drained : tail;
     }
     return 0;
 }

@@ -16,7 +16,8 @@
  *   records[i]       owner of the slot until DONE, then the drainer until FREE.
  *   rings[r].tail    application threads (fetch_add).
  *   rings[r].places  application threads, release; pairs with the drainer's acquire.
- *   rings[r].drained drainer; application threads read it, relaxed, only to judge the backlog.
+ *   rings[r].drained drainer; application threads read it, relaxed, only to judge the backlog, and
+ *                    the next drainer, to begin where the one before it ended.
  *   losses[]         application threads, relaxed; the drainer reads.
  *   clock            drainer writes (seqlock), drainer reads.
  *   doorbell, asleep both; see segment_complete.
@@ -136,7 +137,8 @@ struct segment_reader {
     uint64_t stuck_since_ns[LIMIT_SEGMENT_RINGS]; /* a claimed, unwritten place was first seen */
 };
 
-/* Checks magic, version, size and slot count against `mapped_size`. Returns 0 or -EINVAL. */
+/* Checks magic, version, size and slot count against `mapped_size`. Begins where a drainer before
+   this one ended. Returns 0 or -EINVAL. */
 int segment_reader_init(struct segment_reader *reader, struct segment *segment, size_t mapped_size);
 
 /* Copies the next completed record and frees its slot. Returns false if there is none now. Records

@@ -110,6 +110,25 @@ static bool make_room(struct exporter *exporter)
     return true;
 }
 
+/* A process whose first thread has ended gets an exporter for each of its busy times. */
+static bool was_drained_before(const struct segment_reader *reader)
+{
+    uint32_t any = 0;
+    for (uint32_t number = 0; number < LIMIT_SEGMENT_RINGS; number++) {
+        any |= reader->head[number];
+    }
+    return any != 0;
+}
+
+/* What was lost so far was said by the exporter before this one, when it ended. */
+static void take_losses_as_told(struct source *source)
+{
+    for (int loss = 0; loss < LOSS_COUNT; loss++) {
+        source->losses_seen[loss] =
+            atomic_load_explicit(&source->segment->losses[loss], memory_order_relaxed);
+    }
+}
+
 int drain_add_segment(struct exporter *exporter, struct segment *segment, size_t mapped_size)
 {
     if (find_source(exporter, segment) < exporter->source_count) {
@@ -133,6 +152,9 @@ int drain_add_segment(struct exporter *exporter, struct segment *segment, size_t
         return result;
     }
     source->segment = segment;
+    if (was_drained_before(&source->reader)) {
+        take_losses_as_told(source);
+    }
     exporter->seams.clock(exporter->seams.context, &source->clock);
     source->told_ns = source->clock.realtime_ns;
     exporter->sources[exporter->source_count++] = source;

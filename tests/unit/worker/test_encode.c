@@ -270,8 +270,9 @@ static void draw_span(struct span *span)
 /* The bytes of a `spans` field as protobuf-c writes them. */
 static size_t pack_expected(const struct span *span, uint8_t **bytes)
 {
-    Otlp__ScopeSpans scope_spans = OTLP__SCOPE_SPANS__INIT;
+    Otlp__ScopeSpans scope_spans;
     Otlp__Span *expected = expected_span(span);
+    otlp__scope_spans__init(&scope_spans);
     scope_spans.n_spans = 1;
     scope_spans.spans = &expected;
     size_t size = otlp__scope_spans__get_packed_size(&scope_spans);
@@ -372,16 +373,21 @@ static void envelopes_hold_the_spans_as_they_are(void **state)
         size_t size = (size_t)(at - request_bytes);
         assert_int_equal(size, otlp_envelope_size(resource_size, used));
 
-        Otlp__ExportTraceServiceRequest request = OTLP__EXPORT_TRACE_SERVICE_REQUEST__INIT;
-        Otlp__ResourceSpans resource_spans = OTLP__RESOURCE_SPANS__INIT;
+        Otlp__ExportTraceServiceRequest request;
+        Otlp__ResourceSpans resource_spans;
         Otlp__ResourceSpans *resource_spans_list[] = {&resource_spans};
-        Otlp__Resource expected_resource = OTLP__RESOURCE__INIT;
-        Otlp__ScopeSpans scope_spans = OTLP__SCOPE_SPANS__INIT;
+        Otlp__Resource expected_resource;
+        Otlp__ScopeSpans scope_spans;
         Otlp__ScopeSpans *scope_spans_list[] = {&scope_spans};
-        Otlp__InstrumentationScope scope = OTLP__INSTRUMENTATION_SCOPE__INIT;
+        Otlp__InstrumentationScope scope;
         char name[] = "wirespan";
         char version[] = WIRESPAN_VERSION;
         char schema_url[] = OTLP_SCHEMA_URL;
+        otlp__export_trace_service_request__init(&request);
+        otlp__resource_spans__init(&resource_spans);
+        otlp__resource__init(&expected_resource);
+        otlp__scope_spans__init(&scope_spans);
+        otlp__instrumentation_scope__init(&scope);
         scope.name = name;
         scope.version = version;
         scope_spans.scope = &scope;

@@ -554,6 +554,31 @@ static void counters_that_run_backwards_are_no_losses(void **state)
     assert_int_equal(exporter->losses[LOSS_CONTENDED], 5);
 }
 
+static void another_exporter_goes_on_where_the_first_ended(void **state)
+{
+    (void)state;
+    create("otlp", NULL);
+    complete(1);
+    complete(2);
+    segment_count_loss(segments[0], LOSS_CONTENDED, 5);
+    step(true);
+    exporter_destroy(exporter);
+    complete(3);
+    create("otlp", NULL);
+    step(true);
+    assert_string_equal(names_of(fakes[0], 0), "C3 |");
+    for (int loss = 0; loss < LOSS_COUNT; loss++) {
+        assert_int_equal(exporter->losses[loss], 0);
+    }
+    /* a place that nobody can be at is not believed */
+    exporter_destroy(exporter);
+    segments[0]->rings[0].drained += LIMIT_SEGMENT_SLOTS;
+    create("otlp", NULL);
+    complete(4);
+    step(true);
+    assert_string_equal(names_of(fakes[0], 0), "C4 |");
+}
+
 /* ---- the end ---- */
 
 static void the_end_counts_and_says(void **state)
@@ -616,6 +641,7 @@ int main(void)
         TEST(a_dead_process_leaves_aborted_exchanges),
         TEST(the_clock_pair_is_renewed),
         TEST(counters_that_run_backwards_are_no_losses),
+        TEST(another_exporter_goes_on_where_the_first_ended),
         TEST(the_end_counts_and_says),
         TEST(the_end_is_silent_by_default),
     };
