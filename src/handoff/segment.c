@@ -14,6 +14,9 @@
 /* A place claimed but not written for so long belongs to a thread that died in between (a stopped
    process is not dead): it is stepped over. Its record is found when the process ends. */
 #define STUCK_NS UINT64_C(60000000000)
+/* With a backlog a drainer sleeps no longer than this: it is there to be drained, or it is a late
+   place, and its writer may need this processor. */
+#define BACKLOG_SLEEP_NS UINT64_C(1000000)
 
 size_t segment_size(uint32_t slot_count)
 {
@@ -144,6 +147,13 @@ static bool take_slot(struct segment_reader *reader, uint32_t slot, struct recor
     return true;
 }
 
+static void set_head(struct segment_reader *reader, uint32_t number, uint32_t head)
+{
+    reader->head[number] = head;
+    reader->stuck_since_ns[number] = 0;
+    atomic_store_explicit(&reader->segment->rings[number].drained, head, memory_order_relaxed);
+}
+
 /* The slot at the ring's head, if it is written. */
 static bool peek_place(struct segment_reader *reader, uint32_t number, uint32_t *slot)
 {
@@ -153,7 +163,6 @@ static bool peek_place(struct segment_reader *reader, uint32_t number, uint32_t 
         atomic_load_explicit(&ring->places[position % LIMIT_SEGMENT_SLOTS], memory_order_acquire);
     if (value >> 16 == place_value(position, 0) >> 16) {
         *slot = value & UINT16_MAX;
-        reader->stuck_since_ns[number] = 0;
         return true;
     }
     uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
@@ -163,8 +172,7 @@ static bool peek_place(struct segment_reader *reader, uint32_t number, uint32_t 
     if (reader->stuck_since_ns[number] == 0) {
         reader->stuck_since_ns[number] = reader->now_ns;
     } else if (reader->now_ns - reader->stuck_since_ns[number] > STUCK_NS) {
-        reader->stuck_since_ns[number] = 0;
-        reader->head[number] = position + 1;
+        set_head(reader, number, position + 1);
     }
     return false;
 }
@@ -173,9 +181,7 @@ static bool next_of_ring(struct segment_reader *reader, uint32_t number, struct 
 {
     uint32_t slot;
     while (peek_place(reader, number, &slot)) {
-        reader->head[number]++;
-        atomic_store_explicit(&reader->segment->rings[number].drained, reader->head[number],
-                              memory_order_relaxed);
+        set_head(reader, number, reader->head[number] + 1);
         if (take_slot(reader, slot, copy)) {
             return true;
         }
@@ -240,11 +246,12 @@ void segment_reader_sleep(struct segment_reader *reader, enum drainer_sleep slee
     /* pairs with the seq_cst fetch_add and load in segment_complete: either the completer sees the
        announcement, or we see its tail */
     atomic_store_explicit(&segment->asleep, (uint32_t)sleep, memory_order_seq_cst);
-    if (!(sleep == DRAINER_IDLE && has_backlog(reader))) {
-        struct timespec timeout = {.tv_sec = (time_t)(timeout_ns / 1000000000u),
-                                   .tv_nsec = (long)(timeout_ns % 1000000000u)};
-        raw_system_call(SYS_futex, (long)&segment->doorbell, FUTEX_WAIT, (long)rings,
-                        (long)&timeout, 0, 0);
+    if (sleep == DRAINER_IDLE && has_backlog(reader) && timeout_ns > BACKLOG_SLEEP_NS) {
+        timeout_ns = BACKLOG_SLEEP_NS;
     }
+    struct timespec timeout = {.tv_sec = (time_t)(timeout_ns / 1000000000u),
+                               .tv_nsec = (long)(timeout_ns % 1000000000u)};
+    raw_system_call(SYS_futex, (long)&segment->doorbell, FUTEX_WAIT, (long)rings, (long)&timeout, 0,
+                    0);
     atomic_store_explicit(&segment->asleep, DRAINER_AWAKE, memory_order_seq_cst);
 }

@@ -151,6 +151,7 @@ bool segment_reader_next_remaining(struct segment_reader *reader, uint32_t *posi
                                    uint64_t end_ns, struct record *copy);
 
 /* Sleeps on the doorbell until it rings or `timeout_ns` passed; announces `sleep` while it does.
-   Looks at the rings once more after the announcement, so that no completion is slept over. */
+   Looks at the rings once more after the announcement, so that no completion is slept over:
+   with a backlog it sleeps a millisecond at most. */
 void segment_reader_sleep(struct segment_reader *reader, enum drainer_sleep sleep,
                           uint64_t timeout_ns);

@@ -165,6 +165,70 @@ static void a_place_never_written_is_stepped_over_after_a_minute(void **state)
     free(segment);
 }
 
+/* Two completions of which the first stands between claiming its place and writing it. Returns what
+   is to be written there. */
+static uint32_t leave_a_place_unwritten(struct segment *segment)
+{
+    uint32_t cursor = 0;
+    uint32_t place = 0;
+    for (uint64_t number = 1; number <= 2; number++) {
+        uint16_t slot = segment_claim(segment, &cursor);
+        fill(segment_record(segment, slot), number);
+        segment_record(segment, slot)->end_ns = UINT64_MAX;
+        segment_complete(segment, slot, 0);
+        if (number == 1) {
+            place = atomic_exchange(&segment->rings[0].places[0], 0);
+        }
+    }
+    return place;
+}
+
+static void a_late_writer_is_waited_for(void **state)
+{
+    (void)state;
+    struct segment *segment = make_segment(64);
+    struct segment_reader reader;
+    struct record copy;
+    assert_int_equal(segment_reader_init(&reader, segment, segment_size(64)), 0);
+    uint32_t place = leave_a_place_unwritten(segment);
+    for (int looks = 0; looks < 5000; looks++) {
+        reader.now_ns = UINT64_C(1000000000) + (uint64_t)looks * 12000000;
+        assert_false(segment_reader_next(&reader, &copy));
+    }
+    atomic_store(&segment->rings[0].places[0], place);
+    assert_true(segment_reader_next(&reader, &copy));
+    assert_int_equal(copy.start_ns, 2);
+    assert_true(segment_reader_next(&reader, &copy));
+    assert_int_equal(copy.start_ns, 3);
+    assert_int_equal(segment->losses[LOSS_RECORD_INVALID], 0);
+    free(segment);
+}
+
+static void a_writer_that_never_comes_back_is_stepped_over(void **state)
+{
+    (void)state;
+    struct segment *segment = make_segment(64);
+    struct segment_reader reader;
+    struct record copy;
+    assert_int_equal(segment_reader_init(&reader, segment, segment_size(64)), 0);
+    leave_a_place_unwritten(segment);
+    reader.now_ns = 1;
+    assert_false(segment_reader_next(&reader, &copy));
+    reader.now_ns += UINT64_C(60000000000);
+    assert_false(segment_reader_next(&reader, &copy));
+    reader.now_ns += 1;
+    assert_false(segment_reader_next(&reader, &copy));
+    /* who sleeps on the doorbell knows where the drainer is, and sees no backlog but the rest */
+    assert_int_equal(atomic_load(&segment->rings[0].drained), 1);
+    assert_true(segment_reader_next(&reader, &copy));
+    assert_int_equal(copy.start_ns, 3);
+    assert_int_equal(atomic_load(&segment->rings[0].drained), 2);
+    uint32_t position = 0;
+    assert_true(segment_reader_next_remaining(&reader, &position, 9, &copy));
+    assert_int_equal(copy.start_ns, 2);
+    free(segment);
+}
+
 #define WRITERS 4
 #define EACH    200000u
 #define ALL     (WRITERS * (uint64_t)EACH)
@@ -237,6 +301,8 @@ int main(void)
         cmocka_unit_test(a_segment_that_lies_is_refused),
         cmocka_unit_test(slots_out_of_range_in_a_ring_are_counted),
         cmocka_unit_test(a_place_never_written_is_stepped_over_after_a_minute),
+        cmocka_unit_test(a_late_writer_is_waited_for),
+        cmocka_unit_test(a_writer_that_never_comes_back_is_stepped_over),
         cmocka_unit_test(threads_lose_nothing_that_is_not_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
