@@ -1,6 +1,7 @@
 #include "worker/transport/curl_table.h"
 
 #include <dlfcn.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,6 +79,23 @@ static void *open_library(const char *const *names, char *why, size_t why_size)
     return NULL;
 }
 
+/* OpenSSL's own constant, since 1.1.1. */
+#define OPENSSL_WITHOUT_EXIT_HANDLER UINT64_C(0x00080000)
+
+/* OpenSSL would take itself apart in an exit handler that it registers in the middle of its start:
+   a program that ends at that moment would do so under the feet of the thread that starts it
+   (measured: SIGSEGV in one short program of ten). What is left at the end of a process needs no
+   taking apart. */
+static void keep_openssl_from_exit_handlers(void *library)
+{
+    void *address = dlsym(library, "OPENSSL_init_crypto");
+    int (*init)(uint64_t options, const void *settings) = NULL;
+    if (address != NULL) {
+        memcpy((void *)&init, &address, sizeof(address));
+        init(OPENSSL_WITHOUT_EXIT_HANDLER, NULL);
+    }
+}
+
 bool curl_table_load(struct curl_table *table, const char *const *names, char *why, size_t why_size)
 {
     void *library = open_library(names, why, why_size);
@@ -94,6 +112,7 @@ bool curl_table_load(struct curl_table *table, const char *const *names, char *w
         }
         memcpy((char *)&found + entries[i].offset, &address, sizeof(address));
     }
+    keep_openssl_from_exit_handlers(library);
     /* Bound deeply, its free would be the C library's while strdup inside the C library still
        calls an interposed malloc (measured with jemalloc: abort). These are all the program's. */
     CURLcode code =
