@@ -17,7 +17,7 @@ char *buffer_reserve(struct buffer *buffer, size_t size)
     if (buffer->failed) {
         return NULL;
     }
-    if (size > buffer->capacity - buffer->used) {
+    if (buffer->bytes == NULL || size > buffer->capacity - buffer->used) {
         size_t capacity = buffer->capacity > 0 ? buffer->capacity : 256;
         while (capacity - buffer->used < size && capacity <= SIZE_MAX / 2) {
             capacity *= 2;

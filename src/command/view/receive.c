@@ -103,8 +103,9 @@ static enum MHD_Result refuse(struct MHD_Connection *connection, const struct re
         return answer_json(connection, status, json_pack("{s:s}", "message", why));
     }
     if (request->encoding == ENCODING_PROTOBUF) {
-        Rpc__Status reply = RPC__STATUS__INIT;
+        Rpc__Status reply;
         char copy[DECODE_WHY_BYTES];
+        rpc__status__init(&reply);
         snprintf(copy, sizeof(copy), "%s", why);
         reply.message = copy;
         return answer_message(connection, status, &reply.base);
@@ -130,8 +131,10 @@ static enum MHD_Result accept_some(struct MHD_Connection *connection, const stru
                            json_pack("{s:{s:s,s:s}}", "partialSuccess", "rejectedSpans", number,
                                      "errorMessage", text));
     }
-    Otlp__ExportTracePartialSuccess partial = OTLP__EXPORT_TRACE_PARTIAL_SUCCESS__INIT;
-    Otlp__ExportTraceServiceResponse reply = OTLP__EXPORT_TRACE_SERVICE_RESPONSE__INIT;
+    Otlp__ExportTracePartialSuccess partial;
+    Otlp__ExportTraceServiceResponse reply;
+    otlp__export_trace_partial_success__init(&partial);
+    otlp__export_trace_service_response__init(&reply);
     partial.rejected_spans = (int64_t)rejected;
     partial.error_message = text;
     reply.partial_success = &partial;

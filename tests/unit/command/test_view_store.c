@@ -199,10 +199,12 @@ static void services_beyond_the_limit_are_others(void **state)
 static void add_losses(struct store *store, const char *reason, int64_t count)
 {
     struct message message;
-    Otlp__KeyValue attribute = OTLP__KEY_VALUE__INIT;
+    Otlp__KeyValue attribute;
     Otlp__KeyValue *list[] = {&attribute};
-    Otlp__AnyValue value = OTLP__ANY_VALUE__INIT;
+    Otlp__AnyValue value;
     char key[64];
+    otlp__key_value__init(&attribute);
+    otlp__any_value__init(&value);
     prepare(&message, 9, 9, "wirespan.losses");
     snprintf(key, sizeof(key), "wirespan.losses.%s", reason);
     value.value_case = OTLP__ANY_VALUE__VALUE_INT_VALUE;
@@ -261,11 +263,15 @@ static void text_is_cut_between_characters(void **state)
 static void values_become_text(void **state)
 {
     (void)state;
-    Otlp__AnyValue one = OTLP__ANY_VALUE__INIT;
-    Otlp__AnyValue two = OTLP__ANY_VALUE__INIT;
-    Otlp__AnyValue list = OTLP__ANY_VALUE__INIT;
+    Otlp__AnyValue one;
+    Otlp__AnyValue two;
+    Otlp__AnyValue list;
     Otlp__AnyValue *members[] = {&one, &two};
-    Otlp__ArrayValue array = OTLP__ARRAY_VALUE__INIT;
+    Otlp__ArrayValue array;
+    otlp__any_value__init(&one);
+    otlp__any_value__init(&two);
+    otlp__any_value__init(&list);
+    otlp__array_value__init(&array);
     one.value_case = OTLP__ANY_VALUE__VALUE_INT_VALUE;
     one.int_value = -7;
     two.value_case = OTLP__ANY_VALUE__VALUE_BOOL_VALUE;
