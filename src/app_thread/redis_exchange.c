@@ -44,7 +44,6 @@ static void begin_command(struct passage *passage, uint64_t at)
     passage->births++;
     requests->current_slot = SEGMENT_NO_SLOT;
     connection->redis.command_start = at;
-    redis_command_init(command_of(connection));
     passage->suppressed = passage->mode == PASSAGE_COUNT ||
                           (passage->mode == PASSAGE_REFILL && passage->births <= passage->skipped);
     if (!passage->suppressed) {
@@ -139,7 +138,6 @@ static void end_command(struct passage *passage, uint64_t at)
     } else {
         passage->ends++;
     }
-    redis_command_finish(command);
     requests->current_slot = SEGMENT_NO_SLOT;
     bool is_answered = expects_answer(&connection->redis, command->effect);
     if (passage->suppressed) {
@@ -167,26 +165,48 @@ static void end_command(struct passage *passage, uint64_t at)
     }
 }
 
+/* The short way for a command that lies whole in the input. */
+static bool take_whole_command(struct passage *passage, const struct slice *whole, struct slice *in)
+{
+    struct direction *requests = direction_of(passage);
+    struct slice arguments[RESP_WHOLE_ARGUMENTS];
+    uint64_t at = position(requests, whole, in);
+    uint32_t count = resp_take_command(&requests->resp, in, arguments);
+    if (count == 0) {
+        return false;
+    }
+    begin_command(passage, at);
+    redis_command_take(command_of(passage->connection), arguments, count);
+    end_command(passage, position(requests, whole, in));
+    return true;
+}
+
 void redis_exchange_commands(struct passage *passage, struct slice *in)
 {
     struct direction *requests = direction_of(passage);
+    struct redis_command *command = command_of(passage->connection);
     struct slice whole = *in;
     struct resp_item item;
     for (;;) {
+        if (take_whole_command(passage, &whole, in)) {
+            continue;
+        }
         switch (resp_next(&requests->resp, in, &item)) {
         case RESP_NEED_MORE:
             return;
         case RESP_BEGIN:
             begin_command(passage,
                           position(requests, &whole, in) - resp_held_bytes(&requests->resp));
+            redis_command_init(command);
             break;
         case RESP_ITEM:
             if (item.depth == 1) {
-                redis_command_argument(command_of(passage->connection), item.index, item.bytes,
+                redis_command_argument(command, item.index, item.bytes,
                                        item.number > 0 ? (uint64_t)item.number : 0, item.last);
             }
             break;
         case RESP_END:
+            redis_command_finish(command);
             end_command(passage, position(requests, &whole, in));
             break;
         case RESP_LOST:
@@ -451,13 +471,42 @@ static bool begins_replication(struct passage *passage)
     return true;
 }
 
+/* The short way for a scalar that lies whole in the input. `*goes_on` tells whether the protocol is
+   still this one. */
+static bool take_whole_reply(struct passage *passage, const struct slice *whole, struct slice *in,
+                             bool *goes_on)
+{
+    struct connection *connection = passage->connection;
+    struct direction *replies = direction_of(passage);
+    struct resp_item item;
+    struct pairing_entry entry;
+    if (pairing_oldest(&connection->pairing, &entry) && entry.effect == REDIS_SYNC) {
+        return false;
+    }
+    uint64_t at = position(replies, whole, in);
+    if (!resp_take_scalar(&replies->resp, in, &item)) {
+        return false;
+    }
+    begin_reply(passage, at);
+    take_top_item(passage, &item);
+    *goes_on = end_reply(passage, position(replies, whole, in));
+    return true;
+}
+
 void redis_exchange_replies(struct passage *passage, struct slice *in)
 {
     struct direction *replies = direction_of(passage);
     struct redis_session *session = &passage->connection->redis;
     struct slice whole = *in;
     struct resp_item item;
+    bool goes_on;
     for (;;) {
+        if (take_whole_reply(passage, &whole, in, &goes_on)) {
+            if (!goes_on) {
+                return;
+            }
+            continue;
+        }
         switch (resp_next(&replies->resp, in, &item)) {
         case RESP_NEED_MORE:
             return;
