@@ -33,6 +33,12 @@ extern _Atomic bool attachment_is_on;
 /* Traces whose randomness is below are not sampled; 0: all are, 2^56: none. Set once at start. */
 extern uint64_t attachment_sampling_threshold;
 
+/* The sampler takes the parent's word for it (parentbased_*). Set once at start. */
+extern bool attachment_sampling_follows_parent;
+
+/* `traceparent` in requests is read (OTEL_PROPAGATORS). Set once at start. */
+extern bool attachment_reads_traceparent;
+
 /* Diagnosis: every connection that carried bytes is also reported as a span of its own with its
    counts, whatever was read of it. Set once at start. */
 extern bool attachment_reports_connections;

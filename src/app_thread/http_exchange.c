@@ -1,5 +1,6 @@
 #include "app_thread/http_exchange.h"
 
+#include "app_thread/attachment.h"
 #include "app_thread/exchange.h"
 #include "app_thread/trace_context.h"
 #include "app_thread/websocket_exchange.h"
@@ -122,7 +123,24 @@ static struct slice first_of_list(struct slice list)
     return slice_of(list.data, size);
 }
 
-static void fill_request_field(struct record *record, const struct http1_item *item)
+/* The sender's own context. A second one makes both void. */
+static void take_traceparent(struct passage *passage, struct record *record,
+                             const struct http1_item *item)
+{
+    struct traceparent parent;
+    if (!attachment_reads_traceparent || item->value_cut) {
+        return;
+    }
+    if (record_find_field(record, FIELD_TRACEPARENT).data != NULL) {
+        trace_context_disown(passage->self, record);
+    } else if (traceparent_parse(item->value, &parent) &&
+               record_add_field(record, FIELD_TRACEPARENT, item->value, LIMIT_HEADER_TEXT)) {
+        trace_context_adopt(record, &parent, passage->connection->role == ROLE_SERVER);
+    }
+}
+
+static void fill_request_field(struct passage *passage, struct record *record,
+                               const struct http1_item *item)
 {
     switch (item->field) {
     case HTTP1_FIELD_HOST:
@@ -146,7 +164,7 @@ static void fill_request_field(struct record *record, const struct http1_item *i
         record_add_field(record, FIELD_REQUEST_ID, item->value, LIMIT_HEADER_TEXT);
         break;
     case HTTP1_FIELD_TRACEPARENT:
-        record_add_field(record, FIELD_TRACEPARENT, item->value, LIMIT_HEADER_TEXT);
+        take_traceparent(passage, record, item);
         break;
     case HTTP1_FIELD_OTHER:
     case HTTP1_FIELD_CONTENT_LENGTH:
@@ -233,7 +251,7 @@ void http_exchange_requests(struct passage *passage, struct slice *in)
         case HTTP1_FIELD:
             record = item.field == HTTP1_FIELD_OTHER ? NULL : request_record(passage);
             if (record != NULL) {
-                fill_request_field(record, &item);
+                fill_request_field(passage, record, &item);
             }
             break;
         case HTTP1_HEAD_END:

@@ -83,6 +83,27 @@ void trace_context_begin_client(struct thread_state *self, struct record *record
     record->parent_source = PARENT_CAUSAL;
 }
 
+void trace_context_adopt(struct record *record, const struct traceparent *parent, bool is_remote)
+{
+    memcpy(record->trace_id, parent->trace_id, sizeof(record->trace_id));
+    memcpy(record->parent_span_id, parent->parent_id, sizeof(record->parent_span_id));
+    bool sampled = attachment_sampling_follows_parent ? (parent->flags & 1) != 0
+                                                      : is_sampled(record->trace_id);
+    record->trace_flags = (uint8_t)((parent->flags & 2) | sampled);
+    record->parent_source = is_remote ? PARENT_REMOTE : PARENT_SDK;
+    if (is_remote) {
+        record->flags |= RECORD_FLAG_REMOTE_PARENT;
+    }
+}
+
+void trace_context_disown(struct thread_state *self, struct record *record)
+{
+    begin_root(self, record);
+    memset(record->parent_span_id, 0, sizeof(record->parent_span_id));
+    record->parent_source = PARENT_NONE;
+    record->flags &= (uint16_t)~RECORD_FLAG_REMOTE_PARENT;
+}
+
 void trace_context_begin_below(struct thread_state *self, struct record *record,
                                const struct record *parent)
 {

@@ -7,6 +7,7 @@
 #include "app_thread/thread_state.h"
 #include "handoff/record.h"
 #include "handoff/segment.h"
+#include "wire/traceparent.h"
 
 /* Fills 8 random bytes, never all zero. */
 void trace_context_draw(struct thread_state *self, uint8_t bytes[8]);
@@ -17,6 +18,13 @@ void trace_context_begin_client(struct thread_state *self, struct record *record
 
 /* Gives the record the ids of a new root: a request that this process serves. */
 void trace_context_begin_server(struct thread_state *self, struct record *record);
+
+/* The request's head names a parent: of another process for a request that this one serves, of an
+   SDK in this process for one that it sends. The record becomes a child of it, in its trace. */
+void trace_context_adopt(struct record *record, const struct traceparent *parent, bool is_remote);
+
+/* What was adopted turns out to be void: a root again. */
+void trace_context_disown(struct thread_state *self, struct record *record);
 
 /* A child of another span of this process. */
 void trace_context_begin_below(struct thread_state *self, struct record *record,

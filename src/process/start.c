@@ -223,6 +223,8 @@ static void switch_on(const struct config *config, struct start_memory *memory)
     }
     attachment_renew = renew;
     attachment_sampling_threshold = config->sampler_threshold;
+    attachment_sampling_follows_parent = config->sampler >= SAMPLER_PARENTBASED_ALWAYS_ON;
+    attachment_reads_traceparent = (config->propagators & PROPAGATOR_TRACECONTEXT) != 0;
     attachment_reports_connections = config->connection_spans;
     callbacks = (struct callbacks){
         .after_connection = after_connection,

@@ -38,16 +38,16 @@ static bool means_not_found(int result, const struct addrinfo *hints)
                              (hints->ai_family == AF_UNSPEC || hints->ai_family == AF_INET));
 }
 
-static void report(const char *node, int result, uint64_t start_ns)
+static void report(const char *node, uint64_t start_ns)
 {
     struct thread_state *self = &thread_state;
     uint16_t slot = exchange_begin(self, NULL, RECORD_CONNECT, start_ns);
     struct record *record = exchange_record(slot);
     if (record != NULL) {
-        record_add_field(record, FIELD_HOST, slice_of(node, strlen(node)), 253);
+        record_add_field(record, FIELD_PEER_NAME, slice_of(node, strlen(node)), 253);
     }
     exchange_complete(self, slot, clock_now_ns(),
-                      result == EAI_AGAIN ? RECORD_ERROR_TIMEOUT : RECORD_ERROR_HOST_NOT_FOUND, 0);
+                      RECORD_ERROR_HOST_NOT_FOUND, 0);
 }
 
 EXPORTED int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
@@ -63,7 +63,7 @@ EXPORTED int getaddrinfo(const char *node, const char *service, const struct add
         remember(node, *answer);
     } else if (means_not_found(result, hints)) {
         int error = errno;
-        report(node, result, start_ns);
+        report(node, start_ns);
         errno = error;
     }
     return result;

@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+"""Connections that fail, and those that cannot be read: each is one span that says why."""
+
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+
+from support import case, spans
+from support.process import clean_environment, free_port, run
+from support.servers import program
+
+
+class Failures(case.Case):
+    def one_span(self, *arguments, code: int | None = None, **environment: str) -> spans.Span:
+        file = self.new_path("spans.jsonl")
+        finished = run(list(arguments), case.preload_environment(file, **environment))
+        if code is not None:
+            self.assertEqual(finished.code, code, finished.errors.decode())
+        found = spans.read_file(file)
+        self.assertEqual(len(found), 1, "\n".join(map(str, found)))
+        return found[0]
+
+    def test_refused(self):
+        port = free_port()
+        span = self.one_span(program("curl"), "-s", "--noproxy", "*", f"http://127.0.0.1:{port}/", code=7)
+        self.assertEqual((span.kind, span.status), (spans.CLIENT, 2))
+        self.assertEqual(span.get("error.type"), "connection_refused")
+        self.assertEqual((span.get("server.address"), span.get("server.port")), ("127.0.0.1", port))
+
+    def test_refused_where_connect_waits(self):
+        port = free_port()
+        span = self.one_span(sys.executable, "-c", f"""
+import socket
+try:
+    socket.create_connection(("127.0.0.1", {port}))
+except ConnectionRefusedError:
+    pass
+""", code=0)
+        self.assertEqual(span.get("error.type"), "connection_refused")
+
+    def test_name_not_found(self):
+        span = self.one_span(program("curl"), "-s", "--noproxy", "*", "http://no-such-host.invalid/", code=6)
+        self.assertEqual(span.get("error.type"), "host_not_found")
+        self.assertEqual(span.get("server.address"), "no-such-host.invalid")
+        self.assertEqual(span.get("dns.question.name"), "no-such-host.invalid")
+
+    def answer_and(self, how) -> tuple[threading.Thread, int]:
+        """A server for one connection: reads something, does `how(connection)`."""
+        listener = socket.create_server(("127.0.0.1", 0))
+
+        def serve():
+            with listener:
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(65536)
+                    how(connection)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        return thread, listener.getsockname()[1]
+
+    def test_reset(self):
+        def reset(connection):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+        thread, port = self.answer_and(reset)
+        span = self.one_span(program("curl"), "-s", "--noproxy", "*", f"http://127.0.0.1:{port}/r", code=56)
+        thread.join()
+        self.assertEqual((span.get("error.type"), span.status), ("connection_reset", 2))
+        self.assertEqual(span.get("url.full"), f"http://127.0.0.1:{port}/r")
+
+    def test_closed_without_an_answer(self):
+        thread, port = self.answer_and(lambda connection: None)
+        span = self.one_span(program("curl"), "-s", "--noproxy", "*", f"http://127.0.0.1:{port}/", code=52)
+        thread.join()
+        self.assertEqual((span.get("error.type"), span.status), ("eof", 2))
+
+    def test_answer_cut_short(self):
+        def cut(connection):
+            connection.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\nonly this")
+
+        thread, port = self.answer_and(cut)
+        span = self.one_span(program("curl"), "-s", "--noproxy", "*", f"http://127.0.0.1:{port}/", code=18)
+        thread.join()
+        self.assertEqual(span.get("http.response.status_code"), 201)
+        self.assertEqual((span.get("error.type"), span.status), ("eof", 2))
+
+    def test_http2_without_tls(self):
+        thread, port = self.answer_and(lambda connection: None)
+        span = self.one_span(
+            program("curl"), "-s", "--noproxy", "*", "--http2-prior-knowledge", f"http://127.0.0.1:{port}/"
+        )
+        thread.join()
+        self.assertEqual(span.get("wirespan.connection.opaque_reason"), "http2")
+
+    def test_bytes_of_no_known_protocol(self):
+        thread, port = self.answer_and(lambda connection: connection.sendall(b"220 welcome\r\n"))
+        span = self.one_span(sys.executable, "-c", f"""
+import socket
+with socket.create_connection(("127.0.0.1", {port})) as connection:
+    connection.sendall(bytes(range(200, 256)))
+    connection.recv(100)
+""", code=0)
+        thread.join()
+        self.assertEqual(span.get("wirespan.connection.opaque_reason"), "unknown")
+        self.assertEqual(span.get("wirespan.connection.sent_bytes"), 56)
+        self.assertEqual(span.get("wirespan.connection.received_bytes"), 13)
+        self.assertEqual(span.status, 0)
+
+    def test_tls(self):
+        key, certificate = self.new_path("key"), self.new_path("certificate")
+        subprocess.run(
+            [program("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+             "-nodes", "-keyout", key, "-out", certificate, "-days", "1", "-subj", "/CN=localhost"],
+            check=True, capture_output=True, env=clean_environment(),
+        )
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        listener = socket.create_server(("127.0.0.1", 0))
+
+        def serve():
+            with listener:
+                connection, _ = listener.accept()
+                with context.wrap_socket(connection, server_side=True) as wrapped:
+                    wrapped.recv(65536)
+                    wrapped.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nsecret")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        port = listener.getsockname()[1]
+        span = self.one_span(
+            program("curl"), "-sk", "--noproxy", "*", "--http1.1", f"https://127.0.0.1:{port}/secret", code=0
+        )
+        thread.join()
+        self.assertEqual(span.get("wirespan.connection.opaque_reason"), "tls")
+        self.assertNotIn("secret", str(span.attributes))
+
+
+if __name__ == "__main__":
+    case.main()
