@@ -46,8 +46,7 @@ static void report(const char *node, uint64_t start_ns)
     if (record != NULL) {
         record_add_field(record, FIELD_PEER_NAME, slice_of(node, strlen(node)), 253);
     }
-    exchange_complete(self, slot, clock_now_ns(),
-                      RECORD_ERROR_HOST_NOT_FOUND, 0);
+    exchange_complete(self, slot, clock_now_ns(), RECORD_ERROR_HOST_NOT_FOUND, 0);
 }
 
 EXPORTED int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
