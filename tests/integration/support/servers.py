@@ -70,7 +70,8 @@ class Nginx(Daemon):
     """An nginx with a generated configuration; its files lie in FOLDER/www."""
 
     def __init__(self, folder: pathlib.Path, environment: dict[str, str] | None = None, *, workers: int = 1,
-                 server: str = "", http: str = "", main: str = "", access_log: bool = True):
+                 server: str = "", http: str = "", main: str = "", access_log: bool = True,
+                 before: list | None = None):
         self.port = free_port()
         self.folder = folder
         self.access_log = folder / "access.log"
@@ -85,7 +86,7 @@ class Nginx(Daemon):
             )
         )
         super().__init__(
-            [program("nginx"), "-p", folder, "-c", configuration],
+            [*(before or []), program("nginx"), "-p", folder, "-c", configuration],
             environment or clean_environment(), folder / "nginx.log",
         )
 
