@@ -20,6 +20,9 @@ static _Atomic uint32_t descriptor_connections[LIMIT_DESCRIPTORS];
 /* No descriptor above has ever had a connection. */
 static _Atomic uint32_t highest_descriptor;
 
+/* Each try after the first means that somebody came and went in between. */
+#define SETTLE_TRIES 64
+
 static struct connection *connection_at(uint32_t block)
 {
     return slab_address(block);
@@ -31,7 +34,7 @@ static bool try_lock(struct connection *connection, enum direction_name name)
 {
     uint8_t free = 0;
     return atomic_compare_exchange_strong_explicit(&connection->busy[name], &free, 1,
-                                                   memory_order_acquire, memory_order_relaxed);
+                                                   memory_order_seq_cst, memory_order_relaxed);
 }
 
 static void unlock(struct connection *connection, enum direction_name name)
@@ -80,15 +83,18 @@ static void go_adrift(struct thread_state *self, struct connection *connection, 
     atomic_store_explicit(&connection->protocol, protocol, memory_order_release);
 }
 
-/* Does what is pending if both directions can be had now; otherwise their holder will. */
-static SLOW void settle(struct thread_state *self, struct connection *connection)
+/* Does what is pending if both directions can be had now; otherwise their holder will. Returns
+   false if it is left to the holder. */
+static SLOW bool settle(struct thread_state *self, struct connection *connection)
 {
     if (!try_lock(connection, DIRECTION_OUT)) {
-        return;
+        return false;
     }
     if (!try_lock(connection, DIRECTION_IN)) {
         unlock(connection, DIRECTION_OUT);
-        return;
+        /* Its holder may have left in between and found us in its way: then nobody would be left to
+           do it. seq_cst: ordered after the unlock; pairs with the holder's unlock and try_lock */
+        return atomic_load_explicit(&connection->busy[DIRECTION_IN], memory_order_seq_cst) == 0;
     }
     uint32_t pending = atomic_load_explicit(&connection->pending, memory_order_seq_cst);
     uint32_t freed = 0;
@@ -108,16 +114,17 @@ static SLOW void settle(struct thread_state *self, struct connection *connection
     if (freed != 0) {
         slab_give(SLAB_CONNECTION, freed);
     }
+    return true;
 }
 
 static void settle_if_pending(struct thread_state *self, struct connection *connection)
 {
-    /* Twice: what was set while settle held the directions is seen by the second look. */
-    for (int i = 0; i < 2; i++) {
-        if (likely(atomic_load_explicit(&connection->pending, memory_order_seq_cst) == 0)) {
+    /* Again: what was set while settle held the directions is seen by the next look. */
+    for (int i = 0; i < SETTLE_TRIES; i++) {
+        if (likely(atomic_load_explicit(&connection->pending, memory_order_seq_cst) == 0) ||
+            !settle(self, connection)) {
             return;
         }
-        settle(self, connection);
     }
 }
 
@@ -128,18 +135,27 @@ void connection_set_adrift(struct connection *connection)
 
 /* ---- taking a direction ---- */
 
-/* The process was forked since: what is open belongs to the parent. */
-static SLOW void adopt(struct connection *connection, uint32_t epoch)
+/* The process was forked since: what is open belongs to the parent. False if another thread is not
+   yet done with it. */
+static SLOW bool adopt(struct connection *connection, uint32_t epoch)
 {
     uint32_t before = atomic_load_explicit(&connection->epoch, memory_order_relaxed);
-    if (before == epoch ||
-        !atomic_compare_exchange_strong_explicit(&connection->epoch, &before, epoch,
+    /* Epochs are odd: an even one says that somebody is at it. Who comes in between goes
+       unobserved. */
+    uint32_t adopting = epoch - 1;
+    if (before == epoch || before == adopting ||
+        !atomic_compare_exchange_strong_explicit(&connection->epoch, &before, adopting,
                                                  memory_order_acq_rel, memory_order_relaxed)) {
-        return;
+        return before == epoch;
     }
-    /* Locks that threads of the parent held at the fork are held by nobody here. */
-    atomic_store_explicit(&connection->busy[DIRECTION_OUT], 0, memory_order_relaxed);
-    atomic_store_explicit(&connection->busy[DIRECTION_IN], 0, memory_order_relaxed);
+    /* Locks that threads of the parent held at the fork are held by nobody here, and what their
+       holders had begun nobody will end. */
+    if (atomic_exchange_explicit(&connection->busy[DIRECTION_OUT], 0, memory_order_relaxed) +
+            atomic_exchange_explicit(&connection->busy[DIRECTION_IN], 0, memory_order_relaxed) >
+        0) {
+        atomic_fetch_or_explicit(&connection->pending, PENDING_ADRIFT | PENDING_ADRIFT_FOR_GOOD,
+                                 memory_order_seq_cst);
+    }
     bool was_open = pairing_count(&connection->pairing) > 0 ||
                     connection_requests(connection)->current_slot != SEGMENT_NO_SLOT;
     struct pairing_entry entry;
@@ -149,9 +165,14 @@ static SLOW void adopt(struct connection *connection, uint32_t epoch)
     connection->directions[DIRECTION_OUT].current_slot = SEGMENT_NO_SLOT;
     connection->directions[DIRECTION_IN].current_slot = SEGMENT_NO_SLOT;
     connection->session_slot = SEGMENT_NO_SLOT;
+    connection->directions[DIRECTION_OUT].bytes = 0;
+    connection->directions[DIRECTION_IN].bytes = 0;
     if (was_open) {
         connection_set_adrift(connection);
     }
+    /* release pairs with the acquire in connection_enter */
+    atomic_store_explicit(&connection->epoch, epoch, memory_order_release);
+    return true;
 }
 
 bool connection_enter(struct thread_state *self, const struct touch *touch,
@@ -162,12 +183,23 @@ bool connection_enter(struct thread_state *self, const struct touch *touch,
         return false;
     }
     uint32_t epoch = attachment_epoch();
-    if (unlikely(atomic_load_explicit(&connection->epoch, memory_order_relaxed) != epoch)) {
-        adopt(connection, epoch);
+    /* acquire pairs with the release in adopt */
+    if (unlikely(atomic_load_explicit(&connection->epoch, memory_order_acquire) != epoch)) {
+        if (!adopt(connection, epoch)) {
+            if (bytes_pass) {
+                exchange_count_loss(LOSS_CONTENDED);
+                atomic_fetch_or_explicit(&connection->pending,
+                                         PENDING_ADRIFT | PENDING_ADRIFT_FOR_GOOD,
+                                         memory_order_seq_cst);
+            }
+            return false;
+        }
         settle_if_pending(self, connection);
     }
     if (unlikely(!try_lock(connection, name))) {
-        if (bytes_pass) {
+        bool is_there = atomic_load_explicit(&connection->generation, memory_order_acquire) ==
+                        touch->generation;
+        if (bytes_pass && is_there) {
             exchange_count_loss(LOSS_CONTENDED);
             /* Threads that use one direction at once pipeline: that a request follows a reply does
                not mean that all requests before it are answered. */
@@ -208,6 +240,11 @@ static uint32_t link_descriptor(int fd, uint32_t block)
         return none;
     }
     atomic_store_explicit(&descriptor_kinds[fd], DESCRIPTOR_CONNECTION, memory_order_release);
+    if (unlikely(atomic_load_explicit(&descriptor_connections[fd], memory_order_acquire) !=
+                 block)) {
+        /* Closed by another thread just now: its kind is not to outlive it. */
+        atomic_store_explicit(&descriptor_kinds[fd], DESCRIPTOR_UNKNOWN, memory_order_release);
+    }
     return block;
 }
 
@@ -244,16 +281,12 @@ static bool make(int fd, enum connection_role role, struct touch *touch)
     }
     struct connection *connection = connection_at(block);
     initialize(connection, block, fd, role);
-    uint32_t linked = link_descriptor(fd, block);
-    if (linked != block) {
+    if (link_descriptor(fd, block) != block) {
         /* Another thread was first. */
         atomic_fetch_add_explicit(&connection->generation, 1, memory_order_release);
         slab_give(SLAB_CONNECTION, block);
-        connection = connection_at(linked);
     }
-    touch->connection = connection;
-    touch->generation = atomic_load_explicit(&connection->generation, memory_order_acquire);
-    return true;
+    return connection_find(fd, touch);
 }
 
 static int socket_option(int fd, int option)
@@ -317,7 +350,10 @@ bool connection_find(int fd, struct touch *touch)
     }
     touch->connection = connection_at(block);
     touch->generation = atomic_load_explicit(&touch->connection->generation, memory_order_acquire);
-    return (touch->generation & 1) != 0;
+    /* If the descriptor was closed in between, the block may be another's by now, generation and
+       all: it is this descriptor's only if it is still linked. */
+    return (touch->generation & 1) != 0 &&
+           atomic_load_explicit(&descriptor_connections[fd], memory_order_acquire) == block;
 }
 
 bool connection_touch(struct thread_state *self, int fd, struct touch *touch)
@@ -333,20 +369,8 @@ bool connection_touch(struct thread_state *self, int fd, struct touch *touch)
 
 /* ---- descriptors ---- */
 
-void descriptor_closing(struct thread_state *self, int fd)
+static void drop_reference(struct thread_state *self, struct connection *connection)
 {
-    if ((unsigned)fd >= LIMIT_DESCRIPTORS) {
-        return;
-    }
-    atomic_store_explicit(&descriptor_kinds[fd], DESCRIPTOR_UNKNOWN, memory_order_relaxed);
-    if (atomic_load_explicit(&descriptor_connections[fd], memory_order_relaxed) == 0) {
-        return;
-    }
-    uint32_t block = atomic_exchange_explicit(&descriptor_connections[fd], 0, memory_order_acq_rel);
-    if (block == 0) {
-        return;
-    }
-    struct connection *connection = connection_at(block);
     if (atomic_fetch_sub_explicit(&connection->references, 1, memory_order_acq_rel) != 1) {
         return;
     }
@@ -360,6 +384,22 @@ void descriptor_closing(struct thread_state *self, int fd)
     settle_if_pending(self, connection);
 }
 
+void descriptor_closing(struct thread_state *self, int fd)
+{
+    if ((unsigned)fd >= LIMIT_DESCRIPTORS) {
+        return;
+    }
+    atomic_store_explicit(&descriptor_kinds[fd], DESCRIPTOR_UNKNOWN, memory_order_relaxed);
+    if (atomic_load_explicit(&descriptor_connections[fd], memory_order_relaxed) == 0) {
+        return;
+    }
+    uint32_t block = atomic_exchange_explicit(&descriptor_connections[fd], 0, memory_order_acq_rel);
+    if (block == 0) {
+        return;
+    }
+    drop_reference(self, connection_at(block));
+}
+
 void descriptor_made(struct thread_state *self, int fd, enum descriptor_kind kind)
 {
     if ((unsigned)fd >= LIMIT_DESCRIPTORS) {
@@ -370,6 +410,20 @@ void descriptor_made(struct thread_state *self, int fd, enum descriptor_kind kin
         kind = DESCRIPTOR_OTHER;
     }
     atomic_store_explicit(&descriptor_kinds[fd], (uint8_t)kind, memory_order_relaxed);
+}
+
+/* False if the connection has no descriptor any more. */
+static bool take_reference(struct connection *connection)
+{
+    uint32_t references = atomic_load_explicit(&connection->references, memory_order_relaxed);
+    while (references != 0) {
+        if (atomic_compare_exchange_weak_explicit(&connection->references, &references,
+                                                  references + 1, memory_order_acq_rel,
+                                                  memory_order_relaxed)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void descriptor_duplicated(struct thread_state *self, int from, int to)
@@ -394,10 +448,14 @@ void descriptor_duplicated(struct thread_state *self, int from, int to)
         atomic_store_explicit(&descriptor_kinds[to], kind, memory_order_relaxed);
         return;
     }
-    uint32_t block = atomic_load_explicit(&descriptor_connections[from], memory_order_acquire);
-    if (block != 0) {
-        atomic_fetch_add_explicit(&connection_at(block)->references, 1, memory_order_relaxed);
-        link_descriptor(to, block);
+    struct touch touch;
+    if (!connection_find(from, &touch) || !take_reference(touch.connection)) {
+        return; /* closed by another thread just now; `to` is classified at its first use */
+    }
+    if (atomic_load_explicit(&touch.connection->generation, memory_order_acquire) !=
+            touch.generation ||
+        link_descriptor(to, touch.connection->block) != touch.connection->block) {
+        drop_reference(self, touch.connection);
     }
 }
 

@@ -58,7 +58,7 @@ static void begin_frame(struct passage *passage, struct record *record,
                         const struct websocket_item *item)
 {
     struct connection *connection = passage->connection;
-    int side = passage->direction;
+    enum direction_name side = passage->direction;
     switch ((enum websocket_opcode)item->opcode) {
     case WEBSOCKET_TEXT:
         record->websocket.text_messages[side]++;

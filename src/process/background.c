@@ -65,6 +65,7 @@ static struct {
     struct segment_reader doorbell;
     struct segment *segment;
     pthread_t thread;
+    char stat_text[1024]; /* what read_first_thread reads: too much for a small stack */
 } background;
 
 void background_configure(const char *worker_path, const char *const *environment,
@@ -206,13 +207,14 @@ static void follow_heads(void)
 /* Reads the first thread's state and exit code. False if that cannot be had. */
 static bool read_first_thread(char *state, int *exit_code)
 {
-    char text[1024];
+    char *text = background.stat_text;
     long fd = raw_system_call(SYS_openat, AT_FDCWD, (long)"/proc/self/stat", O_RDONLY | O_CLOEXEC,
                               0, 0, 0);
     if (fd < 0) {
         return false;
     }
-    long size = raw_system_call(SYS_read, fd, (long)text, sizeof(text) - 1, 0, 0, 0);
+    long size =
+        raw_system_call(SYS_read, fd, (long)text, sizeof(background.stat_text) - 1, 0, 0, 0);
     raw_system_call(SYS_close, fd, 0, 0, 0, 0, 0);
     if (size <= 0) {
         return false;

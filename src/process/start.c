@@ -66,7 +66,9 @@ static struct segment *renew(struct attachment *page)
     raw_system_call(SYS_getrandom, (long)random, sizeof(random), 1 /* non-blocking */, 0, 0, 0);
     int32_t process_id = attachment_process_id();
     page->random_seed = random[0] ^ clock_now_ns() ^ (uint64_t)process_id << 40;
-    atomic_store_explicit(&page->epoch, (uint32_t)random[1] | 1, memory_order_relaxed);
+    /* Odd, and unlike the parent's even where no random numbers can be had. */
+    uint32_t epoch = (uint32_t)random[1] ^ (uint32_t)clock_now_ns() ^ (uint32_t)process_id << 16;
+    atomic_store_explicit(&page->epoch, epoch | 1, memory_order_relaxed);
     size_t size = segment_size(LIMIT_SEGMENT_SLOTS);
     struct segment *segment = map(size, MAP_SHARED);
     if (segment == NULL) {
