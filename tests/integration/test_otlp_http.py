@@ -14,6 +14,7 @@ import otlp  # noqa: E402
 from batches import batch  # noqa: E402
 from certificates import make_certificate  # noqa: E402
 from collector import Collector  # noqa: E402
+from support.process import free_port  # noqa: E402
 from transport_driver import Driver  # noqa: E402
 
 PROGRAM = sys.argv.pop(1)
@@ -23,11 +24,6 @@ STEP_LIMIT_MS = 500
 
 def url(collector, path="/v1/traces", scheme="http"):
     return f"{scheme}://127.0.0.1:{collector.port}{path}"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 class Sent(unittest.TestCase):

@@ -19,6 +19,7 @@ import otlp  # noqa: E402
 from batches import batch  # noqa: E402
 from certificates import make_certificate  # noqa: E402
 from collector import Collector  # noqa: E402
+from support.process import free_port  # noqa: E402
 from transport_driver import Driver  # noqa: E402
 
 PROGRAM = sys.argv.pop(1)
@@ -46,14 +47,6 @@ service:
 """
 
 
-def free_ports(count: int) -> list[int]:
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
-
-
 def listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
@@ -66,7 +59,7 @@ class RealCollector:
         self.program = subprocess.run([SUPPORT / "build_collector"], check=True, text=True,
                                       stdout=subprocess.PIPE).stdout.strip()
         names = ("grpc", "http", "grpcs", "https")
-        self.ports = dict(zip(names, free_ports(len(names))))
+        self.ports = {name: free_port() for name in names}
         self.certificate, key = make_certificate(folder, "collector")
         self.file = pathlib.Path(folder, "collector.yaml")
         self.file.write_text(CONFIGURATION.format(**self.ports, certificate=self.certificate, key=key,

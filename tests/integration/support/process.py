@@ -134,10 +134,11 @@ def free_port() -> int:
     """A port that nobody listens on, held for this test until it ends.
 
     From below the range that the kernel gives to outgoing connections, and locked in a file, so
-    that neither those nor tests that run at the same time take it before the server has it.
+    that neither those nor tests that run at the same time take it before the server has it. Each
+    user has a folder: another's files cannot be opened, root's least of all.
     """
-    folder = pathlib.Path(os.environ.get("TMPDIR", "/tmp"), "wirespan-test-ports")
-    folder.mkdir(mode=0o777, exist_ok=True)
+    folder = pathlib.Path(os.environ.get("TMPDIR", "/tmp"), f"wirespan-test-ports-{os.getuid()}")
+    folder.mkdir(exist_ok=True)
     for port in random.sample(range(20000, 30000), 1000):
         lock = open(folder / str(port), "a")  # pylint: disable=consider-using-with
         try:
