@@ -10,6 +10,7 @@
 #include "base/slice.h"
 #include "worker/transport/create.h"
 #include "worker/transport/outcome.h"
+#include "worker/transport/system.h"
 
 struct console {
     struct transport base;
@@ -258,15 +259,15 @@ static enum transport_result step(struct transport *transport, struct transport_
         if (!is_still_ours(self)) {
             return refuse(self, outcome, "the descriptor was closed by the program");
         }
-        if (poll(&ready, 1, 0) == 0) {
+        if (system_poll_now(&ready, 1) == 0) {
             return TRANSPORT_PENDING;
         }
-        ssize_t count = write(self->fd, self->text + self->written, next_portion(self));
-        if (count < 0 && (errno == EAGAIN || errno == EINTR)) {
+        long count = system_write(self->fd, self->text + self->written, next_portion(self));
+        if (count == -EAGAIN || count == -EINTR) {
             return TRANSPORT_PENDING;
         }
         if (count < 0) {
-            return refuse(self, outcome, strerror(errno));
+            return refuse(self, outcome, strerror((int)-count));
         }
         self->written += (size_t)count;
     }

@@ -7,6 +7,7 @@
 #include "worker/otlp/json.h"
 #include "worker/transport/create.h"
 #include "worker/transport/outcome.h"
+#include "worker/transport/system.h"
 
 /* Without O_NONBLOCK a named pipe that nobody reads would hold the worker. */
 #define FILE_FLAGS (O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
@@ -38,13 +39,13 @@ static int append(struct file *self, int fd, const char *line, size_t size)
 {
     size_t written = 0;
     while (written < size) {
-        ssize_t count = write(fd, line + written, size - written);
-        if (count < 0 && errno == EINTR) {
+        long count = system_write(fd, line + written, size - written);
+        if (count == -EINTR) {
             continue;
         }
         if (count <= 0) {
             self->is_torn = self->is_torn || written > 0;
-            return count < 0 ? -errno : -EIO;
+            return count < 0 ? (int)count : -EIO;
         }
         written += (size_t)count;
     }
@@ -65,12 +66,12 @@ static int append_line(struct file *self, const json_t *json)
     line[size + 1] = '\n';
     size_t skipped = self->is_torn ? 0 : 1;
     int result;
-    int fd = open(self->path, FILE_FLAGS, FILE_MODE);
+    int fd = system_open(self->path, FILE_FLAGS, FILE_MODE);
     if (fd < 0) {
-        result = -errno;
+        result = fd;
     } else {
         result = append(self, fd, line + skipped, size + 2 - skipped);
-        close(fd);
+        system_close(fd);
     }
     free(line);
     return result;
@@ -131,11 +132,12 @@ static const struct transport_ops file_ops = {
 
 struct transport *file_create(const char *path)
 {
-    int fd = open(path, FILE_FLAGS, FILE_MODE);
+    int fd = system_open(path, FILE_FLAGS, FILE_MODE);
     if (fd < 0) {
+        errno = -fd;
         return NULL;
     }
-    close(fd);
+    system_close(fd);
     struct file *self = calloc(1, sizeof(*self));
     /* The application may change its working directory. */
     char *copy = realpath(path, NULL);

@@ -14,6 +14,7 @@
 #include "worker/transport/curl_table.h"
 #include "worker/transport/header_list.h"
 #include "worker/transport/resolve.h"
+#include "worker/transport/system.h"
 
 #define NO_TIMER     (-1)
 #define USER_AGENT   "wirespan/" WIRESPAN_VERSION " OTel-OTLP-Exporter-C/" WIRESPAN_VERSION
@@ -526,7 +527,7 @@ static void hand_over_events(struct post *post)
     size_t count = post->socket_count;
     memcpy(ready, post->sockets, sizeof(ready));
     int running;
-    if (count > 0 && poll(ready, count, 0) > 0) {
+    if (count > 0 && system_poll_now(ready, count) > 0) {
         for (size_t i = 0; i < count; i++) {
             int events = 0;
             events |= (ready[i].revents & (POLLIN | POLLHUP)) != 0 ? CURL_CSELECT_IN : 0;

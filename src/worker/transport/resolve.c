@@ -9,6 +9,8 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "worker/transport/system.h"
+
 #define TYPE_A        1u
 #define TYPE_AAAA     28u
 #define CLASS_IN      1u
@@ -223,8 +225,8 @@ static bool open_socket(struct resolve *resolve, const struct sockaddr_storage *
 {
     socklen_t size =
         server->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
-    resolve->fd = socket(server->ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    return resolve->fd >= 0 && connect(resolve->fd, (const struct sockaddr *)server, size) == 0;
+    resolve->fd = system_socket(server->ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC);
+    return resolve->fd >= 0 && system_connect(resolve->fd, server, size) == 0;
 }
 
 /* Asks the round's server for both kinds of address. False if that is impossible. */
@@ -244,7 +246,7 @@ static bool ask(struct resolve *resolve, const char *name)
     }
     for (size_t i = 0; i < 2; i++) {
         size_t size = write_question(query, name, resolve->ids[i], types[i]);
-        if (size == 0 || send(resolve->fd, query, size, MSG_NOSIGNAL) != (ssize_t)size) {
+        if (size == 0 || system_send(resolve->fd, query, size) != (long)size) {
             return false;
         }
         resolve->answered[i] = false;
@@ -341,11 +343,11 @@ static void take_answer(struct resolve *resolve, const uint8_t *answer, size_t s
 static void receive(struct resolve *resolve)
 {
     uint8_t answer[LIMIT_NAME_ANSWER_BYTES];
-    ssize_t size;
-    while ((size = recv(resolve->fd, answer, sizeof(answer), 0)) > 0) {
+    long size;
+    while ((size = system_receive(resolve->fd, answer, sizeof(answer))) > 0) {
         take_answer(resolve, answer, (size_t)size);
     }
-    if (size < 0 && errno == ECONNREFUSED) {
+    if (size == -ECONNREFUSED) {
         resolve->server_failed = true;
         resolve->answered[0] = resolve->answered[1] = true;
     }
@@ -406,7 +408,7 @@ int resolve_descriptor(const struct resolve *resolve, int64_t *due_ms)
 void resolve_finish(struct resolve *resolve)
 {
     if (resolve->fd >= 0) {
-        close(resolve->fd);
+        system_close(resolve->fd);
         resolve->fd = -1;
     }
 }
