@@ -114,7 +114,7 @@ function behave(stream, behaviour) {
     case "close":
         return stream.session.destroy();
     case "goaway":
-        stream.on("close", ((session) => () => session.close())(stream.session));
+        stream.on("close", ((session) => () => session.goaway())(stream.session));
         return behave(stream, "ok");
     default:
         throw new Error(`behaviour ${behaviour}`);
