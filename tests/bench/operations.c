@@ -1,0 +1,232 @@
+/*
+ * One kind of operation, many times, on one thread: what single costs are measured with.
+ *
+ *     operations CASE COUNT [BURST]
+ *
+ * Does COUNT operations in bursts, between which it sleeps, so that the exporter keeps up. Prints
+ * the median over the bursts of the thread's processor time per operation, in nanoseconds.
+ *
+ * The other end of a conversation lies in this same thread, and uses raw system calls: a preloaded
+ * library sees one end only, and nothing depends on when somebody else runs.
+ */
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/system_call.h"
+
+#define BURST_REST_NS 10000000L
+#define BURSTS_MAX    100000u
+
+struct conversation {
+    const char *request;
+    const char *answer;
+    bool asks;     /* the watched end sends the requests */
+    size_t repeat; /* requests in one call: a pipeline */
+};
+
+/* 64 bytes each. */
+#define SMALL_REQUEST "GET /item/0042 HTTP/1.1\r\nHost: bench.example\r\nAccept: text/*\r\n\r\n"
+#define SMALL_ANSWER  "HTTP/1.1 200 OK\r\nContent-Length: 16\r\nX: 1111\r\n\r\n0123456789abcdef"
+_Static_assert(sizeof(SMALL_REQUEST) - 1 == 64 && sizeof(SMALL_ANSWER) - 1 == 64, "64 bytes");
+
+/* What a browser and a server behind a proxy say. */
+#define USUAL_REQUEST                                                                              \
+    "GET /catalogue/items/42?page=2&sort=price HTTP/1.1\r\n"                                       \
+    "Host: shop.example\r\n"                                                                       \
+    "Connection: keep-alive\r\n"                                                                   \
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n"       \
+    "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n"                  \
+    "Accept-Language: en-US,en;q=0.5\r\n"                                                          \
+    "Accept-Encoding: gzip, deflate, br\r\n"                                                       \
+    "Cookie: session=0123456789abcdef0123456789abcdef; theme=dark\r\n"                             \
+    "X-Forwarded-For: 192.0.2.17\r\n"                                                              \
+    "X-Forwarded-Proto: https\r\n"                                                                 \
+    "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n"
+#define USUAL_ANSWER                                                                               \
+    "HTTP/1.1 200 OK\r\n"                                                                          \
+    "Server: nginx\r\n"                                                                            \
+    "Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"                                                      \
+    "Content-Type: application/json; charset=utf-8\r\n"                                            \
+    "Content-Length: 16\r\n"                                                                       \
+    "Connection: keep-alive\r\n"                                                                   \
+    "Cache-Control: private, max-age=0\r\n"                                                        \
+    "Vary: Accept-Encoding\r\n\r\n"                                                                \
+    "0123456789abcdef"
+
+#define SET_COMMAND "*3\r\n$3\r\nSET\r\n$16\r\nkey:000000000042\r\n$3\r\nxxx\r\n"
+#define SET_REPLY   "+OK\r\n"
+
+static ssize_t raw_read(int fd, void *buffer, size_t size)
+{
+    return raw_system_call(SYS_read, fd, (long)buffer, (long)size, 0, 0, 0);
+}
+
+static ssize_t raw_write(int fd, const void *bytes, size_t size)
+{
+    return raw_system_call(SYS_write, fd, (long)bytes, (long)size, 0, 0, 0);
+}
+
+static void require(bool holds, const char *what)
+{
+    if (!holds) {
+        fprintf(stderr, "operations: %s\n", what);
+        exit(1);
+    }
+}
+
+static uint64_t thread_time_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* ---- operations ---- */
+
+struct work {
+    const struct conversation *conversation; /* NULL: reading a file */
+    int fd;                                  /* the file, or the watched end */
+    int other_fd;
+    char *sent; /* by the end that asks */
+    size_t sent_size;
+    char *answered;
+    size_t answered_size;
+    char buffer[4096];
+};
+
+static void read_files(struct work *work, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        require(read(work->fd, work->buffer, 1) == 1, "read");
+    }
+}
+
+static void ask(struct work *work, size_t count)
+{
+    size_t sent = work->sent_size;
+    size_t answered = work->answered_size;
+    for (size_t i = 0; i < count; i += work->conversation->repeat) {
+        require(send(work->fd, work->sent, sent, 0) == (ssize_t)sent, "send");
+        require(raw_read(work->other_fd, work->buffer, sent) == (ssize_t)sent, "read");
+        require(raw_write(work->other_fd, work->answered, answered) == (ssize_t)answered, "write");
+        require(recv(work->fd, work->buffer, sizeof(work->buffer), 0) == (ssize_t)answered, "recv");
+    }
+}
+
+static void answer(struct work *work, size_t count)
+{
+    size_t sent = work->sent_size;
+    size_t answered = work->answered_size;
+    for (size_t i = 0; i < count; i += work->conversation->repeat) {
+        require(raw_write(work->other_fd, work->sent, sent) == (ssize_t)sent, "write");
+        require(recv(work->fd, work->buffer, sizeof(work->buffer), 0) == (ssize_t)sent, "recv");
+        require(send(work->fd, work->answered, answered, 0) == (ssize_t)answered, "send");
+        require(raw_read(work->other_fd, work->buffer, answered) == (ssize_t)answered, "read");
+    }
+}
+
+static void operate(struct work *work, size_t count)
+{
+    if (work->conversation == NULL) {
+        read_files(work, count);
+    } else if (work->conversation->asks) {
+        ask(work, count);
+    } else {
+        answer(work, count);
+    }
+}
+
+/* ---- cases ---- */
+
+static const struct {
+    const char *name;
+    struct conversation conversation;
+} conversations[] = {
+    {"http_client", {SMALL_REQUEST, SMALL_ANSWER, true, 1}},
+    {"http_server", {SMALL_REQUEST, SMALL_ANSWER, false, 1}},
+    {"http_client_usual", {USUAL_REQUEST, USUAL_ANSWER, true, 1}},
+    {"http_server_usual", {USUAL_REQUEST, USUAL_ANSWER, false, 1}},
+    {"redis_1", {SET_COMMAND, SET_REPLY, true, 1}},
+    {"redis_16", {SET_COMMAND, SET_REPLY, true, 16}},
+};
+
+static char *repeated(const char *text, size_t times, size_t *size)
+{
+    size_t length = strlen(text);
+    char *bytes = malloc(length * times);
+    require(bytes != NULL, "memory");
+    for (size_t i = 0; i < times; i++) {
+        memcpy(bytes + i * length, text, length);
+    }
+    *size = length * times;
+    return bytes;
+}
+
+static void prepare_conversation(struct work *work, const struct conversation *conversation)
+{
+    int ends[2];
+    require(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0, "socketpair");
+    work->conversation = conversation;
+    work->fd = ends[0];
+    work->other_fd = ends[1];
+    work->sent = repeated(conversation->request, conversation->repeat, &work->sent_size);
+    work->answered = repeated(conversation->answer, conversation->repeat, &work->answered_size);
+    require(work->sent_size <= sizeof(work->buffer) && work->answered_size <= sizeof(work->buffer),
+            "room");
+}
+
+static void prepare(struct work *work, const char *name)
+{
+    if (strcmp(name, "file_read") == 0) {
+        work->fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+        require(work->fd >= 0, "/dev/zero");
+        return;
+    }
+    for (size_t i = 0; i < sizeof(conversations) / sizeof(conversations[0]); i++) {
+        if (strcmp(name, conversations[i].name) == 0) {
+            prepare_conversation(work, &conversations[i].conversation);
+            return;
+        }
+    }
+    require(false, "no such case");
+}
+
+static int compare_times(const void *a, const void *b)
+{
+    const uint64_t *left = a;
+    const uint64_t *right = b;
+    return *left < *right ? -1 : *left > *right;
+}
+
+int main(int argc, char **argv)
+{
+    static struct work work;
+    static uint64_t times[BURSTS_MAX];
+    require(argc == 3 || argc == 4, "usage: operations CASE COUNT [BURST]");
+    size_t count = strtoul(argv[2], NULL, 10);
+    size_t burst = argc == 4 ? strtoul(argv[3], NULL, 10) : count;
+    require(burst > 0 && count / burst >= 1 && count / burst < BURSTS_MAX, "counts");
+    prepare(&work, argv[1]);
+    size_t bursts = count / burst;
+    for (size_t i = 0; i < bursts; i++) {
+        uint64_t before = thread_time_ns();
+        operate(&work, burst);
+        times[i] = thread_time_ns() - before;
+        if (i + 1 < bursts) {
+            nanosleep(&(struct timespec){.tv_nsec = BURST_REST_NS}, NULL);
+        }
+    }
+    qsort(times, bursts, sizeof(times[0]), compare_times);
+    printf("%.1f ns\n", (double)times[bursts / 2] / (double)burst);
+    free(work.sent);
+    free(work.answered);
+    return 0;
+}
