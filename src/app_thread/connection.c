@@ -76,7 +76,7 @@ static void go_adrift(struct thread_state *self, struct connection *connection, 
             protocol = PROTOCOL_COUNTED;
         } else {
             connection->adrift_protocol = protocol;
-            connection->replied = false;
+            atomic_store_explicit(&connection->replied, false, memory_order_relaxed);
             protocol = PROTOCOL_ADRIFT;
         }
     }
@@ -133,6 +133,12 @@ void connection_set_adrift(struct connection *connection)
     atomic_fetch_or_explicit(&connection->pending, PENDING_ADRIFT, memory_order_seq_cst);
 }
 
+void connection_set_adrift_for_good(struct connection *connection)
+{
+    atomic_fetch_or_explicit(&connection->pending, PENDING_ADRIFT | PENDING_ADRIFT_FOR_GOOD,
+                             memory_order_seq_cst);
+}
+
 /* ---- taking a direction ---- */
 
 /* The process was forked since: what is open belongs to the parent. False if another thread is not
@@ -153,8 +159,7 @@ static SLOW bool adopt(struct connection *connection, uint32_t epoch)
     if (atomic_exchange_explicit(&connection->busy[DIRECTION_OUT], 0, memory_order_relaxed) +
             atomic_exchange_explicit(&connection->busy[DIRECTION_IN], 0, memory_order_relaxed) >
         0) {
-        atomic_fetch_or_explicit(&connection->pending, PENDING_ADRIFT | PENDING_ADRIFT_FOR_GOOD,
-                                 memory_order_seq_cst);
+        connection_set_adrift_for_good(connection);
     }
     bool was_open = pairing_count(&connection->pairing) > 0 ||
                     connection_requests(connection)->current_slot != SEGMENT_NO_SLOT;
@@ -188,9 +193,7 @@ bool connection_enter(struct thread_state *self, const struct touch *touch,
         if (!adopt(connection, epoch)) {
             if (bytes_pass) {
                 exchange_count_loss(LOSS_CONTENDED);
-                atomic_fetch_or_explicit(&connection->pending,
-                                         PENDING_ADRIFT | PENDING_ADRIFT_FOR_GOOD,
-                                         memory_order_seq_cst);
+                connection_set_adrift_for_good(connection);
             }
             return false;
         }
@@ -203,8 +206,7 @@ bool connection_enter(struct thread_state *self, const struct touch *touch,
             exchange_count_loss(LOSS_CONTENDED);
             /* Threads that use one direction at once pipeline: that a request follows a reply does
                not mean that all requests before it are answered. */
-            atomic_fetch_or_explicit(&connection->pending, PENDING_ADRIFT | PENDING_ADRIFT_FOR_GOOD,
-                                     memory_order_seq_cst);
+            connection_set_adrift_for_good(connection);
             settle_if_pending(self, connection);
         }
         return false;
@@ -223,6 +225,11 @@ void connection_leave(struct thread_state *self, struct connection *connection,
 {
     unlock(connection, name);
     settle_if_pending(self, connection);
+}
+
+void connection_let_go(struct connection *connection, enum direction_name name)
+{
+    unlock(connection, name);
 }
 
 /* ---- making connections ---- */

@@ -88,9 +88,10 @@ enum redis_verdict {
 
 struct redis_session {
     /* requests' side */
-    uint8_t reply_mode; /* enum redis_effect: REDIS_REPLY_ON or REDIS_REPLY_OFF */
-    bool skips_next;    /* after CLIENT REPLY SKIP */
-    bool quits;         /* QUIT or SHUTDOWN was sent: the close is the answer */
+    uint8_t reply_mode;     /* enum redis_effect: REDIS_REPLY_ON or REDIS_REPLY_OFF */
+    bool skips_next;        /* after CLIENT REPLY SKIP */
+    bool sends_transaction; /* MULTI was sent, EXEC or DISCARD not yet */
+    bool quits;             /* QUIT or SHUTDOWN was sent: the close is the answer */
     /* replies' side */
     uint8_t verdict; /* enum redis_verdict */
     uint8_t version; /* 2 or 3 */
@@ -114,6 +115,7 @@ struct connection {
     _Atomic uint32_t generation; /* odd while in use */
     _Atomic uint8_t busy[2];     /* a try-lock for each direction */
     uint8_t reserved[2];
+    _Atomic uint32_t answers; /* given by this process, ever: ends what threads do for a request */
     /* From here on zeroed when the block is taken. */
     _Atomic uint32_t references; /* descriptors */
     _Atomic uint32_t pending;    /* enum connection_pending */
@@ -126,19 +128,21 @@ struct connection {
     uint8_t adrift_protocol;  /* what it was before it went adrift */
     uint8_t failure;          /* enum record_error: how the socket failed, for what is open */
     int32_t failure_errno;
-    bool connecting; /* connect() said EINPROGRESS */
-    bool malformed;  /* going adrift for good: the bytes broke the protocol's rules */
-    bool replied;    /* adrift: the last bytes seen went the replies' way */
-    bool in_tunnel;  /* beyond a CONNECT */
+    bool connecting;      /* connect() said EINPROGRESS */
+    bool malformed;       /* going adrift for good: the bytes broke the protocol's rules */
+    _Atomic bool replied; /* adrift: the last bytes seen went the replies' way */
+    bool pipelines;       /* a request was sent before the one before it was answered */
+    bool in_tunnel;       /* beyond a CONNECT */
     bool is_unix;
     bool has_endpoints;
-    uint16_t session_slot;    /* WebSocket or opaque: the record of the connection itself */
-    uint8_t opaque_reason;    /* enum opaque_reason */
-    uint8_t websocket_closed; /* close frames seen, a bit per direction */
+    uint16_t session_slot;            /* WebSocket or opaque: the record of the connection itself */
+    uint8_t opaque_reason;            /* enum opaque_reason */
+    _Atomic uint8_t websocket_closed; /* close frames seen, a bit per direction; 4: a reason, too */
     uint64_t opened_ns;
-    uint64_t upgraded_ns; /* with PENDING_UPGRADE: when the answer came */
-    uint64_t ping_sent_ns;
-    uint64_t websocket_closed_ns;
+    _Atomic uint64_t replied_ns; /* adrift: when the last bytes of an answer passed */
+    uint64_t upgraded_ns;        /* with PENDING_UPGRADE: when the answer came */
+    _Atomic uint64_t ping_sent_ns;
+    _Atomic uint64_t websocket_closed_ns;
     struct endpoint peer;
     struct endpoint local;
     struct direction directions[2];
@@ -177,8 +181,14 @@ bool connection_enter(struct thread_state *self, const struct touch *touch,
 void connection_leave(struct thread_state *self, struct connection *connection,
                       enum direction_name name);
 
+/* Leaves it without doing what is pending, in a process that was forked since it was taken. */
+void connection_let_go(struct connection *connection, enum direction_name name);
+
 /* The caller holds a direction, or knows bytes that nobody saw: stop until a safe boundary. */
 void connection_set_adrift(struct connection *connection);
+
+/* The same, with no boundary to come back at. */
+void connection_set_adrift_for_good(struct connection *connection);
 
 /* ---- descriptors ---- */
 

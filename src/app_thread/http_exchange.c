@@ -69,6 +69,7 @@ static void begin_request(struct passage *passage)
     enum record_kind kind =
         connection->role == ROLE_SERVER ? RECORD_HTTP_SERVER : RECORD_HTTP_CLIENT;
     uint16_t slot = exchange_begin(passage->self, connection, kind, passage->now);
+    connection->pipelines |= pairing_count(&connection->pairing) > 0;
     if (!pairing_push(&connection->pairing, (struct pairing_entry){.slot = slot})) {
         exchange_abandon(slot, LOSS_PIPELINE_FULL);
         connection_set_adrift(connection);
@@ -189,7 +190,8 @@ static void end_request_head(struct passage *passage)
 {
     struct record *record = request_record(passage);
     if (record != NULL && passage->connection->role == ROLE_SERVER) {
-        trace_context_enter(passage->self, record, passage->connection->serial);
+        trace_context_enter(passage->self, record, passage->connection->serial,
+                            &passage->connection->answers);
     }
 }
 
@@ -363,6 +365,7 @@ static void complete_oldest(struct thread_state *self, struct connection *connec
     struct record *record = exchange_record(entry.slot);
     pairing_pop(&connection->pairing);
     if (connection->role == ROLE_SERVER) {
+        atomic_fetch_add_explicit(&connection->answers, 1, memory_order_relaxed);
         trace_context_leave(self, connection->serial);
     }
     if (record == NULL) {

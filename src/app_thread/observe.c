@@ -1,6 +1,7 @@
 #include "app_thread/observe.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -58,6 +59,17 @@ static void fail(struct thread_state *self, struct connection *connection, enum 
 
 /* ---- sending ---- */
 
+/* The kernel refuses a size below zero, such as the -1 of a failed read passed on. */
+static bool is_refused(const struct iovec *iov, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (iov[i].iov_len > SSIZE_MAX) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool observe_send_begin(struct observation *seen, int fd, const struct iovec *iov, size_t count)
 {
     struct thread_state *self = &thread_state;
@@ -68,13 +80,15 @@ bool observe_send_begin(struct observation *seen, int fd, const struct iovec *io
     struct connection *connection = seen->touch.connection;
     seen->framed = false;
     seen->holds = false;
-    if (!protocol_frames_before(connection)) {
+    seen->epoch = 0;
+    if (!protocol_frames_before(connection) || is_refused(iov, count)) {
         return true;
     }
     seen->holds = connection_enter(self, &seen->touch, DIRECTION_OUT, true);
     if (!seen->holds) {
         return false;
     }
+    seen->epoch = attachment_epoch();
     seen->start_ns = clock_now_ns();
     if (protocol_save(&seen->checkpoint, connection)) {
         seen->framed = true;
@@ -146,6 +160,16 @@ void observe_send_end(struct observation *seen, const struct iovec *iov, size_t 
                       ssize_t result, int error)
 {
     struct connection *connection = seen->touch.connection;
+    if (unlikely(seen->holds && seen->epoch != attachment_epoch())) {
+        /* A handler forked in the middle of the call, and this is the child: what was begun is the
+           parent's, in the parent's segment. */
+        if (seen->framed) {
+            protocol_drop_checkpoint(&seen->checkpoint);
+        }
+        connection_set_adrift_for_good(connection);
+        connection_let_go(connection, DIRECTION_OUT);
+        return;
+    }
     if (seen->framed) {
         end_framed(seen, iov, count, result, error);
     } else {

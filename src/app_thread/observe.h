@@ -23,6 +23,7 @@ struct observation {
     struct thread_state *self;
     bool holds;        /* the direction is held over the call */
     bool framed;       /* the bytes were framed before the call */
+    uint32_t epoch;    /* of the process that holds it */
     uint64_t start_ns; /* just before the call */
     struct passage passage;
     struct checkpoint checkpoint;

@@ -212,22 +212,46 @@ static void identify(struct passage *passage, struct slice *in)
 
 /* ---- adrift ---- */
 
-/* A safe boundary: the last thing seen was an answer, and this begins a request. */
+/* Who pipelines may still wait for answers when it sends the next request; after that long a time
+   it does not. */
+static bool is_quiet(const struct passage *passage)
+{
+    uint64_t replied_ns =
+        atomic_load_explicit(&passage->connection->replied_ns, memory_order_relaxed);
+    return passage->now > replied_ns + LIMIT_ADRIFT_QUIET_NS;
+}
+
+/* A safe boundary: the last thing seen was an answer, nothing is outstanding, and this begins a
+   request. HTTP clients that have waited for each answer so far go on to do so; Redis clients send
+   what they have. */
 static bool is_safe_boundary(struct passage *passage, struct slice bytes)
 {
     struct connection *connection = passage->connection;
     enum wire_protocol found = identify_client_bytes(bytes);
-    return connection->replied &&
+    bool waits_for_answers =
+        connection->adrift_protocol == PROTOCOL_HTTP1 && !connection->pipelines;
+    return atomic_load_explicit(&connection->replied, memory_order_relaxed) &&
+           (waits_for_answers || is_quiet(passage)) &&
            atomic_load_explicit(&connection->pending, memory_order_acquire) == 0 &&
            direction_of(passage) == connection_requests(connection) &&
            ((found == WIRE_HTTP1 && connection->adrift_protocol == PROTOCOL_HTTP1) ||
             (found == WIRE_RESP && connection->adrift_protocol == PROTOCOL_REDIS));
 }
 
+/* Both directions may do this at once; then it is the answer that counts, later. */
+static void note_direction(struct passage *passage)
+{
+    struct connection *connection = passage->connection;
+    bool replied = direction_of(passage) == connection_replies(connection);
+    if (replied) {
+        atomic_store_explicit(&connection->replied_ns, passage->now, memory_order_relaxed);
+    }
+    atomic_store_explicit(&connection->replied, replied, memory_order_relaxed);
+}
+
 static void drift(struct passage *passage, struct slice *in)
 {
     struct connection *connection = passage->connection;
-    struct direction *direction = direction_of(passage);
     uint8_t free = 0;
     if (is_safe_boundary(passage, *in) &&
         atomic_compare_exchange_strong_explicit(&connection->busy[1 - passage->direction], &free, 1,
@@ -236,7 +260,7 @@ static void drift(struct passage *passage, struct slice *in)
         atomic_store_explicit(&connection->busy[1 - passage->direction], 0, memory_order_release);
         return;
     }
-    connection->replied = direction == connection_replies(connection);
+    note_direction(passage);
     in->size = 0;
 }
 
@@ -319,7 +343,7 @@ void protocol_pass_unseen(struct passage *passage, uint64_t count)
         websocket_exchange_unseen(passage, count);
         break;
     case PROTOCOL_ADRIFT:
-        connection->replied = direction_of(passage) == connection_replies(connection);
+        note_direction(passage);
         break;
     case PROTOCOL_COUNTED:
     default:
@@ -434,6 +458,7 @@ void protocol_abandon(struct thread_state *self, struct connection *connection, 
     (void)self;
     (void)now;
     uint16_t current = requests->current_slot;
+    atomic_fetch_add_explicit(&connection->answers, 1, memory_order_relaxed);
     while (pairing_oldest(&connection->pairing, &entry)) {
         pairing_pop(&connection->pairing);
         exchange_abandon(entry.slot, LOSS_ABANDONED);
@@ -497,6 +522,7 @@ bool protocol_save(struct checkpoint *checkpoint, const struct connection *conne
     checkpoint->saved_block = 0;
     checkpoint->reply_mode = connection->redis.reply_mode;
     checkpoint->skips_next = connection->redis.skips_next;
+    checkpoint->sends_transaction = connection->redis.sends_transaction;
     checkpoint->command_start = connection->redis.command_start;
     struct record *record = exchange_record(out->current_slot);
     if (record != NULL) {
@@ -514,9 +540,11 @@ bool protocol_save(struct checkpoint *checkpoint, const struct connection *conne
     case PROTOCOL_UNDECIDED:
         memcpy(checkpoint->first, out->first, sizeof(checkpoint->first));
         return true;
+    case PROTOCOL_WEBSOCKET:
+        /* It changed since protocol_frames_before, and cannot be taken back. */
+        return false;
     case PROTOCOL_ADRIFT:
     case PROTOCOL_COUNTED:
-    case PROTOCOL_WEBSOCKET:
     default:
         return true;
     }
@@ -554,6 +582,7 @@ static bool restore(struct connection *connection, const struct checkpoint *chec
     out->current_slot = SEGMENT_NO_SLOT;
     connection->redis.reply_mode = checkpoint->reply_mode;
     connection->redis.skips_next = checkpoint->skips_next;
+    connection->redis.sends_transaction = checkpoint->sends_transaction;
     connection->redis.command_start = checkpoint->command_start;
     switch ((enum connection_protocol)checkpoint->protocol) {
     case PROTOCOL_HTTP1:
@@ -587,7 +616,7 @@ static bool restore(struct connection *connection, const struct checkpoint *chec
             out->carry_block = 0;
         }
         set_protocol(connection, PROTOCOL_ADRIFT);
-        connection->replied = true;
+        atomic_store_explicit(&connection->replied, true, memory_order_relaxed);
         break;
     case PROTOCOL_COUNTED:
     case PROTOCOL_WEBSOCKET:
@@ -618,6 +647,13 @@ static void restore_record(const struct checkpoint *checkpoint)
     }
 }
 
+/* Whether the newest `count` requests all wait for their answers. Another thread may be about to
+   read one: an answer to what was not sent whole is rare, and comes once. */
+static bool holds_unanswered(struct connection *connection, uint32_t count)
+{
+    return pairing_count(&connection->pairing) >= count;
+}
+
 void protocol_cut(struct passage *passage, const struct checkpoint *checkpoint, uint64_t sent,
                   passage_replay *replay, void *context)
 {
@@ -638,6 +674,15 @@ void protocol_cut(struct passage *passage, const struct checkpoint *checkpoint, 
     }
     struct passage live = *passage;
     uint16_t live_current = out->current_slot;
+    if (now_is == PROTOCOL_HTTP1 && live.births > 0 && !holds_unanswered(connection, live.births)) {
+        /* Answered by now, before it was sent whole: there is nothing to take back. Where its end
+           would have been is not known. */
+        protocol_commit(passage, live.now);
+        http_exchange_request_sent(passage->self, live_current, live.now);
+        out->current_slot = SEGMENT_NO_SLOT;
+        connection_set_adrift(connection);
+        return;
+    }
 
     struct passage count = {.self = passage->self,
                             .connection = connection,

@@ -74,6 +74,7 @@ struct checkpoint {
     uint8_t first_size;
     uint8_t reply_mode;
     bool skips_next;
+    bool sends_transaction;
     uint16_t current_slot;
     uint16_t text_used;
     uint16_t flags;

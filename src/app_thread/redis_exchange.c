@@ -87,6 +87,19 @@ static void finish_unanswered(struct passage *passage, uint16_t slot)
     }
 }
 
+/* CLIENT REPLY in a transaction is queued: when it takes effect, and for which answers, is not
+   known here. */
+static bool loses_count(struct redis_session *session, enum redis_effect effect)
+{
+    if (effect == REDIS_MULTI) {
+        session->sends_transaction = true;
+    } else if (effect == REDIS_EXEC || effect == REDIS_DISCARD || effect == REDIS_RESET) {
+        session->sends_transaction = false;
+    }
+    return session->sends_transaction &&
+           (effect == REDIS_REPLY_ON || effect == REDIS_REPLY_OFF || effect == REDIS_REPLY_SKIP);
+}
+
 /* Whether the command will be answered; follows CLIENT REPLY. */
 static bool expects_answer(struct redis_session *session, enum redis_effect effect)
 {
@@ -139,8 +152,14 @@ static void end_command(struct passage *passage, uint64_t at)
         passage->ends++;
     }
     requests->current_slot = SEGMENT_NO_SLOT;
+    bool is_lost = loses_count(&connection->redis, command->effect);
     bool is_answered = expects_answer(&connection->redis, command->effect);
     if (passage->suppressed) {
+        return;
+    }
+    if (is_lost) {
+        exchange_abandon(slot, LOSS_ABANDONED);
+        connection_set_adrift_for_good(connection);
         return;
     }
     struct record *record = exchange_record(slot);
@@ -413,12 +432,19 @@ static void complete_answer(struct passage *passage, struct pairing_entry entry,
     }
 }
 
+static bool is_unsubscription(const struct redis_session *session)
+{
+    return word_is(session, "unsubscribe") || word_is(session, "punsubscribe") ||
+           word_is(session, "sunsubscribe");
+}
+
 static void confirm_subscription(struct passage *passage, uint64_t at)
 {
     struct connection *connection = passage->connection;
     struct pairing_entry entry;
-    if (!pairing_oldest(&connection->pairing, &entry) ||
-        (entry.effect != REDIS_SUBSCRIBE && entry.effect != REDIS_UNSUBSCRIBE)) {
+    /* Of the other kind: one more of an UNSUBSCRIBE without arguments that has had its answer. */
+    uint8_t effect = is_unsubscription(&connection->redis) ? REDIS_UNSUBSCRIBE : REDIS_SUBSCRIBE;
+    if (!pairing_oldest(&connection->pairing, &entry) || entry.effect != effect) {
         return;
     }
     /* Without arguments UNSUBSCRIBE is confirmed once for each channel, the last one with the count
@@ -586,6 +612,9 @@ void redis_exchange_finish(struct thread_state *self, struct connection *connect
         /* Never sent whole. */
         struct record *record = exchange_record(requests->current_slot);
         if (record != NULL) {
+            struct redis_command *command = command_of(connection);
+            redis_command_finish(command);
+            fill_command(record, command);
             record->redis.database = connection->redis.database;
             record->redis.protocol = connection->redis.version;
         }

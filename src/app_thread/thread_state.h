@@ -1,6 +1,7 @@
 /* What one application thread remembers between calls. Less than 256 bytes of initial-exec TLS. */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -12,6 +13,8 @@ struct thread_context {
     bool is_known;
     bool is_ambiguous;   /* more than one request was read since the last wait */
     uint32_t connection; /* serial of the server connection */
+    uint32_t answered;   /* `*answers` when the request was read: another value ends the work */
+    const _Atomic uint32_t *answers;
 };
 
 /* Our own threads have a file table of their own, unless the system forbids it. */

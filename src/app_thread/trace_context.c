@@ -64,10 +64,17 @@ void trace_context_begin_server(struct thread_state *self, struct record *record
     begin_root(self, record);
 }
 
+/* Another thread may have answered the request since. */
+static bool is_current(const struct thread_context *context)
+{
+    return context->is_known &&
+           atomic_load_explicit(context->answers, memory_order_relaxed) == context->answered;
+}
+
 void trace_context_begin_client(struct thread_state *self, struct record *record)
 {
     const struct thread_context *context = &self->context;
-    if (likely(!context->is_known)) {
+    if (likely(!is_current(context))) {
         begin_root(self, record);
         return;
     }
@@ -115,9 +122,10 @@ void trace_context_begin_below(struct thread_state *self, struct record *record,
 }
 
 void trace_context_enter(struct thread_state *self, const struct record *server,
-                         uint32_t connection)
+                         uint32_t connection, const _Atomic uint32_t *answers)
 {
     struct thread_context *context = &self->context;
+    context->is_known = is_current(context);
     if (self->runs_a_loop || context->is_ambiguous) {
         return;
     }
@@ -135,6 +143,8 @@ void trace_context_enter(struct thread_state *self, const struct record *server,
     memcpy(context->span_id, server->span_id, sizeof(context->span_id));
     context->trace_flags = server->trace_flags;
     context->connection = connection;
+    context->answers = answers;
+    context->answered = atomic_load_explicit(answers, memory_order_relaxed);
     context->is_known = true;
 }
 

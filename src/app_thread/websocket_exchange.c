@@ -4,6 +4,9 @@
 #include "handoff/segment.h"
 
 #define CLOSE_WITHOUT_CODE 1005u
+/* In websocket_closed: a close frame in either direction, and a reason that was taken from one. */
+#define CLOSED_BOTH      3u
+#define CLOSE_HAS_REASON 4u
 
 static struct direction *direction_of(struct passage *passage)
 {
@@ -69,13 +72,16 @@ static void begin_frame(struct passage *passage, struct record *record,
     case WEBSOCKET_PING:
         record->websocket.pings[side]++;
         if (side == DIRECTION_OUT) {
-            connection->ping_sent_ns = passage->now;
+            atomic_store_explicit(&connection->ping_sent_ns, passage->now, memory_order_relaxed);
         }
         break;
     case WEBSOCKET_PONG:
-        if (side == DIRECTION_IN && connection->ping_sent_ns != 0) {
-            record->websocket.ping_round_trip_ns = passage->now - connection->ping_sent_ns;
-            connection->ping_sent_ns = 0;
+        if (side == DIRECTION_IN) {
+            uint64_t sent_ns =
+                atomic_exchange_explicit(&connection->ping_sent_ns, 0, memory_order_relaxed);
+            if (sent_ns != 0) {
+                record->websocket.ping_round_trip_ns = passage->now - sent_ns;
+            }
         }
         break;
     case WEBSOCKET_CLOSE:
@@ -107,8 +113,9 @@ static void take_close_payload(struct passage *passage, struct record *record,
         }
     }
     /* Only the one who closes first gives a reason of its own; and only one side may write text. */
-    bool is_first = passage->connection->websocket_closed == 0;
-    if (is_first && item->offset == 0 && size > 2) {
+    if (item->offset == 0 && size > 2 &&
+        atomic_fetch_or_explicit(&passage->connection->websocket_closed, CLOSE_HAS_REASON,
+                                 memory_order_relaxed) == 0) {
         record_add_field(record, FIELD_CLOSE_REASON, slice_of(plain + 2, size - 2), sizeof(plain));
     }
 }
@@ -119,8 +126,10 @@ static void end_frame(struct passage *passage, const struct websocket *parser)
     if (parser->opcode != WEBSOCKET_CLOSE) {
         return;
     }
-    connection->websocket_closed |= (uint8_t)(1u << passage->direction);
-    connection->websocket_closed_ns = passage->now;
+    /* Before the mark: who finishes the connection holds both directions. */
+    atomic_store_explicit(&connection->websocket_closed_ns, passage->now, memory_order_relaxed);
+    atomic_fetch_or_explicit(&connection->websocket_closed, (uint8_t)(1u << passage->direction),
+                             memory_order_relaxed);
 }
 
 void websocket_exchange_frames(struct passage *passage, struct slice *in)
@@ -171,10 +180,13 @@ void websocket_exchange_unseen(struct passage *passage, uint64_t count)
 void websocket_exchange_finish(struct thread_state *self, struct connection *connection,
                                enum record_error error, int system_error, uint64_t now)
 {
-    bool is_closed = connection->websocket_closed == 3;
-    uint64_t end_ns = is_closed ? connection->websocket_closed_ns : now;
+    uint8_t closed =
+        atomic_load_explicit(&connection->websocket_closed, memory_order_relaxed) & CLOSED_BOTH;
+    uint64_t end_ns = closed == CLOSED_BOTH ? atomic_load_explicit(&connection->websocket_closed_ns,
+                                                                   memory_order_relaxed)
+                                            : now;
     /* A connection that either side closes in order has not failed, whatever TCP says after. */
-    if (connection->websocket_closed != 0 || error == RECORD_ERROR_CANCELLED) {
+    if (closed != 0 || error == RECORD_ERROR_CANCELLED) {
         error = RECORD_OK;
         system_error = 0;
     }

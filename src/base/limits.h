@@ -1,6 +1,8 @@
 /* Every maximum, with its reason. A test stands on each edge. */
 #pragma once
 
+#include <stdint.h>
+
 /* A descriptor above this is passed through unobserved and counted: the kernel's default
    fs.nr_open, so a process needs an administrator's help to get there. */
 #define LIMIT_DESCRIPTORS (1u << 20)
@@ -14,6 +16,10 @@
 /* Unanswered exchanges on one connection. Beyond it the connection is desynchronised: a peer
    that never answers must not hold memory. */
 #define LIMIT_PIPELINE 16384u
+
+/* A connection that pipelines and went adrift is read again after so much quiet: a server that has
+   answered something leaves nothing else unanswered for so long. */
+#define LIMIT_ADRIFT_QUIET_NS UINT64_C(1000000000)
 
 /* One HTTP head, all its lines: what common servers accept at most. */
 #define LIMIT_HTTP_HEAD_BYTES (64u << 10)

@@ -90,6 +90,11 @@ static void futex_wake_all(_Atomic uint32_t *word)
     raw_system_call(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, INT32_MAX, 0, 0, 0);
 }
 
+static bool is_closed(void)
+{
+    return atomic_load_explicit(&background.is_closed, memory_order_acquire) != 0;
+}
+
 static void lock(void)
 {
     uint32_t free = 0;
@@ -422,11 +427,34 @@ static bool is_running(void)
     return state == BACKGROUND_STARTING || state == BACKGROUND_RUNNING;
 }
 
+static bool has_handler(int number)
+{
+    /* The kernel's structure, whose first word is the handler. */
+    uintptr_t action[8] = {0};
+    return raw_system_call(SYS_rt_sigaction, number, 0, (long)action, 8, 0, 0) == 0 &&
+           action[0] != (uintptr_t)SIG_DFL && action[0] != (uintptr_t)SIG_IGN;
+}
+
+/* While a handler runs its signal is blocked (but for SA_NODEFER, which cannot be seen). Making a
+   thread needs the program's allocator, in the middle of which the handler may have come. */
+static bool may_be_in_handler(void)
+{
+    uint64_t blocked = 0;
+    raw_system_call(SYS_rt_sigprocmask, SIG_BLOCK, 0, (long)&blocked, 8, 0, 0);
+    for (int number = 1; blocked != 0; number++, blocked >>= 1) {
+        /* 32 and 33 are the C library's own. */
+        if ((blocked & 1) != 0 && number != 32 && number != 33 && has_handler(number)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool prepare_flush(void)
 {
     check_process();
     if (atomic_load_explicit(&background.state, memory_order_acquire) == BACKGROUND_NONE &&
-        backlog() > 0) {
+        backlog() > 0 && !may_be_in_handler()) {
         start_thread();
     }
     return is_running();
@@ -464,14 +492,15 @@ static uint32_t request_flush(void)
 
 void background_flush(uint32_t timeout_ms)
 {
-    if (prepare_flush()) {
+    if (!is_closed() && prepare_flush()) {
         await(request_flush(), timeout_ms);
     }
 }
 
 void background_finish(uint32_t timeout_ms)
 {
-    if (!prepare_flush()) {
+    /* It is called by several exit handlers; the first that waited in vain holds the lock. */
+    if (is_closed() || !prepare_flush()) {
         return;
     }
     atomic_store_explicit(&background.stop_requested, 1, memory_order_release);
@@ -484,6 +513,7 @@ void background_finish(uint32_t timeout_ms)
         /* It is in the middle of a step, or sleeps: with the lock in our hands it takes no other.
          */
         lock();
+        atomic_store_explicit(&background.is_closed, 1, memory_order_release);
     }
 }
 
@@ -508,26 +538,35 @@ void background_retire(uint32_t timeout_ms)
 
 /* ---- fork ---- */
 
-static bool is_closed(void)
+/* The same lock; but once it is held for good, the thread does nothing more that a fork could cut
+   in two, and nobody waits for it. */
+static void lock_for_fork(void)
 {
-    return atomic_load_explicit(&background.is_closed, memory_order_acquire) != 0;
+    uint32_t free = 0;
+    if (atomic_compare_exchange_strong_explicit(&background.lock, &free, 1, memory_order_acquire,
+                                                memory_order_relaxed)) {
+        return;
+    }
+    while (!is_closed() &&
+           atomic_exchange_explicit(&background.lock, 2, memory_order_acquire) != 0) {
+        futex_wait(&background.lock, 2, 100000000u);
+    }
 }
 
 void background_before_fork(void)
 {
-    if (!is_closed()) {
-        atomic_fetch_add_explicit(&background.forks_waiting, 1, memory_order_acq_rel);
-        lock();
-    }
+    atomic_fetch_add_explicit(&background.forks_waiting, 1, memory_order_acq_rel);
+    lock_for_fork();
 }
 
 void background_after_fork_in_parent(void)
 {
+    /* Closed, it was not taken: who closes it holds it. */
     if (!is_closed()) {
         unlock();
-        atomic_fetch_sub_explicit(&background.forks_waiting, 1, memory_order_acq_rel);
-        futex_wake_all(&background.forks_waiting);
     }
+    atomic_fetch_sub_explicit(&background.forks_waiting, 1, memory_order_acq_rel);
+    futex_wake_all(&background.forks_waiting);
 }
 
 void background_after_fork_in_child(void)
@@ -536,6 +575,8 @@ void background_after_fork_in_child(void)
      */
     background.exporter = NULL;
     background.segment = NULL;
+    /* Exit handlers may run, and fork, on our thread: their child is the program's. */
+    thread_state.is_ours = THREAD_OF_PROGRAM;
     atomic_store_explicit(&background.process_id, attachment_process_id(), memory_order_relaxed);
     atomic_store_explicit(&background.state, BACKGROUND_NONE, memory_order_relaxed);
     atomic_store_explicit(&background.flush_requested, 0, memory_order_relaxed);

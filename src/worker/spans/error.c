@@ -36,8 +36,18 @@ struct slice spans_error_type(const struct record *record)
     return (struct slice){NULL, 0};
 }
 
+/* A server that closes without an answer has failed its client; whoever asked may stop asking. */
+static bool is_cancelled_by_asker(const struct record *record)
+{
+    return record->error == RECORD_ERROR_CANCELLED && record->kind != RECORD_HTTP_SERVER;
+}
+
 void spans_add_error(struct span *span, const struct record *record)
 {
+    if (is_cancelled_by_asker(record)) {
+        span_add_bool(span, SLICE("wirespan.cancelled"), true);
+        return;
+    }
     struct slice type = spans_error_type(record);
     if (type.data == NULL) {
         return;

@@ -55,8 +55,6 @@ static void add_outcome(struct span *span, const struct record *record, bool is_
     }
     if (unlikely(is_failure(status, is_client))) {
         span_set_error(span, span_decimal(span, status));
-    } else if (unlikely(record->error == RECORD_ERROR_CANCELLED && is_client)) {
-        span_add_bool(span, SLICE("wirespan.cancelled"), true);
     } else if (unlikely(record->error != RECORD_OK)) {
         spans_add_error(span, record);
     }

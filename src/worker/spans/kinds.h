@@ -29,7 +29,8 @@ void spans_build_connection(struct span *span, const struct record *record,
 struct slice spans_error_type(const struct record *record);
 
 /* Status Error by record->error, with the system's text as the message where there is one. Nothing
-   where spans_error_type says nothing. */
+   where spans_error_type says nothing. What this process gave up by itself, having asked, is no
+   error: wirespan.cancelled says it. */
 void spans_add_error(struct span *span, const struct record *record);
 
 /* ---- who is at the other end ---- */

@@ -64,8 +64,6 @@ static void add_outcome(struct span *span, const struct record *record,
     }
     if (is_failure(code)) {
         span_set_error(span, span_decimal(span, code));
-    } else if (record->error == RECORD_ERROR_CANCELLED) {
-        span_add_bool(span, SLICE("wirespan.cancelled"), true);
     } else if (record->error != RECORD_OK) {
         spans_add_error(span, record);
     }

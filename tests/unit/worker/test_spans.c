@@ -417,11 +417,18 @@ static void who_gives_up_matters(void **state)
     assert_int_equal(span.status, SPAN_STATUS_UNSET);
     assert_string_equal(value_of("error.type"), "-");
     assert_string_equal(value_of("wirespan.cancelled"), "true");
+    redis("GET");
+    record.error = RECORD_ERROR_CANCELLED;
+    build();
+    assert_int_equal(span.status, SPAN_STATUS_UNSET);
+    assert_string_equal(value_of("error.type"), "-");
+    assert_string_equal(value_of("wirespan.cancelled"), "true");
     http(RECORD_HTTP_SERVER, "GET", "/", "h", 0);
     record.error = RECORD_ERROR_CANCELLED;
     build();
     assert_int_equal(span.status, SPAN_STATUS_ERROR);
     assert_string_equal(value_of("error.type"), "'cancelled'");
+    assert_string_equal(value_of("wirespan.cancelled"), "-");
 }
 
 static void client_urls(void **state)
