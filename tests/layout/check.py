@@ -27,6 +27,11 @@ LIBRARIES = {
     "process": "src/process/libprocess.a",
     "config": "src/process/libconfig.a",
 }
+# Whose calls a program that defines such a name would otherwise get.
+WORKER_LIBRARIES = {
+    "worker": "src/worker/libworker.a",
+    "transport": "src/worker/transport/libtransport.a",
+}
 OBJECT = "src/libwirespan.so"
 WORKER_OBJECT = "src/libwirespan-worker.so"
 
@@ -78,7 +83,7 @@ def table(name: str) -> list[tuple[str, str]]:
 def symbols(context: Context, library: str) -> list[tuple[str, str, str]]:
     """(name without version, class, section) of each symbol of a static library."""
     found = []
-    for line in context.run("nm", "-f", "sysv", context.build / LIBRARIES[library]).splitlines():
+    for line in context.run("nm", "-f", "sysv", context.build / (LIBRARIES | WORKER_LIBRARIES)[library]).splitlines():
         columns = [column.strip() for column in line.split("|")]
         if len(columns) == 7 and columns[0] != "Name":
             found.append((columns[0].split("@")[0], columns[2], columns[6]))
@@ -121,11 +126,11 @@ def undefined_symbols(context: Context) -> None:
 
 
 def interposed_names(context: Context) -> None:
-    """No library calls a name that we interpose: it would observe itself."""
+    """No library calls a name that we interpose: it would observe itself, or call the program's."""
     names = hook_names(context)
     allowed = {(library, symbol) for library, symbol in table("interposed.txt")}
     used = set()
-    for library in LIBRARIES:
+    for library in LIBRARIES | WORKER_LIBRARIES:
         for symbol in sorted(undefined_in(context, library) & names):
             if (library, symbol) in allowed:
                 used.add((library, symbol))
