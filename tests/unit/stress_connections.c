@@ -20,7 +20,7 @@
 #define SLOTS       1024u
 #define DESCRIPTORS 6
 #define THREADS     4
-#define ROUNDS      15000
+#define ROUNDS      150000
 
 static struct segment *segment;
 static int numbers[DESCRIPTORS];
