@@ -408,7 +408,7 @@ static bool change_protocol(struct passage *passage, uint16_t handshake, bool is
         connection->in_tunnel = true;
         protocol_start(connection, PROTOCOL_UNDECIDED);
     } else {
-        protocol_park(passage, OPAQUE_UPGRADED);
+        protocol_park_both(passage, OPAQUE_UPGRADED);
     }
     atomic_store_explicit(&connection->busy[other], 0, memory_order_release);
     return true;

@@ -49,7 +49,40 @@ void protocol_start(struct connection *connection, enum connection_protocol prot
     set_protocol(connection, protocol);
 }
 
+/* The direction beside the one that is held. False if somebody else has it: then nothing that is
+   of both can be changed, and the connection is given up. */
+static bool take_other(struct passage *passage)
+{
+    struct connection *connection = passage->connection;
+    uint8_t free = 0;
+    if (passage->holds_both ||
+        atomic_compare_exchange_strong_explicit(&connection->busy[1 - passage->direction], &free, 1,
+                                                memory_order_seq_cst, memory_order_relaxed)) {
+        return true;
+    }
+    exchange_count_loss(LOSS_CONTENDED);
+    connection_set_adrift_for_good(connection);
+    return false;
+}
+
+static void leave_other(struct passage *passage)
+{
+    /* Who came in vain meanwhile left a bit in `pending`, for connection_leave to see. */
+    if (!passage->holds_both) {
+        atomic_store_explicit(&passage->connection->busy[1 - passage->direction], 0,
+                              memory_order_seq_cst);
+    }
+}
+
 void protocol_park(struct passage *passage, enum opaque_reason reason)
+{
+    if (take_other(passage)) {
+        protocol_park_both(passage, reason);
+        leave_other(passage);
+    }
+}
+
+void protocol_park_both(struct passage *passage, enum opaque_reason reason)
 {
     struct connection *connection = passage->connection;
     set_protocol(connection, PROTOCOL_COUNTED);
@@ -94,7 +127,7 @@ static enum opaque_reason reason_of(enum wire_protocol found)
     }
 }
 
-/* The first bytes of the requests' direction say `found`. */
+/* The first bytes of the requests' direction say `found`; both directions are held. */
 static void decide(struct passage *passage, enum wire_protocol found)
 {
     struct connection *connection = passage->connection;
@@ -107,9 +140,9 @@ static void decide(struct passage *passage, enum wire_protocol found)
         protocol_start(connection, PROTOCOL_REDIS);
     } else if (found == WIRE_RESP) {
         /* This process is the Redis server: its clients make the spans. */
-        protocol_park(passage, OPAQUE_NONE);
+        protocol_park_both(passage, OPAQUE_NONE);
     } else {
-        protocol_park(passage, reason_of(found));
+        protocol_park_both(passage, reason_of(found));
     }
 }
 
@@ -143,9 +176,14 @@ static void identify_requests(struct passage *passage, struct slice *in)
         in->size = 0;
         return;
     }
+    if (!take_other(passage)) {
+        in->size = 0;
+        return;
+    }
     uint64_t now = passage->now;
     passage->now = direction->first_ns;
     decide(passage, found);
+    leave_other(passage);
     /* What was kept passed in an earlier call and is framed now. */
     struct slice earlier = slice_of(together, kept);
     direction->bytes -= kept;
@@ -167,10 +205,14 @@ static void identify_replies(struct passage *passage, struct slice *in)
         /* An answer to something that was not seen, or said unasked. Wait for a request. */
         return;
     }
+    if (!take_other(passage)) {
+        return;
+    }
     if (connection->role == ROLE_UNKNOWN) {
         connection->role = passage->direction == DIRECTION_OUT ? ROLE_SERVER : ROLE_CLIENT;
     }
-    protocol_park(passage, reason_of(found));
+    protocol_park_both(passage, reason_of(found));
+    leave_other(passage);
 }
 
 /* Neither connect nor accept was seen: the bytes tell which side this process is. */
@@ -253,11 +295,12 @@ static void drift(struct passage *passage, struct slice *in)
 {
     struct connection *connection = passage->connection;
     uint8_t free = 0;
+    _Atomic uint8_t *other = &connection->busy[1 - passage->direction];
     if (is_safe_boundary(passage, *in) &&
-        atomic_compare_exchange_strong_explicit(&connection->busy[1 - passage->direction], &free, 1,
-                                                memory_order_acquire, memory_order_relaxed)) {
+        (passage->holds_both || atomic_compare_exchange_strong_explicit(
+                                    other, &free, 1, memory_order_seq_cst, memory_order_relaxed))) {
         protocol_start(connection, (enum connection_protocol)connection->adrift_protocol);
-        atomic_store_explicit(&connection->busy[1 - passage->direction], 0, memory_order_release);
+        leave_other(passage);
         return;
     }
     note_direction(passage);
@@ -459,7 +502,10 @@ void protocol_abandon(struct thread_state *self, struct connection *connection, 
     (void)now;
     uint16_t current = requests->current_slot;
     atomic_fetch_add_explicit(&connection->answers, 1, memory_order_relaxed);
-    while (pairing_oldest(&connection->pairing, &entry)) {
+    for (uint32_t i = 0; i < LIMIT_PIPELINE + PAIRING_INLINE; i++) {
+        if (!pairing_oldest(&connection->pairing, &entry)) {
+            break;
+        }
         pairing_pop(&connection->pairing);
         exchange_abandon(entry.slot, LOSS_ABANDONED);
         if (entry.slot == current) {
@@ -647,12 +693,9 @@ static void restore_record(const struct checkpoint *checkpoint)
     }
 }
 
-/* Whether the newest `count` requests all wait for their answers. Another thread may be about to
-   read one: an answer to what was not sent whole is rare, and comes once. */
-static bool holds_unanswered(struct connection *connection, uint32_t count)
-{
-    return pairing_count(&connection->pairing) >= count;
-}
+/* An answer may come while what it would answer is taken back: nobody else may pop meanwhile. */
+static void cut_exchanges(struct passage *passage, const struct checkpoint *checkpoint,
+                          uint64_t sent, passage_replay *replay, void *context);
 
 void protocol_cut(struct passage *passage, const struct checkpoint *checkpoint, uint64_t sent,
                   passage_replay *replay, void *context)
@@ -672,14 +715,31 @@ void protocol_cut(struct passage *passage, const struct checkpoint *checkpoint, 
         }
         return;
     }
+    if (take_other(passage)) {
+        passage->holds_both = true;
+        cut_exchanges(passage, checkpoint, sent, replay, context);
+        passage->holds_both = false;
+        leave_other(passage);
+    }
+}
+
+static void cut_exchanges(struct passage *passage, const struct checkpoint *checkpoint,
+                          uint64_t sent, passage_replay *replay, void *context)
+{
+    struct connection *connection = passage->connection;
+    struct direction *out = &connection->directions[DIRECTION_OUT];
+    enum connection_protocol now_is = protocol_of(connection);
     struct passage live = *passage;
     uint16_t live_current = out->current_slot;
-    if (now_is == PROTOCOL_HTTP1 && live.births > 0 && !holds_unanswered(connection, live.births)) {
+    uint32_t framed = now_is == PROTOCOL_HTTP1 ? live.births : live.ends + live.first_ended;
+    if (pairing_count(&connection->pairing) < framed) {
         /* Answered by now, before it was sent whole: there is nothing to take back. Where its end
            would have been is not known. */
-        protocol_commit(passage, live.now);
-        http_exchange_request_sent(passage->self, live_current, live.now);
-        out->current_slot = SEGMENT_NO_SLOT;
+        if (now_is == PROTOCOL_HTTP1) {
+            protocol_commit(passage, live.now);
+            http_exchange_request_sent(passage->self, live_current, live.now);
+            out->current_slot = SEGMENT_NO_SLOT;
+        }
         connection_set_adrift(connection);
         return;
     }
@@ -689,6 +749,7 @@ void protocol_cut(struct passage *passage, const struct checkpoint *checkpoint, 
                             .direction = DIRECTION_OUT,
                             .mode = PASSAGE_COUNT,
                             .before_call = true,
+                            .holds_both = true,
                             .suppressed = true,
                             .now = passage->now};
     bool held = restore(connection, checkpoint);

@@ -25,6 +25,7 @@ struct passage {
     enum direction_name direction;
     enum passage_mode mode;
     bool before_call;
+    bool holds_both; /* the other direction, too */
     bool suppressed; /* events of the message at hand leave no trace */
     uint64_t now;
     uint32_t births;  /* messages begun in this passage */
@@ -61,6 +62,8 @@ void protocol_malformed(struct connection *connection);
 /* From here on only counted. With a reason other than OPAQUE_NONE the connection gets a span of its
    own that says it. */
 void protocol_park(struct passage *passage, enum opaque_reason reason);
+/* The same for a caller that holds both directions. */
+void protocol_park_both(struct passage *passage, enum opaque_reason reason);
 
 /* Framers of both directions are set up for a protocol; both are held. */
 void protocol_start(struct connection *connection, enum connection_protocol protocol);
