@@ -76,6 +76,9 @@ def parse() -> argparse.Namespace:
 
 def main() -> int:
     arguments = parse()
+    if not arguments.library.is_file():
+        # The dynamic linker only complains, and the comparison would be of plain with plain.
+        sys.exit(f"{arguments.library} is not there")
     # Ended from outside, so are the sessions of the suites.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with contextlib.ExitStack() as stack:

@@ -193,7 +193,8 @@ class RedisPy(Suite):
         command = [self.home / "venv" / "bin" / "python", "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider",
                    "-o", "asyncio_mode=auto", "--timeout", "60", "-W", "ignore", "--rootdir", tests.parent,
                    "-m", "not onlycluster and not redismod and not ssl", "--junit-xml", junit,
-                   "--ignore", tests / "test_asyncio" / "test_cluster.py"]
+                   "--ignore", tests / "test_asyncio" / "test_cluster.py",
+                   "--ignore", tests / "test_asyncio" / "test_search.py"]
         for name in without:
             command += ["--deselect", f"tests/{name}"]
         with redis_server(environment, folder) as port:
