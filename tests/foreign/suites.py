@@ -1,0 +1,207 @@
+"""The suites that compare_suites.py knows: how each is had, run, and read test by test."""
+import contextlib
+import fcntl
+import hashlib
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import tarfile
+import time
+import xml.etree.ElementTree
+
+HERE = pathlib.Path(__file__).resolve().parent
+WORST_FIRST = ("failed", "passed", "skipped")
+
+
+def excluded(suite: str, part: str) -> list[str]:
+    """The tests of a part that excluded.txt names: 'suite part test  # reason' on each line."""
+    found = []
+    for line in (HERE / "excluded.txt").read_text().splitlines():
+        fields, _, reason = line.partition("#")
+        if fields.strip():
+            named_suite, named_part, test = fields.split()
+            if not reason.strip():
+                raise ValueError(f"excluded.txt gives no reason for {test}")
+            if (named_suite, named_part) == (suite, part):
+                found.append(test)
+    return found
+
+
+def run_command(command: list[str], environment: dict[str, str], folder: pathlib.Path,
+                deadline: float) -> tuple[str, str]:
+    """How the command ended, and what it said. Past the deadline its session is ended."""
+    process = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        output, _ = process.communicate(timeout=deadline)
+        ending = f"exit {process.returncode}" if process.returncode >= 0 else \
+            f"signal {signal.Signals(-process.returncode).name}"
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        output, _ = process.communicate()
+        ending = "did not end before the deadline"
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    return ending, output.decode(errors="backslashreplace")
+
+
+def read_junit(path: pathlib.Path) -> dict[str, str]:
+    """Each test's status. A name that comes more than once has the worst of its statuses."""
+    results: dict[str, str] = {}
+    if not path.exists() or path.stat().st_size == 0:
+        return results
+    for case in xml.etree.ElementTree.parse(path).iter("testcase"):
+        name = "::".join(filter(None, (case.get("classname"), case.get("name"))))
+        status = "passed"
+        if case.find("failure") is not None or case.find("error") is not None:
+            status = "failed"
+        elif case.find("skipped") is not None or case.get("status") == "notrun":
+            status = "skipped"
+        before = results.get(name, status)
+        results[name] = min(before, status, key=WORST_FIRST.index)
+    return results
+
+
+class Suite(contextlib.AbstractContextManager):
+    def __init__(self, scratch: pathlib.Path, environment: dict[str, str]):
+        self.scratch = scratch
+        self.environment = environment
+
+    def __exit__(self, *_) -> None:
+        return None
+
+    def must_have_spans(self, part: str) -> bool:
+        return False
+
+    def run(self, part: str, without: list[str], environment: dict[str, str], folder: pathlib.Path,
+            deadline: float) -> tuple[dict[str, str], str]:
+        raise NotImplementedError
+
+
+class CPython(Suite):
+    """The interpreter's own tests; a part is one of its modules. Debian has them in a package apart."""
+
+    python = "/usr/bin/python3"
+
+    def must_have_spans(self, part: str) -> bool:
+        return part in ("test_httplib", "test_httpservers", "test_urllib2_localnet")
+
+    def run(self, part, without, environment, folder, deadline):
+        junit = folder / "junit.xml"
+        command = [self.python, "-m", "test", "-v", "--timeout", "100", "--tempdir", str(folder), "--junit-xml", str(junit)]
+        if part == "test_socketserver":
+            command += ["-u", "network"]  # which is loopback here
+        for name in without:
+            command += ["-i", name]
+        ending, output = run_command([*command, part], environment, folder, deadline)
+        return {**read_junit(junit), "the run": ending}, output
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def redis_server(environment: dict[str, str], folder: pathlib.Path):
+    """A redis-server on loopback, which is observed or not as its clients are. Yields its port."""
+    port = free_port()
+    log = folder / "redis-server.log"
+    with open(log, "wb") as output:
+        process = subprocess.Popen(
+            ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder),
+             "--enable-debug-command", "local"],
+            env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 30
+        while b"Ready to accept connections" not in log.read_bytes():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"redis-server does not start: {log.read_text()[-2000:]}")
+            time.sleep(0.01)
+        yield port
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise RuntimeError("redis-server does not end") from None
+    if process.returncode != 0:
+        raise RuntimeError(f"redis-server ended with {process.returncode}: {log.read_text()[-2000:]}")
+
+
+def cache_folder() -> pathlib.Path:
+    chosen = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.environ.get("HOME", "/tmp"), ".cache")
+    return pathlib.Path(chosen) / "wirespan"
+
+
+class RedisPy(Suite):
+    """The Python client's own tests, from its source archive, against a redis-server for each run."""
+
+    # A part is a set of files; those for a cluster, modules, or certificates that the archive lacks
+    # are in none.
+    parts = {
+        "commands": ["test_commands.py", "test_pipeline.py", "test_scripting.py", "test_encoding.py",
+                     "test_function.py", "test_lock.py", "test_hash.py"],
+        "connections": ["test_connection.py", "test_connection_pool.py", "test_connect.py", "test_retry.py",
+                        "test_credentials.py", "test_sentinel.py", "test_multiprocessing.py", "test_monitor.py",
+                        "test_pubsub.py"],
+        "asyncio": ["test_asyncio"],
+    }
+    pins = HERE / "redis-py.txt"
+
+    def __enter__(self):
+        self.home = cache_folder() / f"redis-py-{hashlib.sha256(self.pins.read_bytes()).hexdigest()[:16]}"
+        self.home.mkdir(parents=True, exist_ok=True)
+        # Tests of one run start together: one installs, the others wait.
+        with open(self.home / "lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (self.home / "complete").exists():
+                self.install()
+                (self.home / "complete").touch()
+        return self
+
+    def install(self) -> None:
+        release = next(line for line in self.pins.read_text().splitlines() if line.startswith("redis=="))
+        pip = [self.home / "venv" / "bin" / "pip", "--quiet", "--disable-pip-version-check"]
+        for command in (
+            ["/usr/bin/python3", "-m", "venv", "--clear", self.home / "venv"],
+            [*pip, "install", "--no-deps", "--requirement", self.pins],
+            [*pip, "download", "--no-deps", "--no-binary", "redis", "--dest", self.home, release],
+        ):
+            subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+        with tarfile.open(self.home / f"redis-{release.partition('==')[2]}.tar.gz") as archive:
+            for member in archive:
+                inner = member.name.partition("/")[2]
+                if member.isfile() and inner.startswith("tests/") and ".." not in inner:
+                    path = self.home / "source" / inner
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(archive.extractfile(member).read())
+
+    def must_have_spans(self, part):
+        return True
+
+    def run(self, part, without, environment, folder, deadline):
+        junit = folder / "junit.xml"
+        tests = self.home / "source" / "tests"
+        command = [self.home / "venv" / "bin" / "python", "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider",
+                   "-o", "asyncio_mode=auto", "--timeout", "60", "-W", "ignore", "--rootdir", tests.parent,
+                   "-m", "not onlycluster and not redismod and not ssl", "--junit-xml", junit,
+                   "--ignore", tests / "test_asyncio" / "test_cluster.py",
+                   "--ignore", tests / "test_asyncio" / "test_search.py"]
+        for name in without:
+            command += ["--deselect", f"tests/{name}"]
+        with redis_server(environment, folder) as port:
+            command += ["--redis-url", f"redis://127.0.0.1:{port}/0"]
+            command += [tests / name for name in self.parts[part]]
+            ending, output = run_command([str(word) for word in command], environment, tests.parent, deadline)
+        return {**read_junit(junit), "the run": ending}, output
+
+
+SUITES = {"cpython": CPython, "redis-py": RedisPy}
