@@ -414,6 +414,11 @@ void background_start(void)
 
 /* ---- flushing ---- */
 
+static bool is_closed(void)
+{
+    return atomic_load_explicit(&background.is_closed, memory_order_acquire) != 0;
+}
+
 static bool is_running(void)
 {
     uint32_t state = atomic_load_explicit(&background.state, memory_order_acquire);
@@ -469,7 +474,8 @@ void background_flush(uint32_t timeout_ms)
 
 void background_finish(uint32_t timeout_ms)
 {
-    if (!prepare_flush()) {
+    /* It is called more than once: exit handlers are registered again after the worker's. */
+    if (is_closed() || !prepare_flush()) {
         return;
     }
     atomic_store_explicit(&background.stop_requested, 1, memory_order_release);
@@ -482,6 +488,7 @@ void background_finish(uint32_t timeout_ms)
         /* It is in the middle of a step, or sleeps: with the lock in our hands it takes no other.
          */
         lock();
+        atomic_store_explicit(&background.is_closed, 1, memory_order_release);
     }
 }
 
@@ -505,11 +512,6 @@ void background_retire(uint32_t timeout_ms)
 }
 
 /* ---- fork ---- */
-
-static bool is_closed(void)
-{
-    return atomic_load_explicit(&background.is_closed, memory_order_acquire) != 0;
-}
 
 void background_before_fork(void)
 {
