@@ -191,11 +191,12 @@ static void converse(const struct exchange *exchanges, size_t count, size_t dept
     collect(outcome);
 }
 
-static void check_all_ways(const struct exchange *exchanges, size_t count, size_t expected)
+static void check_depths(const struct exchange *exchanges, size_t count, size_t expected,
+                         size_t deepest)
 {
     static struct outcome reference;
     static struct outcome outcome;
-    for (size_t depth = 1; depth <= count; depth++) {
+    for (size_t depth = 1; depth <= deepest; depth++) {
         converse(exchanges, count, depth, true, &reference);
         assert_int_equal(reference.count, expected);
         for (uint32_t seed = 0; seed < 3000; seed++) {
@@ -216,6 +217,44 @@ static void check_all_ways(const struct exchange *exchanges, size_t count, size_
     for (int loss = 0; loss < LOSS_COUNT; loss++) {
         assert_int_equal(atomic_load(&segment->losses[loss]), 0);
     }
+}
+
+static void check_all_ways(const struct exchange *exchanges, size_t count, size_t expected)
+{
+    check_depths(exchanges, count, expected, count);
+}
+
+static void a_tunnel_is_read_on(void **state)
+{
+    (void)state;
+    static const struct exchange exchanges[] = {
+        {"CONNECT origin.test:80 HTTP/1.1\r\nHost: origin.test:80\r\n\r\n",
+         "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 2\r\n\r\nno"},
+        {"CONNECT origin.test:80 HTTP/1.1\r\nHost: origin.test:80\r\n\r\n",
+         "HTTP/1.1 200 Connection established\r\n\r\n"},
+        {"GET /inside HTTP/1.1\r\nHost: origin.test\r\n\r\n",
+         "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes"},
+    };
+    check_depths(exchanges, 3, 3, 1);
+}
+
+static void what_is_offered_need_not_be_taken(void **state)
+{
+    (void)state;
+    static const struct exchange exchanges[] = {
+        {"GET /h2c HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+         "HTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n",
+         "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes"},
+        {"PUT /refused HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: "
+         "5\r\n\r\nhello",
+         "HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n"},
+        {"GET http://origin.test/through-a-proxy HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+         "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n"},
+        {"GET /same HTTP/1.1\r\nHost: a\r\n\r\n",
+         "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n"},
+        {"GET /last HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 204 No Content\r\n\r\n"},
+    };
+    check_all_ways(exchanges, 5, 5);
 }
 
 static void http_however_cut(void **state)
@@ -262,6 +301,8 @@ static void what_is_not_answered_ends_with_the_connection(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_tunnel_is_read_on),
+        cmocka_unit_test(what_is_offered_need_not_be_taken),
         cmocka_unit_test(http_however_cut),
         cmocka_unit_test(redis_however_cut),
         cmocka_unit_test(what_is_not_answered_ends_with_the_connection),
