@@ -287,7 +287,7 @@ static bool run(void)
         if (!flush && (wait.idle || wait.stalled) && is_temporary()) {
             return false;
         }
-        if (!flush && wait.idle && is_last_thread()) {
+        if (!flush && (wait.idle || wait.stalled) && is_last_thread()) {
             atomic_store_explicit(&background.stop_requested, 1, memory_order_relaxed);
             atomic_fetch_add_explicit(&background.flush_requested, 1, memory_order_relaxed);
             ends_program = true;
