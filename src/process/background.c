@@ -147,16 +147,25 @@ static bool make_descriptors_private(void)
     return true;
 }
 
-static bool load_worker(void)
+/* The loader's own lock must not be taken when the program forks. */
+static bool find_worker(void)
 {
     lock_after_forks();
     void *object = dlopen(background.worker_path, RTLD_NOW | RTLD_LOCAL);
-    unlock();
     if (object == NULL) {
         fprintf(stderr, "wirespan: nothing is exported: %s\n", dlerror());
+    } else {
+        background.api = dlsym(object, "wirespan_worker");
+    }
+    unlock();
+    return object != NULL;
+}
+
+static bool load_worker(void)
+{
+    if (!find_worker()) {
         return false;
     }
-    background.api = dlsym(object, "wirespan_worker");
     if (background.api == NULL || background.api->version != WORKER_API_VERSION) {
         fprintf(stderr, "wirespan: nothing is exported: %s is of another version\n",
                 background.worker_path);
@@ -171,7 +180,9 @@ static bool load_worker(void)
     if (background.exporter == NULL) {
         return false;
     }
+    lock_after_forks();
     atexit(background.at_exit);
+    unlock();
     return true;
 }
 

@@ -3,12 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/limits.h"
 #include "worker/otlp/encode.h"
 #include "worker/proc_file.h"
+#include "worker/utc_time.h"
 #include "worker/utf8.h"
 
 /* All text once, the literal keys, and what stands around them. */
@@ -197,16 +197,9 @@ static void set_creation_time(struct builder *builder)
     }
     uint64_t milliseconds =
         builder->source->boot_time_ns / 1000000 + ticks * 1000 / (uint64_t)ticks_per_second;
-    time_t seconds = (time_t)(milliseconds / 1000);
-    struct tm parts;
-    char text[64];
-    if (gmtime_r(&seconds, &parts) == NULL) {
-        return;
-    }
-    int size = snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d.%03uZ",
-                        parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday, parts.tm_hour,
-                        parts.tm_min, parts.tm_sec, (unsigned)(milliseconds % 1000));
-    set_string(builder, SLICE("process.creation.time"), slice_of(text, (size_t)size));
+    char text[UTC_TIME_BYTES];
+    size_t size = utc_time_format(milliseconds, text);
+    set_string(builder, SLICE("process.creation.time"), slice_of(text, size));
 }
 
 /* The effective user's name by /etc/passwd alone: the name service would load the machine's own

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/system_call.h"
+#include "worker/error_text.h"
 #include "worker/exporter.h"
 #include "worker/fork_guard.h"
 #include "worker/process_stream.h"
@@ -74,7 +75,7 @@ static struct transport *create_console(struct start *start)
     int fd = process_stream_borrow(CONSOLE_DESCRIPTOR);
     struct transport *transport = fd >= 0 ? console_create(fd) : NULL;
     if (transport == NULL) {
-        report_line(&start->report, LOG_LEVEL_ERROR, "console exporter: %s", strerror(errno));
+        report_line(&start->report, LOG_LEVEL_ERROR, "console exporter: %s", error_text(errno));
     }
     return transport;
 }
@@ -92,7 +93,7 @@ static struct transport *create_file(struct start *start)
     struct transport *transport = file_create(path);
     if (transport == NULL) {
         report_line(&start->report, LOG_LEVEL_ERROR, "file exporter: %s: %s", path,
-                    strerror(errno));
+                    error_text(errno));
     }
     return transport;
 }

@@ -125,6 +125,24 @@ def undefined_symbols(context: Context) -> None:
         context.problem(f"undefined.txt: {row[0]} does not need {row[1]} any more")
 
 
+# Functions of the C library with a lock that fork does not put in order in the child. A program that
+# forks while the exporter's thread is inside one has a child that waits for ever at its own call.
+LOCKED_OVER_FORK = {
+    "gmtime", "gmtime_r", "localtime", "localtime_r", "mktime", "timegm", "strftime", "tzset",
+    "strerror", "strerror_r", "strerror_l", "gettext", "dgettext", "dcgettext", "setlocale",
+    "random", "srandom", "rand", "srand", "drand48", "lrand48", "syslog", "openlog",
+    "getpwnam", "getpwuid", "getpwuid_r", "getgrgid_r", "gethostbyname", "getservbyname",
+    "setenv", "putenv", "unsetenv", "atexit", "on_exit", "at_quick_exit", "system", "popen",
+}
+
+
+def fork_locks(context: Context) -> None:
+    """The worker side takes no lock that a fork beside it would leave taken in the child."""
+    for library in WORKER_LIBRARIES:
+        for symbol in sorted(undefined_in(context, library) & LOCKED_OVER_FORK):
+            context.problem(f"{library} needs {symbol}, whose lock a fork leaves taken in the child")
+
+
 def interposed_names(context: Context) -> None:
     """No library calls a name that we interpose: it would observe itself, or call the program's."""
     names = hook_names(context)
@@ -381,7 +399,7 @@ def documents(context: Context) -> None:
                                     f"{match[0]}")
 
 
-CHECKS = [undefined_symbols, interposed_names, exports, mutable_state, thread_local, needed,
+CHECKS = [undefined_symbols, fork_locks, interposed_names, exports, mutable_state, thread_local, needed,
           old_glibc, constructors, include_edges, pure_includes, headers_alone, freestanding,
           stack_use, format, documents]
 

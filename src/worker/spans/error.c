@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "worker/error_text.h"
 #include "worker/spans/kinds.h"
 
 struct slice spans_error_type(const struct record *record)
@@ -54,8 +55,7 @@ void spans_add_error(struct span *span, const struct record *record)
     }
     span_set_error(span, type);
     if (record->system_error > 0) {
-        char memory[128];
-        const char *message = strerror_r(record->system_error, memory, sizeof(memory));
+        const char *message = error_text(record->system_error);
         const struct slice part = slice_of(message, strlen(message));
         span->status_message = span_text(span, span_join(span, &part, 1));
     }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/slice.h"
+#include "worker/error_text.h"
 #include "worker/transport/create.h"
 #include "worker/transport/outcome.h"
 #include "worker/transport/system.h"
@@ -267,7 +268,7 @@ static enum transport_result step(struct transport *transport, struct transport_
             return TRANSPORT_PENDING;
         }
         if (count < 0) {
-            return refuse(self, outcome, strerror((int)-count));
+            return refuse(self, outcome, error_text((int)-count));
         }
         self->written += (size_t)count;
     }

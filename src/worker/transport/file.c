@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/slice.h"
+#include "worker/error_text.h"
 #include "worker/otlp/json.h"
 #include "worker/transport/create.h"
 #include "worker/transport/outcome.h"
@@ -95,7 +96,7 @@ static enum transport_result step(struct transport *transport, struct transport_
     if (result == 0) {
         return TRANSPORT_DELIVERED;
     }
-    outcome_say(outcome, "%s: %s", self->path, strerror(-result));
+    outcome_say(outcome, "%s: %s", self->path, error_text(-result));
     return TRANSPORT_RETRY;
 }
 
