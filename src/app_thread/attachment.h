@@ -22,6 +22,7 @@ struct attachment {
     uint64_t random_seed;
     _Atomic uint32_t next_serial; /* of connections */
     _Atomic uint32_t next_ring;   /* of threads */
+    struct doorbell *doorbell;    /* of the segment's drainer */
 };
 
 /* The page; NULL before start, or if it could not be had. */
@@ -59,6 +60,11 @@ static inline struct segment *attachment_segment(void)
     }
     struct segment *segment = atomic_load_explicit(&page->segment, memory_order_acquire);
     return likely(segment != NULL) ? segment : attachment_segment_slow();
+}
+
+static inline struct doorbell *attachment_doorbell(void)
+{
+    return attachment->doorbell;
 }
 
 static inline uint32_t attachment_epoch(void)

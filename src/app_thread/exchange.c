@@ -94,7 +94,7 @@ void exchange_complete(struct thread_state *self, uint16_t slot, uint64_t end_ns
     if (record->end_ns == 0) {
         record->end_ns = end_ns > record->start_ns ? end_ns : record->start_ns;
     }
-    segment_complete(segment, slot, self->ring);
+    segment_complete(segment, attachment_doorbell(), slot, self->ring);
 }
 
 void exchange_cancel(uint16_t slot)

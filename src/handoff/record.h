@@ -140,6 +140,20 @@ struct opaque_numbers {
     uint64_t bytes[2];
 };
 
+/* Why an exchange was ended as RECORD_ERROR_ABORTED: `system_error` then holds
+   record_abort_cause(). */
+enum abort_reason {
+    ABORT_UNKNOWN = 0,
+    ABORT_EXIT = 1,   /* code: the process's exit code */
+    ABORT_SIGNAL = 2, /* code: the number of the signal that ended it */
+    ABORT_EXEC = 3    /* another program took the process's place */
+};
+
+static inline int32_t record_abort_cause(enum abort_reason reason, int code)
+{
+    return (int32_t)reason << 16 | (code & 0xFFFF);
+}
+
 /* Captured text. Values of a field are already redacted. */
 enum field_tag {
     FIELD_END = 0,

@@ -1,12 +1,8 @@
 #include "handoff/segment.h"
 
 #include <errno.h>
-#include <linux/futex.h>
-#include <sys/syscall.h>
-#include <time.h>
 
 #include "base/compiler.h"
-#include "base/system_call.h"
 
 /* A ring may run this far ahead of the drainer before it is woken early: a quarter of its places,
    so that a burst finds room while the drainer gets up. */
@@ -14,9 +10,6 @@
 /* A place claimed but not written for so long belongs to a thread that died in between (a stopped
    process is not dead): it is stepped over. Its record is found when the process ends. */
 #define STUCK_NS UINT64_C(60000000000)
-/* With a backlog a drainer sleeps no longer than this: it is there to be drained, or it is a late
-   place, and its writer may need this processor. */
-#define BACKLOG_SLEEP_NS UINT64_C(1000000)
 
 size_t segment_size(uint32_t slot_count)
 {
@@ -64,43 +57,27 @@ static uint32_t place_value(uint32_t position, uint16_t slot)
     return (lap + 1) << 16 | slot;
 }
 
-static SLOW void wake(struct segment *segment)
-{
-    /* Only the first of many wakers pays for the system call. */
-    if (atomic_exchange_explicit(&segment->asleep, DRAINER_AWAKE, memory_order_acq_rel) !=
-        DRAINER_AWAKE) {
-        atomic_fetch_add_explicit(&segment->doorbell, 1, memory_order_release);
-        raw_system_call(SYS_futex, (long)&segment->doorbell, FUTEX_WAKE, 1, 0, 0, 0);
-    }
-}
-
-void segment_complete(struct segment *segment, uint16_t slot, uint32_t ring_number)
+void segment_complete(struct segment *segment, struct doorbell *doorbell, uint16_t slot,
+                      uint32_t ring_number)
 {
     struct segment_ring *ring = &segment->rings[ring_number % LIMIT_SEGMENT_RINGS];
     /* pairs with the acquire in take_slot */
     atomic_store_explicit(&segment->states[slot], SLOT_DONE, memory_order_release);
-    /* seq_cst: ordered before the load of `asleep`; pairs with segment_reader_sleep, which stores
-       `asleep` before it looks at the tails. */
+    /* seq_cst: ordered before the load of `asleep`; pairs with the drainer, which announces its
+       sleep before it looks at the tails. */
     uint32_t position = atomic_fetch_add_explicit(&ring->tail, 1, memory_order_seq_cst);
     /* pairs with the acquire in segment_reader_next */
     atomic_store_explicit(&ring->places[position % LIMIT_SEGMENT_SLOTS],
                           place_value(position, slot), memory_order_release);
 
-    uint32_t asleep = atomic_load_explicit(&segment->asleep, memory_order_seq_cst);
+    uint32_t asleep = atomic_load_explicit(&doorbell->asleep, memory_order_seq_cst);
     if (likely(asleep == DRAINER_AWAKE)) {
         return;
     }
     uint32_t backlog = position + 1 - atomic_load_explicit(&ring->drained, memory_order_relaxed);
     if (asleep == DRAINER_IDLE || backlog > segment->slot_count / BACKLOG_DIVISOR) {
-        wake(segment);
+        doorbell_wake(doorbell);
     }
-}
-
-void segment_ring_doorbell(struct segment *segment)
-{
-    atomic_store_explicit(&segment->asleep, DRAINER_AWAKE, memory_order_release);
-    atomic_fetch_add_explicit(&segment->doorbell, 1, memory_order_release);
-    raw_system_call(SYS_futex, (long)&segment->doorbell, FUTEX_WAKE, 1, 0, 0, 0);
 }
 
 /* ---- the drainer ---- */
@@ -201,7 +178,7 @@ bool segment_reader_next(struct segment_reader *reader, struct record *copy)
 }
 
 bool segment_reader_next_remaining(struct segment_reader *reader, uint32_t *position,
-                                   uint64_t end_ns, struct record *copy)
+                                   uint64_t end_ns, int32_t cause, struct record *copy)
 {
     struct segment *segment = reader->segment;
     for (; *position < reader->slot_count; (*position)++) {
@@ -215,6 +192,7 @@ bool segment_reader_next_remaining(struct segment_reader *reader, uint32_t *posi
         if (state == SLOT_OPEN) {
             copy->end_ns = end_ns > copy->start_ns ? end_ns : copy->start_ns;
             copy->error = RECORD_ERROR_ABORTED;
+            copy->system_error = cause;
         }
         if (state == SLOT_CLAIMED || state > SLOT_DONE || !record_is_valid(copy) ||
             copy->end_ns == 0) {
@@ -227,7 +205,7 @@ bool segment_reader_next_remaining(struct segment_reader *reader, uint32_t *posi
     return false;
 }
 
-static bool has_backlog(const struct segment_reader *reader)
+bool segment_reader_has_backlog(const struct segment_reader *reader)
 {
     for (uint32_t number = 0; number < LIMIT_SEGMENT_RINGS; number++) {
         if (atomic_load_explicit(&reader->segment->rings[number].tail, memory_order_seq_cst) !=
@@ -236,22 +214,4 @@ static bool has_backlog(const struct segment_reader *reader)
         }
     }
     return false;
-}
-
-void segment_reader_sleep(struct segment_reader *reader, enum drainer_sleep sleep,
-                          uint64_t timeout_ns)
-{
-    struct segment *segment = reader->segment;
-    uint32_t rings = atomic_load_explicit(&segment->doorbell, memory_order_acquire);
-    /* pairs with the seq_cst fetch_add and load in segment_complete: either the completer sees the
-       announcement, or we see its tail */
-    atomic_store_explicit(&segment->asleep, (uint32_t)sleep, memory_order_seq_cst);
-    if (sleep == DRAINER_IDLE && has_backlog(reader) && timeout_ns > BACKLOG_SLEEP_NS) {
-        timeout_ns = BACKLOG_SLEEP_NS;
-    }
-    struct timespec timeout = {.tv_sec = (time_t)(timeout_ns / 1000000000u),
-                               .tv_nsec = (long)(timeout_ns % 1000000000u)};
-    raw_system_call(SYS_futex, (long)&segment->doorbell, FUTEX_WAIT, (long)rings, (long)&timeout, 0,
-                    0);
-    atomic_store_explicit(&segment->asleep, DRAINER_AWAKE, memory_order_seq_cst);
 }

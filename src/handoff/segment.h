@@ -20,7 +20,7 @@
  *                    the next drainer, to begin where the one before it ended.
  *   losses[]         application threads, relaxed; the drainer reads.
  *   clock            drainer writes (seqlock), drainer reads.
- *   doorbell, asleep both; see segment_complete.
+ *   doorbell         both; see doorbell.h. Segments with one drainer share one.
  *
  * No function here takes a lock, allocates or makes a system call, but for the futex wake of a
  * doorbell that somebody sleeps on, and segment_initialize.
@@ -33,6 +33,7 @@
 #include <stdint.h>
 
 #include "base/limits.h"
+#include "handoff/doorbell.h"
 #include "handoff/losses.h"
 #include "handoff/record.h"
 
@@ -41,12 +42,6 @@
 #define SEGMENT_NO_SLOT UINT16_MAX
 
 enum slot_state { SLOT_FREE = 0, SLOT_CLAIMED = 1, SLOT_OPEN = 2, SLOT_DONE = 3 };
-
-enum drainer_sleep {
-    DRAINER_AWAKE = 0,
-    DRAINER_IDLE = 1, /* ring at the next completion */
-    DRAINER_TIMED = 2 /* ring only when a backlog builds up */
-};
 
 struct segment_clock {
     uint64_t realtime_ns;
@@ -70,8 +65,7 @@ struct segment {
     uint32_t reserved;
     uint64_t process_start_ns; /* monotonic, when the segment was taken into use */
     struct segment_clock clock;
-    _Atomic uint32_t doorbell; /* futex word: counts the rings */
-    _Atomic uint32_t asleep;   /* enum drainer_sleep */
+    struct doorbell doorbell; /* used where the segment is the only one of its drainer */
     _Atomic uint32_t open_exchanges_hint;
     uint32_t reserved2;
     _Atomic uint64_t losses[LOSS_COUNT];
@@ -113,17 +107,15 @@ static inline void segment_cancel(struct segment *segment, uint16_t slot)
     atomic_store_explicit(&segment->states[slot], SLOT_FREE, memory_order_release);
 }
 
-/* Completes the slot and puts it into ring `ring` (modulo their number). Wakes the drainer if it
-   says that it sleeps and this completion is what it waits for. */
-void segment_complete(struct segment *segment, uint16_t slot, uint32_t ring);
+/* Completes the slot and puts it into ring `ring` (modulo their number). Wakes the drainer by
+   `doorbell` if it says that it sleeps and this completion is what it waits for. */
+void segment_complete(struct segment *segment, struct doorbell *doorbell, uint16_t slot,
+                      uint32_t ring);
 
 static inline void segment_count_loss(struct segment *segment, enum loss loss, uint64_t count)
 {
     atomic_fetch_add_explicit(&segment->losses[loss], count, memory_order_relaxed);
 }
-
-/* Wakes the drainer whatever it waits for. */
-void segment_ring_doorbell(struct segment *segment);
 
 /* ---- the drainer ---- */
 
@@ -146,12 +138,11 @@ int segment_reader_init(struct segment_reader *reader, struct segment *segment, 
 bool segment_reader_next(struct segment_reader *reader, struct record *copy);
 
 /* After the process ended: first every DONE record that was in no ring, then every OPEN one, ended
-   as RECORD_ERROR_ABORTED at `end_ns`. `*position` starts at 0. Half-written ones are counted. */
+   as RECORD_ERROR_ABORTED at `end_ns` with `cause` (record_abort_cause). `*position` starts at 0.
+   Half-written ones are counted. */
 bool segment_reader_next_remaining(struct segment_reader *reader, uint32_t *position,
-                                   uint64_t end_ns, struct record *copy);
+                                   uint64_t end_ns, int32_t cause, struct record *copy);
 
-/* Sleeps on the doorbell until it rings or `timeout_ns` passed; announces `sleep` while it does.
-   Looks at the rings once more after the announcement, so that no completion is slept over:
-   with a backlog it sleeps a millisecond at most. */
-void segment_reader_sleep(struct segment_reader *reader, enum drainer_sleep sleep,
-                          uint64_t timeout_ns);
+/* Whether a ring holds more than was taken. To be asked after the announcement that the drainer
+   sleeps, so that no completion is slept over. */
+bool segment_reader_has_backlog(const struct segment_reader *reader);

@@ -35,6 +35,9 @@
 #define POLL_MS 10
 /* With nothing to do the thread looks this often whether it is the last one. */
 #define WATCH_NS UINT64_C(1000000000)
+/* With a backlog the thread sleeps no longer than this: it is there to be drained, or it is a late
+   record, whose writer may need this processor. */
+#define BACKLOG_SLEEP_NS UINT64_C(1000000)
 /* For dropping what was not delivered and saying so. */
 #define STOP_MS 500
 
@@ -63,8 +66,7 @@ static struct {
     /* the thread's own */
     const struct worker_api *api;
     struct exporter *exporter;
-    struct segment_reader doorbell;
-    struct segment *segment;
+    struct doorbell *doorbell;
     pthread_t thread;
     char stat_text[1024]; /* what read_first_thread reads: too much for a small stack */
 } background;
@@ -193,9 +195,8 @@ static bool attach_worker(void)
         return false;
     }
     size_t size = segment_size(segment->slot_count);
-    background.segment = segment;
-    return segment_reader_init(&background.doorbell, segment, size) == 0 &&
-           background.api->add_segment(background.exporter, segment, size) == 0;
+    background.doorbell = attachment_doorbell();
+    return background.api->add_segment(background.exporter, segment, size, NULL) == 0;
 }
 
 static void wait_for_more(const struct worker_wait *wait)
@@ -208,17 +209,16 @@ static void wait_for_more(const struct worker_wait *wait)
         original_poll(descriptors, (nfds_t)count, ms < POLL_MS ? (int)ms : POLL_MS);
         return;
     }
-    segment_reader_sleep(&background.doorbell, wait->idle ? DRAINER_IDLE : DRAINER_TIMED,
-                         wait->timeout_ns < WATCH_NS ? wait->timeout_ns : WATCH_NS);
-}
-
-static void follow_heads(void)
-{
-    /* The doorbell's reader drains nothing: it only has to know what has been drained. */
-    for (uint32_t i = 0; i < LIMIT_SEGMENT_RINGS; i++) {
-        background.doorbell.head[i] =
-            atomic_load_explicit(&background.segment->rings[i].drained, memory_order_relaxed);
+    struct doorbell *doorbell = background.doorbell;
+    uint64_t timeout_ns = wait->timeout_ns < WATCH_NS ? wait->timeout_ns : WATCH_NS;
+    uint32_t word = doorbell_word(doorbell);
+    doorbell_announce(doorbell, wait->idle ? DRAINER_IDLE : DRAINER_TIMED);
+    if (wait->idle && background.api->has_backlog(background.exporter) &&
+        timeout_ns > BACKLOG_SLEEP_NS) {
+        timeout_ns = BACKLOG_SLEEP_NS;
     }
+    doorbell_wait(doorbell, word, timeout_ns);
+    doorbell_announce(doorbell, DRAINER_AWAKE);
 }
 
 /* Reads the first thread's state and exit code. False if that cannot be had. */
@@ -287,7 +287,6 @@ static bool run(void)
             requested != atomic_load_explicit(&background.flush_done, memory_order_relaxed);
         background.api->step(background.exporter, clock_now_ns(), flush, &wait);
         bool drained = flush && background.api->is_drained(background.exporter);
-        follow_heads();
         if (atomic_load_explicit(&background.give_up, memory_order_acquire) != 0) {
             return ends_program;
         }
@@ -478,7 +477,7 @@ static void ring(void)
 {
     struct segment *segment = attachment_segment();
     if (segment != NULL) {
-        segment_ring_doorbell(segment);
+        doorbell_ring(attachment_doorbell());
     }
 }
 
@@ -588,7 +587,6 @@ void background_after_fork_in_child(void)
     /* The thread is not here. What it held is left alone: freeing it would need what it was doing.
      */
     background.exporter = NULL;
-    background.segment = NULL;
     /* Exit handlers may run, and fork, on our thread: their child is the program's. */
     thread_state.is_ours = THREAD_OF_PROGRAM;
     atomic_store_explicit(&background.process_id, attachment_process_id(), memory_order_relaxed);

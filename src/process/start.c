@@ -76,6 +76,7 @@ static struct segment *renew(struct attachment *page)
     }
     struct segment_clock clock = {.realtime_ns = realtime_ns(), .monotonic_ns = clock_now_ns()};
     segment_initialize(segment, LIMIT_SEGMENT_SLOTS, process_id, clock);
+    page->doorbell = &segment->doorbell;
     /* The child of a fork has its own segment and no use for this one. */
     raw_system_call(SYS_madvise, (long)segment, (long)size, MADV_DONTFORK, 0, 0, 0);
     return segment;

@@ -72,18 +72,25 @@ static void complain(void *context, const char *text)
     report_line(context, LOG_LEVEL_WARN, "%s", text);
 }
 
-static struct resource *detect_resource(struct exporter *exporter, int32_t process_id)
+static struct resource *detect_resource(struct exporter *exporter,
+                                        const struct worker_process *process)
 {
+    struct config config = exporter->config;
+    config_complaint *complaint = complain;
+    if (process->environment != NULL) {
+        config_parse(&config, process->environment, NULL, NULL);
+        complaint = NULL; /* it has been said in that process's own place, or nobody asked */
+    }
     struct resource_source from = {
         .root = exporter->seams.root,
-        .process_id = process_id,
+        .process_id = process->process_id,
         .boot_time_ns = exporter->seams.boot_time_ns,
     };
     for (size_t at = 0; at < sizeof(from.random); at += 8) {
         uint64_t value = exporter->seams.random(exporter->seams.context);
         memcpy(from.random + at, &value, 8);
     }
-    return resource_create(&exporter->config, &from, complain, &exporter->report);
+    return resource_create(&config, &from, complaint, &exporter->report);
 }
 
 static uint32_t find_source(const struct exporter *exporter, const struct segment *segment)
@@ -129,7 +136,8 @@ static void take_losses_as_told(struct source *source)
     }
 }
 
-int drain_add_segment(struct exporter *exporter, struct segment *segment, size_t mapped_size)
+int drain_add_segment(struct exporter *exporter, struct segment *segment, size_t mapped_size,
+                      const struct worker_process *process)
 {
     if (find_source(exporter, segment) < exporter->source_count) {
         return -EEXIST;
@@ -144,7 +152,8 @@ int drain_add_segment(struct exporter *exporter, struct segment *segment, size_t
     }
     int result = segment_reader_init(&source->reader, segment, mapped_size);
     if (result == 0) {
-        source->resource = detect_resource(exporter, segment->process_id);
+        const struct worker_process own = {.process_id = segment->process_id};
+        source->resource = detect_resource(exporter, process != NULL ? process : &own);
         result = source->resource == NULL ? -ENOMEM : 0;
     }
     if (result < 0) {
@@ -183,7 +192,17 @@ void drain_all(struct exporter *exporter, uint64_t now_ns)
     }
 }
 
-void drain_remove_segment(struct exporter *exporter, struct segment *segment)
+bool drain_has_backlog(const struct exporter *exporter)
+{
+    for (uint32_t i = 0; i < exporter->source_count; i++) {
+        if (segment_reader_has_backlog(&exporter->sources[i]->reader)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void drain_remove_segment(struct exporter *exporter, struct segment *segment, int32_t cause)
 {
     uint32_t index = find_source(exporter, segment);
     if (index == exporter->source_count) {
@@ -200,7 +219,7 @@ void drain_remove_segment(struct exporter *exporter, struct segment *segment)
     while (drain_source(exporter, source, now.monotonic_ns) && passes-- > 0) {
     }
     uint32_t position = 0;
-    while (segment_reader_next_remaining(&source->reader, &position, now.monotonic_ns,
+    while (segment_reader_next_remaining(&source->reader, &position, now.monotonic_ns, cause,
                                          &exporter->record)) {
         take_record(exporter, source, now.monotonic_ns);
     }

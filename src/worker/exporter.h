@@ -89,8 +89,10 @@ void exporter_destroy(struct exporter *exporter);
 /* ---- drain.c ---- */
 
 /* See struct worker_api. */
-int drain_add_segment(struct exporter *exporter, struct segment *segment, size_t mapped_size);
-void drain_remove_segment(struct exporter *exporter, struct segment *segment);
+int drain_add_segment(struct exporter *exporter, struct segment *segment, size_t mapped_size,
+                      const struct worker_process *process);
+void drain_remove_segment(struct exporter *exporter, struct segment *segment, int32_t cause);
+bool drain_has_backlog(const struct exporter *exporter);
 void drain_finish(struct exporter *exporter);
 
 /* Takes what is complete, LIMIT_DRAIN_PASS records of each segment at most; sets `has_more`. */

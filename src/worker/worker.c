@@ -152,6 +152,7 @@ __attribute__((visibility("default"))) const struct worker_api wirespan_worker =
     .add_segment = drain_add_segment,
     .remove_segment = drain_remove_segment,
     .step = exporter_step,
+    .has_backlog = drain_has_backlog,
     .is_drained = exporter_is_drained,
     .destroy = exporter_destroy,
 };

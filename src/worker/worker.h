@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WORKER_API_VERSION 1u
+#define WORKER_API_VERSION 2u
 #define WORKER_POLL_MAX    8
 
 struct exporter;
@@ -32,6 +32,14 @@ struct worker_host {
     void (*leave_fork_guard)(void);
 };
 
+/* Whose segment it is, where that is another process than ours. */
+struct worker_process {
+    int32_t process_id; /* as our /proc has it; 0: not known */
+    /* Its environment's snapshot, which names its service; NULL: ours. Only read during the call.
+     */
+    const char *const *environment;
+};
+
 struct worker_api {
     uint32_t version;
     /* Reads the configuration from the environment's snapshot, complains on stderr about what is
@@ -39,15 +47,20 @@ struct worker_api {
        stderr). The calling thread must be the one that steps. `host` may be
        NULL: a program of our own. */
     struct exporter *(*create)(const char *const *environment, const struct worker_host *host);
-    /* Adds a segment to drain; it must stay mapped until removed. Returns 0 or a negative errno. */
-    int (*add_segment)(struct exporter *exporter, struct segment *segment, size_t mapped_size);
-    /* The segment's process ended: takes what remains (open exchanges as aborted), then forgets
-       it. */
-    void (*remove_segment)(struct exporter *exporter, struct segment *segment);
+    /* Adds a segment to drain; it must stay mapped until removed. `process` may be NULL: ours.
+       Returns 0 or a negative errno. */
+    int (*add_segment)(struct exporter *exporter, struct segment *segment, size_t mapped_size,
+                       const struct worker_process *process);
+    /* The segment's process ended as `cause` (record_abort_cause) says: takes what remains (open
+       exchanges as aborted), then forgets it. */
+    void (*remove_segment)(struct exporter *exporter, struct segment *segment, int32_t cause);
     /* Drains, builds, batches, moves transfers on. Never blocks. `flush`: send everything now
        rather than by the schedule. */
     void (*step)(struct exporter *exporter, uint64_t monotonic_ns, bool flush,
                  struct worker_wait *wait);
+    /* Whether completed records wait in the segments. To be asked between the announcement that
+       the drainer sleeps and its sleep. */
+    bool (*has_backlog)(const struct exporter *exporter);
     /* Whether everything taken from the segments so far has been delivered or dropped. */
     bool (*is_drained)(const struct exporter *exporter);
     /* Drops what is left (counted), says the losses if asked to (WIRESPAN_LOG_LEVEL=info), frees

@@ -138,7 +138,7 @@ static void fill(struct segment *segment, uint64_t first, void (*make)(struct re
         struct record *record = segment_record(segment, slot);
         make(record, first + i);
         segment_open(segment, slot);
-        segment_complete(segment, slot, i / 64);
+        segment_complete(segment, &segment->doorbell, slot, i / 64);
     }
 }
 
@@ -161,7 +161,7 @@ static void measure(const char *name, void (*make)(struct record *, uint64_t))
     memset(segment, 0, size);
     read_clock(NULL, &clock);
     segment_initialize(segment, LIMIT_SEGMENT_SLOTS, 1, clock);
-    if (drain_add_segment(exporter, segment, size) != 0) {
+    if (drain_add_segment(exporter, segment, size, NULL) != 0) {
         abort();
     }
     sent_bytes = 0;

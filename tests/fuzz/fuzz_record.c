@@ -214,7 +214,7 @@ static void fill(struct segment *segment)
         record_add_field(record, FIELD_HOST, SLICE("host"), 10);
         segment_open(segment, slot);
         if (i % 4 != 0) {
-            segment_complete(segment, slot, i);
+            segment_complete(segment, &segment->doorbell, slot, i);
         }
     }
 }
@@ -254,12 +254,12 @@ static void fuzz_segment(struct slice input)
     struct slice later = input;
     struct slice before = slice_take(&later, input.size / 2);
     patch(segment, size, before);
-    if (drain_add_segment(exporter, segment, size) == 0) {
+    if (drain_add_segment(exporter, segment, size, NULL) == 0) {
         /* Once as it was found, once more changed under the reader's eyes. */
         exporter_step(exporter, now.monotonic_ns, true, &wait);
         patch(segment, size, later);
         exporter_step(exporter, now.monotonic_ns, true, &wait);
-        drain_remove_segment(exporter, segment);
+        drain_remove_segment(exporter, segment, 0);
         exporter_step(exporter, now.monotonic_ns, true, &wait);
     }
     exporter_destroy(exporter);

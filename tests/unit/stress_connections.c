@@ -31,6 +31,7 @@ static struct segment *give_segment(struct attachment *page)
 {
     page->random_seed = 42;
     atomic_store(&page->epoch, 7);
+    page->doorbell = &segment->doorbell;
     return segment;
 }
 

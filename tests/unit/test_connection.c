@@ -31,6 +31,7 @@ static struct segment *give_segment(struct attachment *page)
 {
     page->random_seed = 42;
     atomic_store(&page->epoch, last_epoch += 2);
+    page->doorbell = &segment->doorbell;
     return segment;
 }
 
@@ -54,6 +55,7 @@ static int set_up(void **state)
         atomic_store(&attachment_is_on, true);
     }
     atomic_store(&attachment->segment, segment);
+    attachment->doorbell = &segment->doorbell;
     atomic_store(&attachment->epoch, last_epoch += 2);
     return socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
 }

@@ -45,7 +45,7 @@ static void completed_records_come_out_once_in_order(void **state)
             fill(segment_record(segment, slot), round * 48 + i);
             segment_open(segment, slot);
             segment_record(segment, slot)->end_ns = UINT64_MAX;
-            segment_complete(segment, slot, 3);
+            segment_complete(segment, &segment->doorbell, slot, 3);
         }
         for (uint64_t i = 0; i < 48; i++) {
             assert_true(segment_reader_next(&reader, &copy));
@@ -92,14 +92,18 @@ static void what_remains_after_a_death_comes_out(void **state)
 
     uint32_t position = 0;
     struct record copy;
-    assert_true(segment_reader_next_remaining(&reader, &position, 99, &copy));
+    assert_true(segment_reader_next_remaining(&reader, &position, 99,
+                                              record_abort_cause(ABORT_SIGNAL, 9), &copy));
     assert_int_equal(copy.start_ns, 11);
     assert_int_equal(copy.error, RECORD_ERROR_ABORTED);
+    assert_int_equal(copy.system_error, record_abort_cause(ABORT_SIGNAL, 9));
     assert_int_equal(copy.end_ns, 99);
-    assert_true(segment_reader_next_remaining(&reader, &position, 99, &copy));
+    assert_true(segment_reader_next_remaining(&reader, &position, 99,
+                                              record_abort_cause(ABORT_SIGNAL, 9), &copy));
     assert_int_equal(copy.start_ns, 21);
     assert_int_equal(copy.error, RECORD_OK);
-    assert_false(segment_reader_next_remaining(&reader, &position, 99, &copy));
+    assert_false(segment_reader_next_remaining(&reader, &position, 99,
+                                               record_abort_cause(ABORT_SIGNAL, 9), &copy));
     assert_int_equal(segment->losses[LOSS_RECORD_INVALID], 1);
     free(segment);
 }
@@ -151,7 +155,7 @@ static void a_place_never_written_is_stepped_over_after_a_minute(void **state)
     fill(segment_record(segment, slot), 7);
     segment_open(segment, slot);
     segment_record(segment, slot)->end_ns = UINT64_MAX;
-    segment_complete(segment, slot, 0);
+    segment_complete(segment, &segment->doorbell, slot, 0);
     reader.now_ns = 1;
     for (int i = 0; i < 100000; i++) {
         assert_false(segment_reader_next(&reader, &copy));
@@ -175,7 +179,7 @@ static uint32_t leave_a_place_unwritten(struct segment *segment)
         uint16_t slot = segment_claim(segment, &cursor);
         fill(segment_record(segment, slot), number);
         segment_record(segment, slot)->end_ns = UINT64_MAX;
-        segment_complete(segment, slot, 0);
+        segment_complete(segment, &segment->doorbell, slot, 0);
         if (number == 1) {
             place = atomic_exchange(&segment->rings[0].places[0], 0);
         }
@@ -224,7 +228,7 @@ static void a_writer_that_never_comes_back_is_stepped_over(void **state)
     assert_int_equal(copy.start_ns, 3);
     assert_int_equal(atomic_load(&segment->rings[0].drained), 2);
     uint32_t position = 0;
-    assert_true(segment_reader_next_remaining(&reader, &position, 9, &copy));
+    assert_true(segment_reader_next_remaining(&reader, &position, 9, 0, &copy));
     assert_int_equal(copy.start_ns, 2);
     free(segment);
 }
@@ -251,9 +255,18 @@ static void *write_records(void *argument)
         fill(segment_record(writer->segment, slot), writer->first + i);
         segment_open(writer->segment, slot);
         segment_record(writer->segment, slot)->end_ns = UINT64_MAX;
-        segment_complete(writer->segment, slot, writer->ring);
+        segment_complete(writer->segment, &writer->segment->doorbell, slot, writer->ring);
     }
     return NULL;
+}
+
+static void sleep_on(struct segment_reader *reader)
+{
+    struct doorbell *doorbell = &reader->segment->doorbell;
+    uint32_t word = doorbell_word(doorbell);
+    doorbell_announce(doorbell, DRAINER_IDLE);
+    doorbell_wait(doorbell, word, segment_reader_has_backlog(reader) ? 1000000u : 100000000u);
+    doorbell_announce(doorbell, DRAINER_AWAKE);
 }
 
 static void threads_lose_nothing_that_is_not_counted(void **state)
@@ -281,7 +294,7 @@ static void threads_lose_nothing_that_is_not_counted(void **state)
         if (received + segment->losses[LOSS_SEGMENT_FULL] == ALL) {
             break;
         }
-        segment_reader_sleep(&reader, DRAINER_IDLE, 100000000u);
+        sleep_on(&reader);
     }
     for (uint32_t i = 0; i < WRITERS; i++) {
         pthread_join(threads[i], NULL);

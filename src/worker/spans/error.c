@@ -43,6 +43,27 @@ static bool is_cancelled_by_asker(const struct record *record)
     return record->error == RECORD_ERROR_CANCELLED && record->kind != RECORD_HTTP_SERVER;
 }
 
+/* What ended the process in the middle of the exchange, as far as the system tells. */
+static void add_abort(struct span *span, int32_t cause)
+{
+    int code = cause & 0xFFFF;
+    switch ((enum abort_reason)(cause >> 16)) {
+    case ABORT_EXIT:
+        span_add_string(span, SLICE("wirespan.aborted.by"), SLICE("exit"));
+        span_add_int(span, SLICE("process.exit.code"), code);
+        return;
+    case ABORT_SIGNAL:
+        span_add_string(span, SLICE("wirespan.aborted.by"), SLICE("signal"));
+        span_add_int(span, SLICE("wirespan.aborted.signal"), code);
+        return;
+    case ABORT_EXEC:
+        span_add_string(span, SLICE("wirespan.aborted.by"), SLICE("exec"));
+        return;
+    case ABORT_UNKNOWN:
+        return;
+    }
+}
+
 void spans_add_error(struct span *span, const struct record *record)
 {
     if (is_cancelled_by_asker(record)) {
@@ -54,6 +75,10 @@ void spans_add_error(struct span *span, const struct record *record)
         return;
     }
     span_set_error(span, type);
+    if (record->error == RECORD_ERROR_ABORTED) {
+        add_abort(span, record->system_error);
+        return;
+    }
     if (record->system_error > 0) {
         const char *message = error_text(record->system_error);
         const struct slice part = slice_of(message, strlen(message));

@@ -11,8 +11,10 @@ static struct exporter *create(const char *const *environment, const struct work
     return malloc(1);
 }
 
-static int add_segment(struct exporter *exporter, struct segment *segment, size_t mapped_size)
+static int add_segment(struct exporter *exporter, struct segment *segment, size_t mapped_size,
+                       const struct worker_process *process)
 {
+    (void)process;
     (void)exporter;
     (void)segment;
     (void)mapped_size;

@@ -98,7 +98,7 @@ static void complete_one(struct segment *segment)
     record->end_ns = record->start_ns + 5000;
     record_add_field(record, FIELD_COMMAND, SLICE("PING"), 16);
     segment_open(segment, slot);
-    segment_complete(segment, slot, 0);
+    segment_complete(segment, &segment->doorbell, slot, 0);
 }
 
 static void from_an_environment_to_a_file(void **state)
@@ -119,7 +119,7 @@ static void from_an_environment_to_a_file(void **state)
     catch_stderr();
     struct exporter *exporter = wirespan_worker.create(environment, false);
     assert_non_null(exporter);
-    assert_int_equal(wirespan_worker.add_segment(exporter, segment, size), 0);
+    assert_int_equal(wirespan_worker.add_segment(exporter, segment, size, NULL), 0);
     wirespan_worker.step(exporter, now_ns(), false, &wait);
     assert_true(wait.idle);
     complete_one(segment);
@@ -128,7 +128,7 @@ static void from_an_environment_to_a_file(void **state)
         wirespan_worker.step(exporter, now_ns(), true, &wait);
     } while (!wirespan_worker.is_drained(exporter) && now_ns() < deadline);
     assert_true(wirespan_worker.is_drained(exporter));
-    wirespan_worker.remove_segment(exporter, segment);
+    wirespan_worker.remove_segment(exporter, segment, 0);
     wirespan_worker.destroy(exporter);
     release_stderr();
     free(segment);

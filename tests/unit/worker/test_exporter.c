@@ -99,7 +99,7 @@ static void create(const char *first, const char *second)
     }
     exporter = exporter_create(&config, &seams, transports, count);
     assert_non_null(exporter);
-    assert_int_equal(drain_add_segment(exporter, segments[0], mapped_size), 0);
+    assert_int_equal(drain_add_segment(exporter, segments[0], mapped_size, NULL), 0);
 }
 
 static struct record *open_record(struct segment *segment, uint16_t *slot, unsigned number)
@@ -127,7 +127,7 @@ static struct record *complete_in(struct segment *segment, unsigned number, uint
     struct record *record = open_record(segment, &slot, number);
     record->trace_flags = trace_flags;
     record->end_ns = record->start_ns + 1;
-    segment_complete(segment, slot, 0);
+    segment_complete(segment, &segment->doorbell, slot, 0);
     return record;
 }
 
@@ -309,7 +309,7 @@ static void segments_have_their_own_resources(void **state)
 {
     (void)state;
     create("otlp", NULL);
-    assert_int_equal(drain_add_segment(exporter, segments[1], mapped_size), 0);
+    assert_int_equal(drain_add_segment(exporter, segments[1], mapped_size, NULL), 0);
     complete_in(segments[0], 1, 3);
     complete_in(segments[1], 2, 3);
     complete_in(segments[0], 3, 3);
@@ -497,11 +497,11 @@ static void bad_segments_are_not_taken(void **state)
 {
     (void)state;
     create("otlp", NULL);
-    assert_int_equal(drain_add_segment(exporter, segments[0], mapped_size), -EEXIST);
-    assert_int_equal(drain_add_segment(exporter, segments[1], mapped_size - 1), -EINVAL);
+    assert_int_equal(drain_add_segment(exporter, segments[0], mapped_size, NULL), -EEXIST);
+    assert_int_equal(drain_add_segment(exporter, segments[1], mapped_size - 1, NULL), -EINVAL);
     segments[1]->magic++;
-    assert_int_equal(drain_add_segment(exporter, segments[1], mapped_size), -EINVAL);
-    drain_remove_segment(exporter, segments[1]);
+    assert_int_equal(drain_add_segment(exporter, segments[1], mapped_size, NULL), -EINVAL);
+    drain_remove_segment(exporter, segments[1], 0);
     assert_int_equal(exporter->source_count, 1);
 }
 
@@ -514,7 +514,7 @@ static void a_dead_process_leaves_aborted_exchanges(void **state)
     open_record(segments[0], &slot, 2);
     now_ms += 10;
     segment_count_loss(segments[0], LOSS_CONTENDED, 1);
-    drain_remove_segment(exporter, segments[0]);
+    drain_remove_segment(exporter, segments[0], 0);
     assert_int_equal(exporter->source_count, 0);
     /* it is gone for good: nothing looks at it any more */
     memset(segments[0], 0xff, mapped_size);
