@@ -37,6 +37,16 @@ SLOW struct segment *attachment_segment_slow(void)
     return segment;
 }
 
+void attachment_replace_segment(void)
+{
+    struct attachment *page = attachment;
+    /* Connections from before are strangers to the new segment: they hold slots of the old one. */
+    atomic_fetch_add_explicit(&page->epoch, 2, memory_order_relaxed);
+    atomic_store_explicit(&page->segment, NULL, memory_order_release);
+    atomic_store_explicit(&page->is_renewing, 0, memory_order_release);
+    attachment_segment();
+}
+
 int32_t attachment_process_id(void)
 {
     int32_t id = atomic_load_explicit(&attachment->process_id, memory_order_relaxed);

@@ -23,6 +23,9 @@ struct attachment {
     _Atomic uint32_t next_serial; /* of connections */
     _Atomic uint32_t next_ring;   /* of threads */
     struct doorbell *doorbell;    /* of the segment's drainer */
+    uint32_t place;               /* of the segment in its arena, where there is one */
+    _Atomic uint32_t is_asking;   /* one thread asks for an arena */
+    _Atomic uint64_t asked_ns;    /* when one did */
 };
 
 /* The page; NULL before start, or if it could not be had. */
@@ -71,6 +74,10 @@ static inline uint32_t attachment_epoch(void)
 {
     return atomic_load_explicit(&attachment->epoch, memory_order_relaxed);
 }
+
+/* Takes a new segment in the place of the one that nobody drains any more; to be called where no
+   data passes. What other threads have open there at this moment is lost with it. */
+void attachment_replace_segment(void);
 
 /* This process's id, remembered in the page. In a vfork child that is the parent's. */
 int32_t attachment_process_id(void);

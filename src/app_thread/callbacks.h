@@ -9,9 +9,13 @@
 struct callbacks {
     /* On leaving socket, connect or accept: the worker's thread may be started here. */
     void (*after_connection)(void);
-    /* Before the process ends in a way that runs no exit handlers, and before exec. Bounded in
-       time; must be callable in a signal handler. */
+    /* Before the process ends in a way that runs no exit handlers. Bounded in time; must be
+       callable in a signal handler. */
     void (*before_end)(void);
+    /* The same before exec, which may fail. */
+    void (*before_exec)(void);
+    /* From the process's exit handlers. */
+    void (*at_exit)(void);
     /* The program's first thread ends; others may live on. */
     void (*before_first_thread_ends)(void);
 };

@@ -55,8 +55,18 @@
 
 /* One record of the segment: 10 cache lines. */
 #define LIMIT_RECORD_BYTES 640u
-/* Records of one process: 4096 in the process (2.5 MiB), 2048 under the launcher. */
+/* Records of one process that exports by itself: 2.5 MiB. A burst of as many exchanges finds room.
+ */
 #define LIMIT_SEGMENT_SLOTS 4096u
+/* Records of one process that exports by a launcher or an agent, whose drainer does nothing else:
+   1.25 MiB. */
+#define LIMIT_ARENA_SLOTS 2048u
+/* Segments of one arena: a program and the children that it forks and that use sockets, at one
+   time. One more asks for an arena of its own. All together 46 MiB of addresses: 64 MiB fail under
+   the `ulimit -v` of common batch systems. */
+#define LIMIT_ARENA_PLACES 32u
+/* The variables of a program's environment that are of interest here. */
+#define LIMIT_ENVIRONMENT_BYTES (64u << 10)
 /* States looked at in search of a free record before the exchange is counted as lost. */
 #define LIMIT_SLOT_PROBES 512u
 /* Rings per segment: threads are spread over them so that they seldom share a cache line. */

@@ -13,6 +13,9 @@ struct subcommand {
 };
 
 static const struct subcommand subcommands[] = {
+    {"run", run_main, "run a command, observed; this program exports for it"},
+    {"entrypoint", entrypoint_main, "the same as the first process of a container"},
+    {"agent", agent_main, "export for all observed programs of this machine"},
     {"view", view_main, "receive or read traces and draw them in the terminal"},
 };
 

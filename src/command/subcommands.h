@@ -5,4 +5,7 @@ enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 /* Each runs with its own arguments, argv[0] being "wirespan NAME", and returns the process's exit
    status. */
+int run_main(int argc, char **argv);
+int entrypoint_main(int argc, char **argv);
+int agent_main(int argc, char **argv);
 int view_main(int argc, char **argv);

@@ -90,6 +90,7 @@ struct config {
     struct slice environment; /* NODE_ENV */
     struct slice region;      /* RAILWAY_REGION */
 
+    struct slice agent;    /* WIRESPAN_AGENT: the socket of who exports for this program */
     struct slice only;     /* WIRESPAN_ONLY: program names, comma separated; empty: all */
     struct slice except;   /* WIRESPAN_EXCEPT */
     bool connection_spans; /* WIRESPAN_CONNECTION_SPANS: a span with byte counts per connection */

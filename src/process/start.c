@@ -23,8 +23,10 @@
 #include "app_thread/hooks/originals.h"
 #include "base/symbol_versions.h"
 #include "base/system_call.h"
+#include "process/agent.h"
 #include "process/background.h"
 #include "process/config.h"
+#include "process/identity.h"
 
 #define PAGE_BYTES   4096u
 #define WIPE_ON_FORK 18
@@ -32,7 +34,6 @@
 /* How long the end of a process may be held up by the export of what it finished. */
 #define END_FLUSH_MS      2000u
 #define WORKER_OBJECT     "libwirespan-worker.so"
-#define ENVIRONMENT_BYTES (64u << 10)
 #define ENVIRONMENT_NAMES 256u
 
 /* Both are parts of one mapping, written once. */
@@ -40,8 +41,10 @@ struct start_memory {
     char worker_path[PATH_BYTES];
     char program_path[PATH_BYTES];
     struct config config;
+    struct registration_address agent;
     const char *environment[ENVIRONMENT_NAMES + 1];
-    char text[ENVIRONMENT_BYTES];
+    size_t text_size;
+    char text[LIMIT_ENVIRONMENT_BYTES];
 };
 
 static uint64_t realtime_ns(void)
@@ -62,20 +65,14 @@ static void *map(size_t size, int flags)
 
 static struct segment *renew(struct attachment *page)
 {
-    uint64_t random[2] = {0, 0};
-    raw_system_call(SYS_getrandom, (long)random, sizeof(random), 1 /* non-blocking */, 0, 0, 0);
-    int32_t process_id = attachment_process_id();
-    page->random_seed = random[0] ^ clock_now_ns() ^ (uint64_t)process_id << 40;
-    /* Odd, and unlike the parent's even where no random numbers can be had. */
-    uint32_t epoch = (uint32_t)random[1] ^ (uint32_t)clock_now_ns() ^ (uint32_t)process_id << 16;
-    atomic_store_explicit(&page->epoch, epoch | 1, memory_order_relaxed);
+    identity_draw(page);
     size_t size = segment_size(LIMIT_SEGMENT_SLOTS);
     struct segment *segment = map(size, MAP_SHARED);
     if (segment == NULL) {
         return NULL;
     }
     struct segment_clock clock = {.realtime_ns = realtime_ns(), .monotonic_ns = clock_now_ns()};
-    segment_initialize(segment, LIMIT_SEGMENT_SLOTS, process_id, clock);
+    segment_initialize(segment, LIMIT_SEGMENT_SLOTS, attachment_process_id(), clock);
     page->doorbell = &segment->doorbell;
     /* The child of a fork has its own segment and no use for this one. */
     raw_system_call(SYS_madvise, (long)segment, (long)size, MADV_DONTFORK, 0, 0, 0);
@@ -120,7 +117,7 @@ static void snapshot(struct start_memory *memory, char *const *environment)
             continue;
         }
         size_t size = strlen(*environment) + 1;
-        if (size > ENVIRONMENT_BYTES - used) {
+        if (size > LIMIT_ENVIRONMENT_BYTES - used) {
             continue;
         }
         memcpy(memory->text + used, *environment, size);
@@ -128,6 +125,7 @@ static void snapshot(struct start_memory *memory, char *const *environment)
         used += size;
     }
     memory->environment[names] = NULL;
+    memory->text_size = used;
 }
 
 /* The worker's object lies beside this one. */
@@ -180,22 +178,20 @@ static bool is_chosen(const struct config *config, char path[PATH_BYTES])
            (config->only.size == 0 || list_has(config->only, name));
 }
 
-/* ---- the process's moments ---- */
+/* ---- the process's moments, where it exports by itself ---- */
 
-static void after_connection(void)
+static bool has_segment(void)
 {
-    background_start();
+    return attachment != NULL &&
+           atomic_load_explicit(&attachment->segment, memory_order_acquire) != NULL;
 }
 
 static void before_end(void)
 {
-    struct thread_state *self = &thread_state;
-    if (attachment == NULL ||
-        atomic_load_explicit(&attachment->segment, memory_order_acquire) == NULL) {
-        return;
+    if (has_segment()) {
+        connection_finish_all(&thread_state);
+        background_flush(END_FLUSH_MS);
     }
-    connection_finish_all(self);
-    background_flush(END_FLUSH_MS);
 }
 
 static void before_first_thread_ends(void)
@@ -206,17 +202,77 @@ static void before_first_thread_ends(void)
 static void finish(void)
 {
     struct thread_state *self = &thread_state;
-    if (!hook_is_on() || self->is_ours || attachment == NULL ||
-        atomic_load_explicit(&attachment->segment, memory_order_acquire) == NULL) {
-        return;
+    if (hook_is_on() && !self->is_ours && has_segment()) {
+        connection_finish_all(self);
+        background_finish(END_FLUSH_MS);
     }
-    connection_finish_all(self);
-    background_finish(END_FLUSH_MS);
 }
 
 extern int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void),
                              void *object);
 extern void *__dso_handle;
+
+static void export_here(struct start_memory *memory)
+{
+    attachment_renew = renew;
+    callbacks = (struct callbacks){
+        .after_connection = background_start,
+        .before_exec = before_end,
+        .before_end = before_end,
+        .before_first_thread_ends = before_first_thread_ends,
+        .at_exit = finish,
+    };
+    background_configure(memory->worker_path, memory->environment, finish);
+    __register_atfork(background_before_fork, background_after_fork_in_parent,
+                      background_after_fork_in_child, &__dso_handle);
+}
+
+/* ---- the same where another process exports ---- */
+
+static void before_agents_exec(void)
+{
+    if (has_segment()) {
+        connection_finish_all(&thread_state);
+        agent_before_exec();
+    }
+}
+
+static void before_agents_end(void)
+{
+    if (has_segment()) {
+        connection_finish_all(&thread_state);
+    }
+    agent_finish(END_FLUSH_MS);
+}
+
+static void finish_for_agent(void)
+{
+    if (hook_is_on()) {
+        before_agents_end();
+    }
+}
+
+static void export_there(struct start_memory *memory)
+{
+    attachment_renew = agent_renew;
+    callbacks = (struct callbacks){
+        .after_connection = agent_after_connection,
+        .before_exec = before_agents_exec,
+        .before_end = before_agents_end,
+        .at_exit = finish_for_agent,
+    };
+    agent_configure(&memory->agent, memory->text, memory->text_size);
+    agent_attach();
+}
+
+/* ---- start ---- */
+
+static void at_exit(void)
+{
+    if (callbacks.at_exit != NULL) {
+        callbacks.at_exit();
+    }
+}
 
 static void switch_on(const struct config *config, struct start_memory *memory)
 {
@@ -224,20 +280,16 @@ static void switch_on(const struct config *config, struct start_memory *memory)
     if (attachment == NULL) {
         return;
     }
-    attachment_renew = renew;
     attachment_sampling_threshold = config->sampler_threshold;
     attachment_sampling_follows_parent = config->sampler >= SAMPLER_PARENTBASED_ALWAYS_ON;
     attachment_reads_traceparent = (config->propagators & PROPAGATOR_TRACECONTEXT) != 0;
     attachment_reports_connections = config->connection_spans;
-    callbacks = (struct callbacks){
-        .after_connection = after_connection,
-        .before_end = before_end,
-        .before_first_thread_ends = before_first_thread_ends,
-    };
-    background_configure(memory->worker_path, memory->environment, finish);
-    __register_atfork(background_before_fork, background_after_fork_in_parent,
-                      background_after_fork_in_child, &__dso_handle);
-    atexit(finish);
+    if (registration_parse_address(config->agent, &memory->agent)) {
+        export_there(memory);
+    } else {
+        export_here(memory);
+    }
+    atexit(at_exit);
     atomic_store_explicit(&attachment_is_on, true, memory_order_release);
 }
 
@@ -263,5 +315,5 @@ __attribute__((constructor)) static void start(void)
 /* For programs whose exit handlers are skipped but whose destructors run. */
 __attribute__((destructor)) static void end(void)
 {
-    finish();
+    at_exit();
 }

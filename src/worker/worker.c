@@ -126,6 +126,10 @@ static struct exporter *create(const char *const *environment, const struct work
     struct start start = {.report = {.level = LOG_LEVEL_WARN, .write = write_stderr}};
     config_parse(&start.config, environment, complain, &start);
     start.report.level = start.config.log_level;
+    if (host != NULL && start.config.agent.size > 0) {
+        report_line(&start.report, LOG_LEVEL_WARN,
+                    "WIRESPAN_AGENT is neither a path nor @NAME: this process exports by itself");
+    }
     if (!start.config.enabled || start.config.exporters == 0) {
         report_line(&start.report, LOG_LEVEL_INFO, "nothing is exported: switched off");
         return NULL;

@@ -26,13 +26,18 @@ _Atomic bool lifecycle_raw_exit;
 
 /* ---- ends ---- */
 
-static void before_end(void)
+static void call(void (*callback)(void))
 {
-    if (callbacks.before_end != NULL && hook_is_on() && !hook_is_aside(&thread_state)) {
+    if (callback != NULL && hook_is_on() && !hook_is_aside(&thread_state)) {
         int error = errno;
-        callbacks.before_end();
+        callback();
         errno = error;
     }
+}
+
+static void before_end(void)
+{
+    call(callbacks.before_end);
 }
 
 EXPORTED void _exit(int status)
@@ -95,7 +100,7 @@ void lifecycle_before_exec(void)
     if (unlikely(original_execve == NULL)) {
         originals_resolve();
     }
-    before_end();
+    call(callbacks.before_exec);
 }
 
 /* From here on this may be the child: a process that shares our memory. */
