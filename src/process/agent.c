@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -18,11 +19,13 @@
 
 /* A launcher answers in well under a millisecond; one that was stopped must not hold programs up.
  */
-#define ANSWER_US    250000
-#define RETRY_NS     UINT64_C(5000000000)
-#define DESCRIPTORS  2
-#define PAGE_BYTES   4096u
-#define CONTROL_SIZE CMSG_SPACE(DESCRIPTORS * sizeof(int))
+#define ANSWER_US   250000
+#define RETRY_NS    UINT64_C(5000000000)
+#define DESCRIPTORS 2
+#define PAGE_BYTES  4096u
+/* Of the addresses that `ulimit -v` leaves a program, one in so many may be taken. */
+#define ADDRESS_SHARE 16u
+#define CONTROL_SIZE  CMSG_SPACE(DESCRIPTORS * sizeof(int))
 
 static struct {
     const struct registration_address *address;
@@ -152,11 +155,25 @@ static void *map_shared(int fd, size_t size)
     return (void *)address;
 }
 
-/* All of the arena, or as much of it as `ulimit -v` leaves room for: one place at least. */
+/* How many places may be mapped: under `ulimit -v` a small part of what the program may have, but
+   one at least. */
+static uint32_t affordable_places(size_t size)
+{
+    uint64_t count = (size - arena_header_size()) / arena_segment_bytes();
+    struct {
+        uint64_t soft;
+        uint64_t hard;
+    } limit;
+    if (raw_system_call(SYS_prlimit64, 0, RLIMIT_AS, 0, (long)&limit, 0, 0) == 0 &&
+        limit.soft / ADDRESS_SHARE / arena_segment_bytes() < count) {
+        count = limit.soft / ADDRESS_SHARE / arena_segment_bytes();
+    }
+    return count > 0 ? (uint32_t)count : 1;
+}
+
 static struct arena *map_arena(int fd, size_t size, uint32_t *place_count)
 {
-    uint32_t count = (uint32_t)((size - arena_header_size()) / arena_segment_bytes());
-    for (; count > 0; count /= 4) {
+    for (uint32_t count = affordable_places(size); count > 0; count /= 4) {
         struct arena *arena = map_shared(fd, arena_size(count));
         if (arena == NULL) {
             continue;
