@@ -31,6 +31,8 @@
 /* While transfers are in flight the segments are looked at this often. */
 #define TRANSFER_MS 10
 #define STATUS_NS   UINT64_C(1000000000)
+/* The command's stderr is not held longer than this after its end. */
+#define STDERR_NS UINT64_C(2000000000)
 
 struct service {
     const struct service_options *options;
@@ -41,6 +43,8 @@ struct service {
     int signals;
     bool is_stopping;     /* by a signal, or because all have gone */
     uint64_t deadline_ns; /* of the stop */
+    bool stderr_is_held;
+    uint64_t command_end_ns; /* 0: it lives */
     uint64_t status_ns;
     size_t status_width;
 };
@@ -114,8 +118,10 @@ static void stop(struct service *service, uint64_t now)
 }
 
 /* Nobody is to wait for the end of a pipe because we hold it open. */
-static void let_go_of_stderr(void)
+static void let_go_of_stderr(struct service *service)
 {
+    clear_status(service);
+    service->stderr_is_held = false;
     int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (nothing >= 0) {
         dup2(nothing, STDERR_FILENO);
@@ -123,8 +129,9 @@ static void let_go_of_stderr(void)
     }
 }
 
-static void note_command_end(struct service *service)
+static void note_command_end(struct service *service, uint64_t now)
 {
+    service->command_end_ns = now;
     close(service->command_pidfd);
     service->command_pidfd = -1;
 }
@@ -225,7 +232,7 @@ static void sleep_and_listen(struct service *service, const struct worker_wait *
         take_requests(service);
     }
     if (polled[POLL_COMMAND].revents != 0) {
-        note_command_end(service);
+        note_command_end(service, now);
     }
 }
 
@@ -235,8 +242,28 @@ static bool has_gone(const struct service *service)
            service->command_pidfd < 0 && service->members.count == 0;
 }
 
+/* After the command's end its stderr is held until what it finished is exported, or cannot be, or
+   this has taken too long. */
+static void look_at_stderr(struct service *service, bool is_exported, bool is_stalled, uint64_t now)
+{
+    if (!service->stderr_is_held) {
+        return;
+    }
+    if (service->command_end_ns == 0 || service->options->control >= 0) {
+        show_status(service, now);
+        return;
+    }
+    if (is_exported || is_stalled || now - service->command_end_ns > STDERR_NS) {
+        if (!is_exported) {
+            fprintf(stderr, "wirespan %s: what is not exported yet is tried for %u s more\n",
+                    service->options->name, service->options->finish_ms / 1000);
+        }
+        let_go_of_stderr(service);
+    }
+}
+
 /* One round. False when it was the last. */
-static bool go_on(struct service *service, bool *stderr_is_held)
+static bool go_on(struct service *service)
 {
     struct worker_wait wait;
     memset(&wait, 0, sizeof(wait));
@@ -247,26 +274,19 @@ static bool go_on(struct service *service, bool *stderr_is_held)
         stop(service, now);
     }
     bool is_asked = members_want_flush(&service->members);
-    bool command_is_gone = service->options->command != 0 && service->command_pidfd < 0;
-    bool flush = is_asked || service->is_stopping || (command_is_gone && *stderr_is_held);
+    bool is_end = service->command_end_ns != 0 && service->stderr_is_held;
+    bool flush = is_asked || is_end || service->is_stopping;
     wirespan_worker.step(service->exporter, now, flush, &wait);
-    bool is_done = flush && (wirespan_worker.is_drained(service->exporter) ||
-                             (wait.stalled && !service->is_stopping));
-    if (is_done && is_asked) {
+    bool is_exported = flush && wirespan_worker.is_drained(service->exporter);
+    if (is_asked && (is_exported || wait.stalled)) {
+        /* The receiver is in trouble: no end is held up for it. */
         members_note_flushed(&service->members);
     }
-    if (service->is_stopping && (is_done || now >= service->deadline_ns)) {
+    look_at_stderr(service, is_exported, wait.stalled, now);
+    if (service->is_stopping && (is_exported || now >= service->deadline_ns)) {
         return false;
     }
-    if (is_done && command_is_gone && *stderr_is_held && service->options->control < 0) {
-        clear_status(service);
-        let_go_of_stderr();
-        *stderr_is_held = false;
-    }
-    if (*stderr_is_held) {
-        show_status(service, now);
-    }
-    if (flush && !is_done && wait.timeout_ns > TRANSFER_MS * NS_PER_MS) {
+    if (flush && !is_exported && wait.timeout_ns > TRANSFER_MS * NS_PER_MS) {
         wait.timeout_ns = TRANSFER_MS * NS_PER_MS;
     }
     sleep_and_listen(service, &wait, now);
@@ -336,15 +356,14 @@ static bool start(struct service *service)
 
 int service_run(const struct service_options *options)
 {
-    struct service service = {.options = options, .command_pidfd = -1};
-    bool stderr_is_held = true;
+    struct service service = {.options = options, .command_pidfd = -1, .stderr_is_held = true};
     if (!start(&service)) {
         say(&service, '-');
         return EXIT_FAILED;
     }
     atomic_store_explicit(&service.bell.page->alive_ns, now_ns(), memory_order_relaxed);
     say(&service, '+');
-    while (go_on(&service, &stderr_is_held)) {
+    while (go_on(&service)) {
     }
     clear_status(&service);
     wirespan_worker.destroy(service.exporter);
