@@ -96,6 +96,12 @@ static SLOW bool settle(struct thread_state *self, struct connection *connection
            do it. seq_cst: ordered after the unlock; pairs with the holder's unlock and try_lock */
         return atomic_load_explicit(&connection->busy[DIRECTION_IN], memory_order_seq_cst) == 0;
     }
+    if (unlikely((atomic_load_explicit(&connection->generation, memory_order_acquire) & 1) == 0)) {
+        /* Freed just now: what a late thread asked for is void. */
+        unlock(connection, DIRECTION_IN);
+        unlock(connection, DIRECTION_OUT);
+        return false;
+    }
     uint32_t pending = atomic_load_explicit(&connection->pending, memory_order_seq_cst);
     uint32_t freed = 0;
     if (pending & PENDING_UPGRADE) {
@@ -234,25 +240,43 @@ void connection_let_go(struct connection *connection, enum direction_name name)
 
 /* ---- making connections ---- */
 
-static uint32_t link_descriptor(int fd, uint32_t block)
+static void drop_reference(struct thread_state *self, struct connection *connection)
+{
+    if (atomic_fetch_sub_explicit(&connection->references, 1, memory_order_acq_rel) != 1) {
+        return;
+    }
+    if (attachment_segment() != NULL) {
+        uint32_t epoch = attachment_epoch();
+        if (atomic_load_explicit(&connection->epoch, memory_order_relaxed) != epoch) {
+            adopt(connection, epoch);
+        }
+    }
+    atomic_fetch_or_explicit(&connection->pending, PENDING_CLOSE, memory_order_seq_cst);
+    settle_if_pending(self, connection);
+}
+
+/* False if the number has a connection already, be it the same one. */
+static bool link_descriptor(int fd, uint32_t block)
 {
     uint32_t highest = atomic_load_explicit(&highest_descriptor, memory_order_relaxed);
     while (highest < (uint32_t)fd &&
            !atomic_compare_exchange_weak_explicit(&highest_descriptor, &highest, (uint32_t)fd,
                                                   memory_order_relaxed, memory_order_relaxed)) {
     }
-    uint32_t none = 0;
-    if (!atomic_compare_exchange_strong_explicit(&descriptor_connections[fd], &none, block,
-                                                 memory_order_acq_rel, memory_order_acquire)) {
-        return none;
+    uint32_t linked = 0;
+    bool is_ours = atomic_compare_exchange_strong_explicit(
+        &descriptor_connections[fd], &linked, block, memory_order_acq_rel, memory_order_acquire);
+    if (is_ours) {
+        linked = block;
     }
+    /* Also for another's: a number that is announced while it is used is a connection already. */
     atomic_store_explicit(&descriptor_kinds[fd], DESCRIPTOR_CONNECTION, memory_order_release);
     if (unlikely(atomic_load_explicit(&descriptor_connections[fd], memory_order_acquire) !=
-                 block)) {
+                 linked)) {
         /* Closed by another thread just now: its kind is not to outlive it. */
         atomic_store_explicit(&descriptor_kinds[fd], DESCRIPTOR_UNKNOWN, memory_order_release);
     }
-    return block;
+    return is_ours;
 }
 
 static void initialize(struct connection *connection, uint32_t block, int fd,
@@ -275,7 +299,7 @@ static void initialize(struct connection *connection, uint32_t block, int fd,
     atomic_store_explicit(&connection->generation, generation + 1, memory_order_release);
 }
 
-static bool make(int fd, enum connection_role role, struct touch *touch)
+static bool make(struct thread_state *self, int fd, enum connection_role role, struct touch *touch)
 {
     if (attachment_segment() == NULL) {
         return false;
@@ -288,10 +312,9 @@ static bool make(int fd, enum connection_role role, struct touch *touch)
     }
     struct connection *connection = connection_at(block);
     initialize(connection, block, fd, role);
-    if (link_descriptor(fd, block) != block) {
-        /* Another thread was first. */
-        atomic_fetch_add_explicit(&connection->generation, 1, memory_order_release);
-        slab_give(SLAB_CONNECTION, block);
+    if (!link_descriptor(fd, block)) {
+        /* Another thread was first. By the usual way: somebody late may hold a reference. */
+        drop_reference(self, connection);
     }
     return connection_find(fd, touch);
 }
@@ -334,11 +357,11 @@ static SLOW bool touch_slow(struct thread_state *self, int fd, struct touch *tou
     }
     switch (atomic_load_explicit(&descriptor_kinds[fd], memory_order_acquire)) {
     case DESCRIPTOR_UNKNOWN:
-        return classify(fd) == DESCRIPTOR_UNKNOWN && make(fd, ROLE_UNKNOWN, touch);
+        return classify(fd) == DESCRIPTOR_UNKNOWN && make(self, fd, ROLE_UNKNOWN, touch);
     case DESCRIPTOR_STREAM:
-        return make(fd, ROLE_CLIENT, touch);
+        return make(self, fd, ROLE_CLIENT, touch);
     case DESCRIPTOR_ACCEPTED:
-        return make(fd, ROLE_SERVER, touch);
+        return make(self, fd, ROLE_SERVER, touch);
     case DESCRIPTOR_CONNECTION:
         return connection_find(fd, touch);
     default:
@@ -376,21 +399,6 @@ bool connection_touch(struct thread_state *self, int fd, struct touch *touch)
 
 /* ---- descriptors ---- */
 
-static void drop_reference(struct thread_state *self, struct connection *connection)
-{
-    if (atomic_fetch_sub_explicit(&connection->references, 1, memory_order_acq_rel) != 1) {
-        return;
-    }
-    if (attachment_segment() != NULL) {
-        uint32_t epoch = attachment_epoch();
-        if (atomic_load_explicit(&connection->epoch, memory_order_relaxed) != epoch) {
-            adopt(connection, epoch);
-        }
-    }
-    atomic_fetch_or_explicit(&connection->pending, PENDING_CLOSE, memory_order_seq_cst);
-    settle_if_pending(self, connection);
-}
-
 void descriptor_closing(struct thread_state *self, int fd)
 {
     if ((unsigned)fd >= LIMIT_DESCRIPTORS) {
@@ -404,6 +412,8 @@ void descriptor_closing(struct thread_state *self, int fd)
     if (block == 0) {
         return;
     }
+    /* Again: a thread that was about to link the number may have called it a connection since. */
+    atomic_store_explicit(&descriptor_kinds[fd], DESCRIPTOR_UNKNOWN, memory_order_release);
     drop_reference(self, connection_at(block));
 }
 
@@ -443,25 +453,22 @@ void descriptor_duplicated(struct thread_state *self, int from, int to)
         return;
     }
     uint8_t kind = atomic_load_explicit(&descriptor_kinds[from], memory_order_acquire);
-    if (kind != DESCRIPTOR_CONNECTION) {
-        if (kind == DESCRIPTOR_STREAM || kind == DESCRIPTOR_ACCEPTED) {
-            /* Two numbers for one socket that has not spoken yet: it needs one connection now. */
-            struct touch touch;
-            if (connection_touch(self, from, &touch)) {
-                descriptor_duplicated(self, from, to);
-            }
+    struct touch touch;
+    if (kind == DESCRIPTOR_STREAM || kind == DESCRIPTOR_ACCEPTED) {
+        /* Two numbers for one socket that has not spoken yet: it needs one connection now. */
+        if (!connection_touch(self, from, &touch)) {
             return;
         }
+    } else if (kind != DESCRIPTOR_CONNECTION) {
         atomic_store_explicit(&descriptor_kinds[to], kind, memory_order_relaxed);
         return;
     }
-    struct touch touch;
     if (!connection_find(from, &touch) || !take_reference(touch.connection)) {
         return; /* closed by another thread just now; `to` is classified at its first use */
     }
     if (atomic_load_explicit(&touch.connection->generation, memory_order_acquire) !=
             touch.generation ||
-        link_descriptor(to, touch.connection->block) != touch.connection->block) {
+        !link_descriptor(to, touch.connection->block)) {
         drop_reference(self, touch.connection);
     }
 }

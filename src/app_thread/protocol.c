@@ -344,6 +344,14 @@ static void dispatch(struct passage *passage, struct slice *in)
     }
 }
 
+/* What is framed again has to come out as it did the first time, whatever another thread has asked
+   for since: a request that was begun and is not found again would be without an owner. */
+static bool goes_on(const struct passage *passage)
+{
+    return passage->mode != PASSAGE_LIVE ||
+           atomic_load_explicit(&passage->connection->pending, memory_order_relaxed) == 0;
+}
+
 void protocol_pass(struct passage *passage, struct slice bytes)
 {
     struct direction *direction = direction_of(passage);
@@ -351,13 +359,13 @@ void protocol_pass(struct passage *passage, struct slice bytes)
     struct slice in = bytes;
     /* `direction->bytes` is the stream position of the first byte of `bytes` until all is framed;
        a protocol may change in between, hence the loop. */
-    while (in.size > 0 &&
-           atomic_load_explicit(&passage->connection->pending, memory_order_relaxed) == 0) {
+    while (in.size > 0 && goes_on(passage)) {
         size_t before = in.size;
         dispatch(passage, &in);
         direction->bytes += before - in.size;
         size -= before - in.size;
     }
+    passage->framed += bytes.size - size;
     direction->bytes += size;
     if (unlikely(in.size > 0) &&
         (atomic_load_explicit(&passage->connection->pending, memory_order_relaxed) &
@@ -653,6 +661,7 @@ static bool restore(struct connection *connection, const struct checkpoint *chec
             slab_give(SLAB_BUFFER, out->carry_block);
             out->carry_block = 0;
         }
+        redis_exchange_forget(connection);
         memcpy(out->first, checkpoint->first, sizeof(out->first));
         set_protocol(connection, PROTOCOL_UNDECIDED);
         break;
@@ -723,6 +732,18 @@ void protocol_cut(struct passage *passage, const struct checkpoint *checkpoint, 
     }
 }
 
+/* Commands that no answer completes: the passage alone knows of them. */
+static void abandon_unanswered(struct passage *passage, enum connection_protocol protocol)
+{
+    if (protocol != PROTOCOL_REDIS) {
+        return;
+    }
+    for (uint8_t i = 0; i < passage->finished_count; i++) {
+        exchange_abandon(passage->finished[i], LOSS_ABANDONED);
+    }
+    passage->finished_count = 0;
+}
+
 static void cut_exchanges(struct passage *passage, const struct checkpoint *checkpoint,
                           uint64_t sent, passage_replay *replay, void *context)
 {
@@ -731,6 +752,13 @@ static void cut_exchanges(struct passage *passage, const struct checkpoint *chec
     enum connection_protocol now_is = protocol_of(connection);
     struct passage live = *passage;
     uint16_t live_current = out->current_slot;
+    if (atomic_load_explicit(&connection->pending, memory_order_relaxed) & PENDING_ADRIFT) {
+        /* All of it is about to be given up. */
+        abandon_unanswered(passage, now_is);
+        out->bytes = checkpoint->bytes + sent;
+        return;
+    }
+    uint64_t sent_of_framed = sent < live.framed ? sent : live.framed;
     uint32_t framed = now_is == PROTOCOL_HTTP1 ? live.births : live.ends + live.first_ended;
     if (pairing_count(&connection->pairing) < framed) {
         /* Answered by now, before it was sent whole: there is nothing to take back. Where its end
@@ -753,8 +781,8 @@ static void cut_exchanges(struct passage *passage, const struct checkpoint *chec
                             .suppressed = true,
                             .now = passage->now};
     bool held = restore(connection, checkpoint);
-    if (held && sent > 0) {
-        replay(&count, context, sent);
+    if (held && sent_of_framed > 0) {
+        replay(&count, context, sent_of_framed);
     }
 
     /* What was pushed for messages that were not sent whole goes back. HTTP pushes a message when
@@ -762,6 +790,8 @@ static void cut_exchanges(struct passage *passage, const struct checkpoint *chec
     bool is_redis = now_is == PROTOCOL_REDIS;
     if (is_redis && live.finished_count > 0) {
         /* CLIENT REPLY was switched within what was cut: pushes and ends no longer correspond. */
+        abandon_unanswered(passage, now_is);
+        out->current_slot = live_current;
         exchange_count_loss(LOSS_MISSED_BYTES);
         connection_set_adrift(connection);
         return;
@@ -790,6 +820,9 @@ static void cut_exchanges(struct passage *passage, const struct checkpoint *chec
     }
     if (!held || !restore(connection, checkpoint)) {
         exchange_count_loss(LOSS_SLAB_FULL);
+        if (!count.first_ended) {
+            out->current_slot = checkpoint->current_slot;
+        }
         connection_set_adrift(connection);
         return;
     }
@@ -809,7 +842,8 @@ static void cut_exchanges(struct passage *passage, const struct checkpoint *chec
     for (uint8_t i = 0; i < live.finished_count && i < count.ends + count.first_ended; i++) {
         passage->finished[passage->finished_count++] = live.finished[i];
     }
-    if (sent > 0) {
-        replay(passage, context, sent);
+    if (sent_of_framed > 0) {
+        replay(passage, context, sent_of_framed);
     }
+    out->bytes = checkpoint->bytes + sent;
 }

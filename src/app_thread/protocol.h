@@ -28,6 +28,7 @@ struct passage {
     bool holds_both; /* the other direction, too */
     bool suppressed; /* events of the message at hand leave no trace */
     uint64_t now;
+    uint64_t framed;  /* bytes, until something became pending */
     uint32_t births;  /* messages begun in this passage */
     uint32_t ends;    /* of these, ended */
     uint32_t skipped; /* REFILL: births that are kept from the first framing */

@@ -621,6 +621,11 @@ void redis_exchange_finish(struct thread_state *self, struct connection *connect
         exchange_complete(self, requests->current_slot, now, error, system_error);
         requests->current_slot = SEGMENT_NO_SLOT;
     }
+    redis_exchange_forget(connection);
+}
+
+void redis_exchange_forget(struct connection *connection)
+{
     if (connection->redis.command_block != 0) {
         slab_give(SLAB_BUFFER, connection->redis.command_block);
         connection->redis.command_block = 0;

@@ -12,3 +12,7 @@ void redis_exchange_end(struct passage *passage);
 /* Both directions are held: completes everything open. */
 void redis_exchange_finish(struct thread_state *self, struct connection *connection,
                            enum record_error error, int system_error, uint64_t now);
+
+/* Both directions are held: the connection speaks something else after all. From here on it is not
+   one of Redis to whoever ends it. */
+void redis_exchange_forget(struct connection *connection);

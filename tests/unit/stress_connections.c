@@ -204,5 +204,7 @@ int main(void)
     atomic_store(&is_over, true);
     pthread_join(drainer, NULL);
     return check("slots that nobody completed", lost_slots()) +
-           check("exchanges that end before they begin", atomic_load(&wrong));
+           check("exchanges that end before they begin", atomic_load(&wrong)) +
+           check("records that do not hold together",
+                 atomic_load(&segment->losses[LOSS_RECORD_INVALID]));
 }

@@ -139,6 +139,42 @@ static uint32_t slots_in_use(void)
     return count;
 }
 
+/* ---- several owners ---- */
+
+/* What was framed before a call that sent nothing may have been of another protocol: each exchange
+   is ended once, by the rules of its own. */
+static void what_was_not_sent_leaves_no_protocol_behind(void **state)
+{
+    (void)state;
+    struct record record;
+    descriptor_made(&thread_state, pair[0], DESCRIPTOR_STREAM);
+    send_part(pair[0], "*1\r\n$4\r\nPING\r\n", -1, EAGAIN);
+    sends(pair[0], "POST /cut HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n123");
+    descriptor_closing(&thread_state, pair[0]);
+    assert_true(next(&record));
+    assert_int_equal(record.kind, RECORD_HTTP_CLIENT);
+    assert_field(&record, FIELD_TARGET, "/cut");
+    assert_int_equal(record.http.request_body_bytes, 3);
+    assert_false(next(&record));
+    assert_int_equal(slots_in_use(), 0);
+    assert_int_equal(atomic_load(&segment->losses[LOSS_RECORD_INVALID]), 0);
+}
+
+/* A thread that uses a number just while another announces it leaves it announced and linked. */
+static void a_number_that_is_announced_late_is_the_connection_it_was(void **state)
+{
+    (void)state;
+    descriptor_made(&thread_state, pair[0], DESCRIPTOR_STREAM);
+    sends(pair[0], "*1\r\n$4\r\nPING\r\n");
+    struct connection *connection = connection_of(pair[0]);
+    atomic_store(&descriptor_kinds[pair[0]], DESCRIPTOR_STREAM);
+    descriptor_duplicated(&thread_state, pair[0], pair[1]);
+    assert_ptr_equal(connection_of(pair[1]), connection);
+    assert_ptr_equal(connection_of(pair[0]), connection);
+    assert_int_equal(atomic_load(&connection->references), 2);
+    assert_int_equal(atomic_load(&descriptor_kinds[pair[0]]), DESCRIPTOR_CONNECTION);
+}
+
 /* ---- fork ---- */
 
 /* A handler may fork in the middle of a call; the child then comes back from that call, too. */
@@ -412,6 +448,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        TEST(what_was_not_sent_leaves_no_protocol_behind),
+        TEST(a_number_that_is_announced_late_is_the_connection_it_was),
         TEST(a_call_that_began_before_the_fork_ends_unseen),
         TEST(a_thread_lost_in_a_call_takes_its_connection_along),
         TEST(a_child_counts_its_own_bytes),
