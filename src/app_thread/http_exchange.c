@@ -24,6 +24,22 @@ static struct record *request_record(struct passage *passage)
     return passage->suppressed ? NULL : exchange_record(direction_of(passage)->current_slot);
 }
 
+#define REQUEST_FIELDS                                                                             \
+    (1u << HTTP1_FIELD_HOST | 1u << HTTP1_FIELD_USER_AGENT | 1u << HTTP1_FIELD_X_FORWARDED_FOR |   \
+     1u << HTTP1_FIELD_X_FORWARDED_PROTO | 1u << HTTP1_FIELD_X_FORWARDED_HOST |                    \
+     1u << HTTP1_FIELD_X_REQUEST_ID | 1u << HTTP1_FIELD_TRACEPARENT)
+#define REPLY_FIELDS                                                                               \
+    (1u << HTTP1_FIELD_X_REQUEST_ID | 1u << HTTP1_FIELD_UPGRADE |                                  \
+     1u << HTTP1_FIELD_SEC_WEBSOCKET_PROTOCOL | 1u << HTTP1_FIELD_SEC_WEBSOCKET_EXTENSIONS)
+
+void http_exchange_start(struct direction *requests, struct direction *replies)
+{
+    http1_init(&requests->http1, HTTP1_REQUESTS);
+    http1_init(&replies->http1, HTTP1_RESPONSES);
+    http1_report_only(&requests->http1, REQUEST_FIELDS);
+    http1_report_only(&replies->http1, REPLY_FIELDS);
+}
+
 /* Lends the parser memory for a line in pieces. */
 static bool lend_carry(struct direction *direction)
 {

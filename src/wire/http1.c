@@ -244,8 +244,13 @@ static inline size_t token_size(struct slice bytes)
 
 static bool read_version(const uint8_t *text, uint8_t *minor)
 {
+    uint64_t expected;
+    uint64_t word;
+    memcpy(&expected, "HTTP/1.", sizeof expected);
+    memcpy(&word, text, sizeof word);
     *minor = (uint8_t)(text[7] - '0');
-    return memcmp(text, "HTTP/1.", 7) == 0 && *minor <= 9;
+    /* All but the byte that comes last in memory. */
+    return (word ^ expected) << 8 == 0 && *minor <= 9;
 }
 
 /* Copies the last VERSION_BYTES of a line of which only the carry and the tail are kept. */
@@ -320,10 +325,58 @@ static bool read_status_line(struct http1 *parser, const struct line *line, stru
     return true;
 }
 
+/* The two below take a start line that lies whole in the input and is plainly good; they return its
+   size with its end, or 0. */
+
+static inline size_t take_plain_request_line(struct http1 *parser, struct slice in,
+                                             struct http1_item *item)
+{
+    const uint8_t *data = in.data;
+    size_t method = block_first(block_bits(block_is_no_name(block_load_part(data, in.size))) |
+                                UINT64_C(1) << (sizeof(block) * BLOCK_BITS - 1));
+    if (unlikely(method == 0 || method >= in.size || data[method] != ' ')) {
+        return 0;
+    }
+    size_t begin = method + 1;
+    size_t end = begin + scan_target(data + begin, in.size - begin);
+    if (unlikely(end == begin || in.size - end < VERSION_BYTES + 2 || data[end] != ' ' ||
+                 !read_version(data + end + 1, &parser->version_minor) ||
+                 data[end + VERSION_BYTES] != '\r' || data[end + VERSION_BYTES + 1] != '\n')) {
+        return 0;
+    }
+    item->method = slice_of(data, method);
+    item->target = slice_of(data + begin, end - begin);
+    item->target_cut = false;
+    item->version_minor = parser->version_minor;
+    return end + VERSION_BYTES + 2;
+}
+
+static inline size_t take_plain_status_line(struct http1 *parser, struct slice in,
+                                            struct http1_item *item)
+{
+    size_t end = scan_line(in.data, in.size);
+    struct line line = {slice_of(in.data, end), end};
+    if (in.size - end < 2 || in.data[end] != '\r' || in.data[end + 1] != '\n' ||
+        !read_status_line(parser, &line, item)) {
+        return 0;
+    }
+    return end + 2;
+}
+
 static enum http1_event take_start_line(struct http1 *parser, struct slice *in,
                                         struct http1_item *item)
 {
     struct line line;
+    size_t plain = parser->line_bytes != 0          ? 0
+                   : parser->kind == HTTP1_REQUESTS ? take_plain_request_line(parser, *in, item)
+                                                    : take_plain_status_line(parser, *in, item);
+    if (likely(plain > 0 && plain <= LIMIT_HTTP_HEAD_BYTES)) {
+        parser->head_bytes += (uint32_t)plain;
+        slice_take(in, plain);
+        parser->line_tail_size = 0;
+        parser->state = STATE_FIELDS;
+        return HTTP1_START_LINE;
+    }
     enum line_result result = take_line(parser, in, &line);
     if (result != LINE_COMPLETE) {
         return event_of(parser, result);
@@ -448,6 +501,23 @@ static struct slice next_element(struct slice *list)
     return trim(element);
 }
 
+/* So many digits do not overflow. */
+#define PLAIN_DIGITS 18u
+
+static inline bool read_digits(struct slice text, uint64_t *number)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < text.size; i++) {
+        unsigned digit = (unsigned)text.data[i] - '0';
+        if (digit > 9) {
+            return false;
+        }
+        value = value * 10 + digit;
+    }
+    *number = value;
+    return true;
+}
+
 static bool read_decimal(struct slice text, uint64_t *number)
 {
     uint64_t value = 0;
@@ -475,6 +545,12 @@ static bool ends_with_comma(struct slice list)
 static bool note_content_length(struct http1 *parser, struct slice value)
 {
     uint64_t length;
+    if (likely(value.size - 1 < PLAIN_DIGITS && !has_flag(parser, FLAG_LENGTH) &&
+               read_digits(value, &length))) {
+        parser->length = length;
+        set_flag(parser, FLAG_LENGTH);
+        return true;
+    }
     if (ends_with_comma(value)) {
         return false;
     }
@@ -641,19 +717,19 @@ static enum http1_event end_head(struct http1 *parser, struct http1_item *item)
     return HTTP1_HEAD_END;
 }
 
-static inline enum http1_event report_field(struct http1 *parser, struct slice name,
-                                            struct slice value, size_t line_size,
-                                            struct http1_item *item)
+/* Tells of a field, or returns NEED_MORE if nobody wants to know it. */
+static enum http1_event report_field(struct http1 *parser, struct slice name, struct slice value,
+                                     size_t line_size, struct http1_item *item)
 {
     enum http1_field field = known_field(name);
     set_flag(parser, FLAG_MAY_FOLD);
-    if (decides_framing(field) && !note_field(parser, field, value, line_size)) {
+    if (decides_framing(field) && unlikely(!note_field(parser, field, value, line_size))) {
         return lose(parser);
     }
     item->field = field;
     item->name = name;
     item->value = value;
-    return HTTP1_FIELD;
+    return (parser->wanted >> field & 1u) != 0 ? HTTP1_FIELD : HTTP1_NEED_MORE;
 }
 
 static __attribute__((noinline)) enum http1_event
@@ -673,7 +749,11 @@ take_field_slow(struct http1 *parser, struct slice *in, struct http1_item *item)
             struct slice value =
                 trim(slice_of(line.kept.data + name.size + 1, line.kept.size - name.size - 1));
             item->value_cut = line.kept.size < line.size;
-            return report_field(parser, name, value, line.size, item);
+            enum http1_event event = report_field(parser, name, value, line.size, item);
+            if (event != HTTP1_NEED_MORE) {
+                return event;
+            }
+            continue;
         }
         if (!is_blank(line.kept.data[0]) || !may_continue(parser)) {
             return lose(parser);
@@ -681,26 +761,57 @@ take_field_slow(struct http1 *parser, struct slice *in, struct http1_item *item)
     }
 }
 
+/* Whether the head ends here, which takes its last line end. */
+static inline bool take_plain_head_end(struct http1 *parser, struct slice *in)
+{
+    if (in->size < 2 || in->data[0] != '\r' || in->data[1] != '\n' ||
+        unlikely(parser->line_bytes != 0 || parser->head_bytes + 2 > LIMIT_HTTP_HEAD_BYTES)) {
+        return false;
+    }
+    parser->head_bytes += 2;
+    slice_take(in, 2);
+    return true;
+}
+
 static inline enum http1_event take_field(struct http1 *parser, struct slice *in,
                                           struct http1_item *item)
 {
-    const uint8_t *data = in->data;
-    size_t colon;
-    size_t end;
-    if (unlikely(parser->line_bytes != 0 || !scan_plain_field(data, in->size, &colon, &end) ||
-                 end + 2 > LIMIT_HTTP_HEAD_BYTES - parser->head_bytes)) {
-        return take_field_slow(parser, in, item);
+    for (;;) {
+        const uint8_t *data = in->data;
+        size_t colon;
+        size_t end;
+        if (take_plain_head_end(parser, in)) {
+            return end_head(parser, item);
+        }
+        if (unlikely(parser->line_bytes != 0 || !scan_plain_field(data, in->size, &colon, &end) ||
+                     end + 2 > LIMIT_HTTP_HEAD_BYTES - parser->head_bytes)) {
+            return take_field_slow(parser, in, item);
+        }
+        parser->head_bytes += (uint32_t)(end + 2);
+        slice_take(in, end + 2);
+        struct slice name = slice_of(data, colon);
+        enum http1_field field = known_field(name);
+        parser->flags |= FLAG_MAY_FOLD;
+        if ((parser->wanted >> field & 1u) == 0 && !decides_framing(field)) {
+            continue;
+        }
+        /* Nearly always there is one blank before the value and none behind it. */
+        size_t start = colon + 1 + (data[colon + 1] == ' ');
+        struct slice value = slice_of(data + start, end - start);
+        if (unlikely(is_blank(data[start]) || is_blank(data[end - 1]))) {
+            value = trim(value);
+        }
+        if (decides_framing(field) && unlikely(!note_field(parser, field, value, end))) {
+            return lose(parser);
+        }
+        if ((parser->wanted >> field & 1u) != 0) {
+            item->value_cut = false;
+            item->field = field;
+            item->name = name;
+            item->value = value;
+            return HTTP1_FIELD;
+        }
     }
-    parser->head_bytes += (uint32_t)(end + 2);
-    slice_take(in, end + 2);
-    /* Nearly always there is one blank before the value and none behind it. */
-    size_t start = colon + 1 + (data[colon + 1] == ' ');
-    struct slice value = slice_of(data + start, end - start);
-    if (unlikely(is_blank(data[start]) || is_blank(data[end - 1]))) {
-        value = trim(value);
-    }
-    item->value_cut = false;
-    return report_field(parser, slice_of(data, colon), value, end, item);
 }
 
 /* ---- bodies ---- */
@@ -886,7 +997,12 @@ static enum http1_event begin_message(struct http1 *parser, struct slice *in)
 
 void http1_init(struct http1 *parser, enum http1_kind kind)
 {
-    *parser = (struct http1){.kind = (uint8_t)kind, .state = STATE_IDLE};
+    *parser = (struct http1){.kind = (uint8_t)kind, .state = STATE_IDLE, .wanted = UINT32_MAX};
+}
+
+void http1_report_only(struct http1 *parser, uint32_t fields)
+{
+    parser->wanted = fields;
 }
 
 static __attribute__((noinline)) enum http1_event next_rare(struct http1 *parser, struct slice *in,
@@ -925,8 +1041,32 @@ static __attribute__((noinline)) enum http1_event next_rare(struct http1 *parser
 
 enum http1_event http1_next(struct http1 *parser, struct slice *in, struct http1_item *item)
 {
-    return likely(parser->state == STATE_FIELDS) ? take_field(parser, in, item)
-                                                 : next_rare(parser, in, item);
+    switch ((enum state)parser->state) {
+    case STATE_FIELDS:
+        return take_field(parser, in, item);
+    case STATE_START_LINE:
+        return take_start_line(parser, in, item);
+    case STATE_BODY:
+        return take_body(parser, in, item);
+    case STATE_MESSAGE_END:
+        parser->state = STATE_IDLE;
+        return HTTP1_MESSAGE_END;
+    case STATE_IDLE:
+    case STATE_IDLE_CR:
+    case STATE_BODY_UNTIL_CLOSE:
+    case STATE_CHUNK_FIRST_DIGIT:
+    case STATE_CHUNK_DIGITS:
+    case STATE_CHUNK_BLANKS:
+    case STATE_CHUNK_EXTENSION:
+    case STATE_CHUNK_LF:
+    case STATE_CHUNK_DATA:
+    case STATE_CHUNK_DATA_END:
+    case STATE_CHUNK_DATA_LF:
+    case STATE_TRAILERS:
+    case STATE_LOST:
+    default:
+        return next_rare(parser, in, item);
+    }
 }
 
 void http1_lend_carry(struct http1 *parser, uint8_t *memory, uint16_t capacity)

@@ -95,11 +95,16 @@ struct http1 {
     uint64_t length;     /* Content-Length */
     uint16_t carry_used;
     uint16_t carry_capacity;
+    uint32_t wanted;       /* fields to report, a bit each */
     uint8_t line_tail[12]; /* the end of a start line whose middle did not fit the carry */
     uint8_t *carry;
 };
 
 void http1_init(struct http1 *parser, enum http1_kind kind);
+
+/* From now on FIELD tells only of these fields, a bit (1 << enum http1_field) each; the others cost
+   less. At first all are told of. */
+void http1_report_only(struct http1 *parser, uint32_t fields);
 
 /* Takes the next event. Advances `*in` over what was consumed. `*item` is written only for the
    event returned, its slices borrow from `*in` or from the carry until the next call. */

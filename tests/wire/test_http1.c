@@ -72,6 +72,7 @@ static void take_carry_back(void)
 static bool reset(const char *options)
 {
     enum http1_kind kind = HTTP1_REQUESTS;
+    uint32_t fields = 0;
     uint64_t number;
     free(subject.memory);
     subject.memory = NULL;
@@ -85,12 +86,17 @@ static bool reset(const char *options)
             kind = HTTP1_RESPONSES;
         } else if (wire_word_number(word, "no-body", &number)) {
             subject.without_body |= (uint64_t)1 << number;
+        } else if (wire_word_number(word, "only", &number)) {
+            fields |= 1u << number;
         } else if (!wire_word_number(word, "carry", &subject.carry) &&
                    !slice_equals(word, SLICE("requests"))) {
             return false;
         }
     }
     http1_init(&subject.parser, kind);
+    if (fields != 0) {
+        http1_report_only(&subject.parser, fields);
+    }
     return true;
 }
 
