@@ -423,7 +423,7 @@ static bool equals_word(struct slice slice, struct slice lower)
     return slice_equals_ignoring_case(slice, lower);
 }
 
-static enum http1_field known_field(struct slice name)
+static inline enum http1_field known_field(struct slice name)
 {
     const uint8_t *data = name.data;
     switch (name.size) {
@@ -598,17 +598,28 @@ static bool note_transfer_encoding(struct http1 *parser, struct slice value)
     return true;
 }
 
+static inline bool note_connection_option(struct http1 *parser, struct slice option)
+{
+    if (option.size == 10 && IS(option.data, "keep-alive")) {
+        set_flag(parser, FLAG_KEEP_ALIVE);
+    } else if (option.size == 5 && IS(option.data, "close")) {
+        set_flag(parser, FLAG_CLOSE);
+    } else if (option.size == 7 && IS(option.data, "upgrade")) {
+        set_flag(parser, FLAG_WANTS_UPGRADE);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static void note_connection(struct http1 *parser, struct slice value)
 {
+    /* Nearly always it is one option. */
+    if (note_connection_option(parser, value)) {
+        return;
+    }
     while (value.size > 0) {
-        struct slice option = next_element(&value);
-        if (option.size == 10 && IS(option.data, "keep-alive")) {
-            set_flag(parser, FLAG_KEEP_ALIVE);
-        } else if (option.size == 5 && IS(option.data, "close")) {
-            set_flag(parser, FLAG_CLOSE);
-        } else if (option.size == 7 && IS(option.data, "upgrade")) {
-            set_flag(parser, FLAG_WANTS_UPGRADE);
-        }
+        note_connection_option(parser, next_element(&value));
     }
 }
 
@@ -761,57 +772,111 @@ take_field_slow(struct http1 *parser, struct slice *in, struct http1_item *item)
     }
 }
 
-/* Whether the head ends here, which takes its last line end. */
-static inline bool take_plain_head_end(struct http1 *parser, struct slice *in)
+/* The value behind the colon of a line that ends at `end`. */
+static inline struct slice plain_value(const uint8_t *data, size_t colon, size_t end)
 {
-    if (in->size < 2 || in->data[0] != '\r' || in->data[1] != '\n' ||
-        unlikely(parser->line_bytes != 0 || parser->head_bytes + 2 > LIMIT_HTTP_HEAD_BYTES)) {
-        return false;
+    /* Nearly always there is one blank before the value and none behind it. */
+    size_t start = colon + 1 + (data[colon + 1] == ' ');
+    struct slice value = slice_of(data + start, end - start);
+    if (unlikely(is_blank(data[start]) || is_blank(data[end - 1]))) {
+        value = trim(value);
     }
-    parser->head_bytes += 2;
-    slice_take(in, 2);
-    return true;
+    return value;
+}
+
+static inline bool is_line_end(const uint8_t *data, size_t size)
+{
+    return size >= 2 && data[0] == '\r' && data[1] == '\n';
 }
 
 static inline enum http1_event take_field(struct http1 *parser, struct slice *in,
                                           struct http1_item *item)
 {
-    for (;;) {
-        const uint8_t *data = in->data;
-        size_t colon;
-        size_t end;
-        if (take_plain_head_end(parser, in)) {
-            return end_head(parser, item);
-        }
-        if (unlikely(parser->line_bytes != 0 || !scan_plain_field(data, in->size, &colon, &end) ||
-                     end + 2 > LIMIT_HTTP_HEAD_BYTES - parser->head_bytes)) {
-            return take_field_slow(parser, in, item);
-        }
-        parser->head_bytes += (uint32_t)(end + 2);
-        slice_take(in, end + 2);
-        struct slice name = slice_of(data, colon);
-        enum http1_field field = known_field(name);
-        parser->flags |= FLAG_MAY_FOLD;
-        if ((parser->wanted >> field & 1u) == 0 && !decides_framing(field)) {
-            continue;
-        }
-        /* Nearly always there is one blank before the value and none behind it. */
-        size_t start = colon + 1 + (data[colon + 1] == ' ');
-        struct slice value = slice_of(data + start, end - start);
-        if (unlikely(is_blank(data[start]) || is_blank(data[end - 1]))) {
-            value = trim(value);
-        }
-        if (decides_framing(field) && unlikely(!note_field(parser, field, value, end))) {
-            return lose(parser);
-        }
-        if ((parser->wanted >> field & 1u) != 0) {
-            item->value_cut = false;
-            item->field = field;
-            item->name = name;
-            item->value = value;
-            return HTTP1_FIELD;
-        }
+    const uint8_t *data = in->data;
+    size_t colon;
+    size_t end;
+    if (unlikely(parser->line_bytes != 0 || !scan_plain_field(data, in->size, &colon, &end) ||
+                 end + 2 > LIMIT_HTTP_HEAD_BYTES - parser->head_bytes)) {
+        return take_field_slow(parser, in, item);
     }
+    parser->head_bytes += (uint32_t)(end + 2);
+    slice_take(in, end + 2);
+    struct slice value = plain_value(data, colon, end);
+    item->value_cut = false;
+    enum http1_event event = report_field(parser, slice_of(data, colon), value, end, item);
+    return event == HTTP1_NEED_MORE ? take_field_slow(parser, in, item) : event;
+}
+
+/* ---- whole heads ---- */
+
+/* The fields of a head, behind the start line, until it ends. Returns what is behind it, NULL if it
+   is not plain. */
+static inline const uint8_t *take_plain_fields(struct http1 *parser, const uint8_t *data,
+                                               const uint8_t *end, struct http1_head *head)
+{
+    head->field_count = 0;
+    while (!is_line_end(data, (size_t)(end - data))) {
+        size_t colon;
+        size_t line;
+        if (unlikely(!scan_plain_field(data, (size_t)(end - data), &colon, &line))) {
+            return NULL;
+        }
+        enum http1_field field = known_field(slice_of(data, colon));
+        if (unlikely(field != HTTP1_FIELD_OTHER)) {
+            struct slice value = plain_value(data, colon, line);
+            if (decides_framing(field) && !note_field(parser, field, value, line)) {
+                return NULL;
+            }
+            if ((parser->wanted >> field & 1u) != 0) {
+                if (head->field_count == HTTP1_HEAD_FIELDS) {
+                    return NULL;
+                }
+                head->fields[head->field_count].field = (uint8_t)field;
+                head->fields[head->field_count++].value = value;
+            }
+        }
+        data += line + 2;
+    }
+    return data + 2;
+}
+
+bool http1_take_head(struct http1 *parser, struct slice *in, struct http1_head *head)
+{
+    const uint8_t *data = in->data;
+    const uint8_t *end = data + in->size;
+    if (parser->state != STATE_IDLE || in->size < VERSION_BYTES ||
+        (parser->wanted >> HTTP1_FIELD_OTHER & 1u) != 0) {
+        return false;
+    }
+    size_t line = parser->kind == HTTP1_REQUESTS ? take_plain_request_line(parser, *in, &head->item)
+                                                 : take_plain_status_line(parser, *in, &head->item);
+    if (unlikely(line == 0)) {
+        return false;
+    }
+    parser->flags = 0;
+    const uint8_t *behind = take_plain_fields(parser, data + line, end, head);
+    if (unlikely(behind == NULL || behind - data > (ptrdiff_t)LIMIT_HTTP_HEAD_BYTES ||
+                 end_head(parser, &head->item) != HTTP1_HEAD_END)) {
+        parser->state = STATE_IDLE;
+        return false;
+    }
+    parser->head_bytes = (uint32_t)(behind - data);
+    *in = slice_of(behind, (size_t)(end - behind));
+    return true;
+}
+
+bool http1_take_rest(struct http1 *parser, struct slice *in, uint64_t *payload)
+{
+    *payload = 0;
+    if (parser->state == STATE_BODY && parser->remaining <= in->size) {
+        *payload = parser->remaining;
+        slice_take(in, (size_t)parser->remaining);
+        parser->remaining = 0;
+    } else if (parser->state != STATE_MESSAGE_END) {
+        return false;
+    }
+    parser->state = STATE_IDLE;
+    return true;
 }
 
 /* ---- bodies ---- */
