@@ -6,15 +6,6 @@
 #include "app_thread/attachment.h"
 #include "app_thread/trace_context.h"
 
-struct record *exchange_record(uint16_t slot)
-{
-    struct segment *segment = attachment_segment();
-    if (slot == SEGMENT_NO_SLOT || segment == NULL) {
-        return NULL;
-    }
-    return segment_record(segment, slot);
-}
-
 static struct record *claim(struct thread_state *self, struct segment *segment, uint16_t *slot)
 {
     *slot = segment_claim(segment, &self->slot_cursor);

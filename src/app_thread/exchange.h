@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "app_thread/attachment.h"
 #include "app_thread/connection.h"
 #include "app_thread/thread_state.h"
 #include "handoff/losses.h"
@@ -19,7 +20,14 @@ uint16_t exchange_begin_below(struct thread_state *self, struct connection *conn
                               enum record_kind kind, uint64_t start_ns, uint16_t parent);
 
 /* The record of a slot; NULL for SEGMENT_NO_SLOT. */
-struct record *exchange_record(uint16_t slot);
+static inline struct record *exchange_record(uint16_t slot)
+{
+    struct segment *segment = attachment_segment();
+    if (unlikely(slot == SEGMENT_NO_SLOT || segment == NULL)) {
+        return NULL;
+    }
+    return segment_record(segment, slot);
+}
 
 /* Ends the exchange and hands it over. Nothing for SEGMENT_NO_SLOT. */
 void exchange_complete(struct thread_state *self, uint16_t slot, uint64_t end_ns,

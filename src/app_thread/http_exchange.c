@@ -24,6 +24,22 @@ static struct record *request_record(struct passage *passage)
     return passage->suppressed ? NULL : exchange_record(direction_of(passage)->current_slot);
 }
 
+#define REQUEST_FIELDS                                                                             \
+    (1u << HTTP1_FIELD_HOST | 1u << HTTP1_FIELD_USER_AGENT | 1u << HTTP1_FIELD_X_FORWARDED_FOR |   \
+     1u << HTTP1_FIELD_X_FORWARDED_PROTO | 1u << HTTP1_FIELD_X_FORWARDED_HOST |                    \
+     1u << HTTP1_FIELD_X_REQUEST_ID | 1u << HTTP1_FIELD_TRACEPARENT)
+#define REPLY_FIELDS                                                                               \
+    (1u << HTTP1_FIELD_X_REQUEST_ID | 1u << HTTP1_FIELD_UPGRADE |                                  \
+     1u << HTTP1_FIELD_SEC_WEBSOCKET_PROTOCOL | 1u << HTTP1_FIELD_SEC_WEBSOCKET_EXTENSIONS)
+
+void http_exchange_start(struct direction *requests, struct direction *replies)
+{
+    http1_init(&requests->http1, HTTP1_REQUESTS);
+    http1_init(&replies->http1, HTTP1_RESPONSES);
+    http1_report_only(&requests->http1, REQUEST_FIELDS);
+    http1_report_only(&replies->http1, REPLY_FIELDS);
+}
+
 /* Lends the parser memory for a line in pieces. */
 static bool lend_carry(struct direction *direction)
 {
@@ -125,47 +141,45 @@ static struct slice first_of_list(struct slice list)
 }
 
 /* The sender's own context. A second one makes both void. */
-static void take_traceparent(struct passage *passage, struct record *record,
-                             const struct http1_item *item)
+static void take_traceparent(struct passage *passage, struct record *record, struct slice value,
+                             bool is_cut)
 {
     struct traceparent parent;
-    if (!attachment_reads_traceparent || item->value_cut) {
+    if (!attachment_reads_traceparent || is_cut) {
         return;
     }
     if (record_find_field(record, FIELD_TRACEPARENT).data != NULL) {
         trace_context_disown(passage->self, record);
-    } else if (traceparent_parse(item->value, &parent) &&
-               record_add_field(record, FIELD_TRACEPARENT, item->value, LIMIT_HEADER_TEXT)) {
+    } else if (traceparent_parse(value, &parent) &&
+               record_add_field(record, FIELD_TRACEPARENT, value, LIMIT_HEADER_TEXT)) {
         trace_context_adopt(record, &parent, passage->connection->role == ROLE_SERVER);
     }
 }
 
 static void fill_request_field(struct passage *passage, struct record *record,
-                               const struct http1_item *item)
+                               enum http1_field field, struct slice value, bool is_cut)
 {
-    switch (item->field) {
+    switch (field) {
     case HTTP1_FIELD_HOST:
-        record_add_field(record, FIELD_HOST, item->value, HOST_TEXT);
+        record_add_field(record, FIELD_HOST, value, HOST_TEXT);
         break;
     case HTTP1_FIELD_USER_AGENT:
-        record_add_field(record, FIELD_USER_AGENT, item->value, LIMIT_HEADER_TEXT);
+        record_add_field(record, FIELD_USER_AGENT, value, LIMIT_HEADER_TEXT);
         break;
     case HTTP1_FIELD_X_FORWARDED_FOR:
-        record_add_field(record, FIELD_FORWARDED_FOR, first_of_list(item->value),
-                         LIMIT_HEADER_TEXT);
+        record_add_field(record, FIELD_FORWARDED_FOR, first_of_list(value), LIMIT_HEADER_TEXT);
         break;
     case HTTP1_FIELD_X_FORWARDED_PROTO:
-        record_add_field(record, FIELD_FORWARDED_PROTO, first_of_list(item->value),
-                         LIMIT_HEADER_TEXT);
+        record_add_field(record, FIELD_FORWARDED_PROTO, first_of_list(value), LIMIT_HEADER_TEXT);
         break;
     case HTTP1_FIELD_X_FORWARDED_HOST:
-        record_add_field(record, FIELD_FORWARDED_HOST, first_of_list(item->value), HOST_TEXT);
+        record_add_field(record, FIELD_FORWARDED_HOST, first_of_list(value), HOST_TEXT);
         break;
     case HTTP1_FIELD_X_REQUEST_ID:
-        record_add_field(record, FIELD_REQUEST_ID, item->value, LIMIT_HEADER_TEXT);
+        record_add_field(record, FIELD_REQUEST_ID, value, LIMIT_HEADER_TEXT);
         break;
     case HTTP1_FIELD_TRACEPARENT:
-        take_traceparent(passage, record, item);
+        take_traceparent(passage, record, value, is_cut);
         break;
     case HTTP1_FIELD_OTHER:
     case HTTP1_FIELD_CONTENT_LENGTH:
@@ -227,12 +241,44 @@ static void end_request(struct passage *passage)
     }
 }
 
+static inline void add_request_body(struct passage *passage, uint64_t count)
+{
+    struct record *record = request_record(passage);
+    if (record != NULL) {
+        record->http.request_body_bytes += count;
+    }
+}
+
+/* The short way for requests that lie whole in the input. */
+static inline void take_whole_requests(struct passage *passage, struct slice *in)
+{
+    struct direction *requests = direction_of(passage);
+    struct http1_head head;
+    uint64_t payload;
+    while (http1_take_head(&requests->http1, in, &head)) {
+        begin_request(passage);
+        fill_request_line(passage, &head.item);
+        struct record *record = request_record(passage);
+        for (uint32_t i = 0; record != NULL && i < head.field_count; i++) {
+            fill_request_field(passage, record, (enum http1_field)head.fields[i].field,
+                               head.fields[i].value, false);
+        }
+        end_request_head(passage);
+        if (!http1_take_rest(&requests->http1, in, &payload)) {
+            return;
+        }
+        add_request_body(passage, payload);
+        end_request(passage);
+    }
+}
+
 void http_exchange_requests(struct passage *passage, struct slice *in)
 {
     struct direction *requests = direction_of(passage);
     struct http1_item item;
     struct record *record;
     for (;;) {
+        take_whole_requests(passage, in);
         switch (http1_next(&requests->http1, in, &item)) {
         case HTTP1_NEED_MORE:
             take_carry_back(requests);
@@ -253,17 +299,14 @@ void http_exchange_requests(struct passage *passage, struct slice *in)
         case HTTP1_FIELD:
             record = item.field == HTTP1_FIELD_OTHER ? NULL : request_record(passage);
             if (record != NULL) {
-                fill_request_field(passage, record, &item);
+                fill_request_field(passage, record, item.field, item.value, item.value_cut);
             }
             break;
         case HTTP1_HEAD_END:
             end_request_head(passage);
             break;
         case HTTP1_BODY:
-            record = request_record(passage);
-            if (record != NULL) {
-                record->http.request_body_bytes += item.bytes.size;
-            }
+            add_request_body(passage, item.bytes.size);
             break;
         case HTTP1_MESSAGE_END:
             end_request(passage);
@@ -320,7 +363,7 @@ static void fill_status_line(struct passage *passage, const struct http1_item *i
     }
 }
 
-static void fill_reply_field(struct passage *passage, const struct http1_item *item)
+static void fill_reply_field(struct passage *passage, enum http1_field field, struct slice value)
 {
     struct pairing_entry entry;
     struct record *record = reply_record(passage->connection, &entry);
@@ -328,19 +371,19 @@ static void fill_reply_field(struct passage *passage, const struct http1_item *i
     if (record == NULL || !(entry.flags & PAIRING_COMPLETE)) {
         return;
     }
-    if (item->field == HTTP1_FIELD_X_REQUEST_ID &&
+    if (field == HTTP1_FIELD_X_REQUEST_ID &&
         record_find_field(record, FIELD_REQUEST_ID).data == NULL) {
-        record_add_field(record, FIELD_REQUEST_ID, item->value, LIMIT_HEADER_TEXT);
+        record_add_field(record, FIELD_REQUEST_ID, value, LIMIT_HEADER_TEXT);
     }
     if (direction_of(passage)->status != 101) {
         return;
     }
-    if (item->field == HTTP1_FIELD_UPGRADE) {
-        record_add_field(record, FIELD_UPGRADE, item->value, LIMIT_HEADER_TEXT);
-    } else if (item->field == HTTP1_FIELD_SEC_WEBSOCKET_PROTOCOL) {
-        record_add_field(record, FIELD_SUBPROTOCOL, item->value, LIMIT_HEADER_TEXT);
-    } else if (item->field == HTTP1_FIELD_SEC_WEBSOCKET_EXTENSIONS) {
-        record_add_field(record, FIELD_EXTENSIONS, item->value, LIMIT_HEADER_TEXT);
+    if (field == HTTP1_FIELD_UPGRADE) {
+        record_add_field(record, FIELD_UPGRADE, value, LIMIT_HEADER_TEXT);
+    } else if (field == HTTP1_FIELD_SEC_WEBSOCKET_PROTOCOL) {
+        record_add_field(record, FIELD_SUBPROTOCOL, value, LIMIT_HEADER_TEXT);
+    } else if (field == HTTP1_FIELD_SEC_WEBSOCKET_EXTENSIONS) {
+        record_add_field(record, FIELD_EXTENSIONS, value, LIMIT_HEADER_TEXT);
     }
 }
 
@@ -453,13 +496,51 @@ static bool end_reply(struct passage *passage, bool is_last)
     return false;
 }
 
+static void add_reply_body(struct passage *passage, uint64_t count)
+{
+    struct pairing_entry entry;
+    struct record *record = reply_record(passage->connection, &entry);
+    if (record != NULL) {
+        record->http.response_body_bytes += count;
+    }
+}
+
+/* The short way for replies that lie whole in the input. Returns false if the protocol has changed,
+   or the reply answers nothing. */
+static inline bool take_whole_replies(struct passage *passage, struct slice *in)
+{
+    struct direction *replies = direction_of(passage);
+    struct http1_head head;
+    uint64_t payload;
+    while (http1_take_head(&replies->http1, in, &head)) {
+        if (!begin_reply(passage)) {
+            in->size = 0;
+            return false;
+        }
+        fill_status_line(passage, &head.item);
+        for (uint32_t i = 0; i < head.field_count; i++) {
+            fill_reply_field(passage, (enum http1_field)head.fields[i].field, head.fields[i].value);
+        }
+        end_reply_head(passage);
+        if (!http1_take_rest(&replies->http1, in, &payload)) {
+            return true;
+        }
+        add_reply_body(passage, payload);
+        if (!end_reply(passage, in->size == 0)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void http_exchange_replies(struct passage *passage, struct slice *in)
 {
     struct direction *replies = direction_of(passage);
     struct http1_item item;
-    struct pairing_entry entry;
-    struct record *record;
     for (;;) {
+        if (!take_whole_replies(passage, in)) {
+            return;
+        }
         switch (http1_next(&replies->http1, in, &item)) {
         case HTTP1_NEED_MORE:
             take_carry_back(replies);
@@ -482,17 +563,14 @@ void http_exchange_replies(struct passage *passage, struct slice *in)
             break;
         case HTTP1_FIELD:
             if (item.field != HTTP1_FIELD_OTHER) {
-                fill_reply_field(passage, &item);
+                fill_reply_field(passage, item.field, item.value);
             }
             break;
         case HTTP1_HEAD_END:
             end_reply_head(passage);
             break;
         case HTTP1_BODY:
-            record = reply_record(passage->connection, &entry);
-            if (record != NULL) {
-                record->http.response_body_bytes += item.bytes.size;
-            }
+            add_reply_body(passage, item.bytes.size);
             break;
         case HTTP1_MESSAGE_END:
             if (!end_reply(passage, in->size == 0)) {

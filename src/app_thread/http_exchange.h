@@ -3,6 +3,9 @@
 
 #include "app_thread/protocol.h"
 
+/* Both directions are at the beginning of a message. */
+void http_exchange_start(struct direction *requests, struct direction *replies);
+
 /* Each consumes `*in` until it is used up or the connection's protocol changes. */
 void http_exchange_requests(struct passage *passage, struct slice *in);
 void http_exchange_replies(struct passage *passage, struct slice *in);

@@ -16,20 +16,6 @@ struct chunk {
 
 _Static_assert(sizeof(struct chunk) <= SLAB_BLOCK_BYTES, "a chunk is one buffer");
 
-static uint64_t pack(struct pairing_entry entry)
-{
-    uint64_t packed;
-    memcpy(&packed, &entry, sizeof(packed));
-    return packed;
-}
-
-static struct pairing_entry unpack(uint64_t packed)
-{
-    struct pairing_entry entry;
-    memcpy(&entry, &packed, sizeof(entry));
-    return entry;
-}
-
 static struct chunk *chunk_at(uint32_t block)
 {
     return slab_address(block);
@@ -72,7 +58,7 @@ static bool extend_chain(struct pairing *pairing)
     return true;
 }
 
-bool pairing_push(struct pairing *pairing, struct pairing_entry entry)
+bool pairing_push_slow(struct pairing *pairing, struct pairing_entry entry)
 {
     uint32_t chain_pushed = atomic_load_explicit(&pairing->chain_pushed, memory_order_relaxed);
     uint32_t chained =
@@ -80,17 +66,17 @@ bool pairing_push(struct pairing *pairing, struct pairing_entry entry)
     uint32_t pushed = atomic_load_explicit(&pairing->inline_pushed, memory_order_relaxed);
     uint32_t popped = atomic_load_explicit(&pairing->inline_popped, memory_order_acquire);
     if (chained == 0 && pushed - popped < PAIRING_INLINE) {
-        atomic_store_explicit(&pairing->inline_entries[pushed % PAIRING_INLINE], pack(entry),
-                              memory_order_relaxed);
-        /* pairs with the acquire in oldest_place */
+        atomic_store_explicit(&pairing->inline_entries[pushed % PAIRING_INLINE],
+                              pairing_pack(entry), memory_order_relaxed);
+        /* pairs with the acquire in pairing_oldest */
         atomic_store_explicit(&pairing->inline_pushed, pushed + 1, memory_order_release);
         return true;
     }
     if (chained >= LIMIT_PIPELINE || !extend_chain(pairing)) {
         return false;
     }
-    atomic_store_explicit(&chunk_at(pairing->push_block)->entries[pairing->push_index], pack(entry),
-                          memory_order_relaxed);
+    atomic_store_explicit(&chunk_at(pairing->push_block)->entries[pairing->push_index],
+                          pairing_pack(entry), memory_order_relaxed);
     pairing->push_index++;
     atomic_store_explicit(&pairing->chain_pushed, chain_pushed + 1, memory_order_release);
     return true;
@@ -126,7 +112,7 @@ bool pairing_newest(struct pairing *pairing, struct pairing_entry *entry)
     if (place == NULL) {
         return false;
     }
-    *entry = unpack(atomic_load_explicit(place, memory_order_relaxed));
+    *entry = pairing_unpack(atomic_load_explicit(place, memory_order_relaxed));
     return true;
 }
 
@@ -135,7 +121,7 @@ void pairing_update_newest(struct pairing *pairing, struct pairing_entry entry)
     _Atomic uint64_t *place = newest_place(pairing);
     if (place != NULL) {
         /* release: what the record holds by now is seen by the popper that sees this entry */
-        atomic_store_explicit(place, pack(entry), memory_order_release);
+        atomic_store_explicit(place, pairing_pack(entry), memory_order_release);
     }
 }
 
@@ -181,7 +167,7 @@ static _Atomic uint64_t *oldest_place(struct pairing *pairing, bool *chained)
     return &chunk_at(pairing->pop_block)->entries[pairing->pop_index];
 }
 
-bool pairing_oldest(struct pairing *pairing, struct pairing_entry *entry)
+bool pairing_oldest_slow(struct pairing *pairing, struct pairing_entry *entry)
 {
     bool chained;
     _Atomic uint64_t *place = oldest_place(pairing, &chained);
@@ -189,7 +175,7 @@ bool pairing_oldest(struct pairing *pairing, struct pairing_entry *entry)
         return false;
     }
     /* acquire pairs with the release in pairing_update_newest */
-    *entry = unpack(atomic_load_explicit(place, memory_order_acquire));
+    *entry = pairing_unpack(atomic_load_explicit(place, memory_order_acquire));
     return true;
 }
 
@@ -198,22 +184,21 @@ void pairing_update_oldest(struct pairing *pairing, struct pairing_entry entry)
     bool chained;
     _Atomic uint64_t *place = oldest_place(pairing, &chained);
     if (place != NULL) {
-        atomic_store_explicit(place, pack(entry), memory_order_relaxed);
+        atomic_store_explicit(place, pairing_pack(entry), memory_order_relaxed);
     }
 }
 
-void pairing_pop(struct pairing *pairing)
+void pairing_pop_slow(struct pairing *pairing)
 {
     bool chained;
     if (oldest_place(pairing, &chained) == NULL) {
         return;
     }
-    if (chained) {
-        pairing->pop_index++;
-        atomic_fetch_add_explicit(&pairing->chain_popped, 1, memory_order_release);
-    } else {
-        atomic_fetch_add_explicit(&pairing->inline_popped, 1, memory_order_release);
-    }
+    _Atomic uint32_t *count = chained ? &pairing->chain_popped : &pairing->inline_popped;
+    pairing->pop_index += chained;
+    /* Nobody else writes it. */
+    atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + 1,
+                          memory_order_release);
 }
 
 void pairing_finish(struct pairing *pairing)

@@ -10,6 +10,9 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
+
+#include "base/compiler.h"
 
 enum pairing_flag {
     PAIRING_HEAD = 1,     /* HTTP: the answer has no body */
@@ -54,8 +57,46 @@ static inline uint32_t pairing_count(struct pairing *pairing)
            atomic_load_explicit(&pairing->inline_popped, memory_order_acquire);
 }
 
+static inline uint64_t pairing_pack(struct pairing_entry entry)
+{
+    uint64_t packed;
+    memcpy(&packed, &entry, sizeof(packed));
+    return packed;
+}
+
+static inline struct pairing_entry pairing_unpack(uint64_t packed)
+{
+    struct pairing_entry entry;
+    memcpy(&entry, &packed, sizeof(entry));
+    return entry;
+}
+
+/* What lies inline is handled here, what lies in the chain by the functions named _slow. */
+
+bool pairing_push_slow(struct pairing *pairing, struct pairing_entry entry);
+bool pairing_oldest_slow(struct pairing *pairing, struct pairing_entry *entry);
+void pairing_pop_slow(struct pairing *pairing);
+
+static inline bool pairing_chain_is_empty(const struct pairing *pairing)
+{
+    return atomic_load_explicit(&pairing->chain_pushed, memory_order_relaxed) ==
+           atomic_load_explicit(&pairing->chain_popped, memory_order_acquire);
+}
+
 /* False if the bound is reached or no buffer can be had. */
-bool pairing_push(struct pairing *pairing, struct pairing_entry entry);
+static inline bool pairing_push(struct pairing *pairing, struct pairing_entry entry)
+{
+    uint32_t pushed = atomic_load_explicit(&pairing->inline_pushed, memory_order_relaxed);
+    uint32_t popped = atomic_load_explicit(&pairing->inline_popped, memory_order_acquire);
+    if (unlikely(pushed - popped >= PAIRING_INLINE || !pairing_chain_is_empty(pairing))) {
+        return pairing_push_slow(pairing, entry);
+    }
+    atomic_store_explicit(&pairing->inline_entries[pushed % PAIRING_INLINE], pairing_pack(entry),
+                          memory_order_relaxed);
+    /* pairs with the acquire in pairing_oldest */
+    atomic_store_explicit(&pairing->inline_pushed, pushed + 1, memory_order_release);
+    return true;
+}
 
 /* The newest entry, for the pusher; false if there is none. */
 bool pairing_newest(struct pairing *pairing, struct pairing_entry *entry);
@@ -64,9 +105,31 @@ void pairing_update_newest(struct pairing *pairing, struct pairing_entry entry);
 bool pairing_unpush(struct pairing *pairing, struct pairing_entry *entry);
 
 /* The oldest entry, for the popper; false if there is none. */
-bool pairing_oldest(struct pairing *pairing, struct pairing_entry *entry);
+static inline bool pairing_oldest(struct pairing *pairing, struct pairing_entry *entry)
+{
+    uint32_t pushed = atomic_load_explicit(&pairing->inline_pushed, memory_order_acquire);
+    uint32_t popped = atomic_load_explicit(&pairing->inline_popped, memory_order_relaxed);
+    if (unlikely(pushed == popped)) {
+        return pairing_oldest_slow(pairing, entry);
+    }
+    /* acquire pairs with the release in pairing_update_newest */
+    *entry = pairing_unpack(atomic_load_explicit(&pairing->inline_entries[popped % PAIRING_INLINE],
+                                                 memory_order_acquire));
+    return true;
+}
+
 void pairing_update_oldest(struct pairing *pairing, struct pairing_entry entry);
-void pairing_pop(struct pairing *pairing);
+
+static inline void pairing_pop(struct pairing *pairing)
+{
+    uint32_t pushed = atomic_load_explicit(&pairing->inline_pushed, memory_order_acquire);
+    uint32_t popped = atomic_load_explicit(&pairing->inline_popped, memory_order_relaxed);
+    if (unlikely(pushed == popped)) {
+        pairing_pop_slow(pairing);
+        return;
+    }
+    atomic_store_explicit(&pairing->inline_popped, popped + 1, memory_order_release);
+}
 
 /* Gives the buffers back; the caller holds both directions and has popped everything. */
 void pairing_finish(struct pairing *pairing);

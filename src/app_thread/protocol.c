@@ -35,8 +35,7 @@ void protocol_start(struct connection *connection, enum connection_protocol prot
     requests->first_size = 0;
     replies->first_size = 0;
     if (protocol == PROTOCOL_HTTP1) {
-        http1_init(&requests->http1, HTTP1_REQUESTS);
-        http1_init(&replies->http1, HTTP1_RESPONSES);
+        http_exchange_start(requests, replies);
     } else if (protocol == PROTOCOL_REDIS) {
         redis_exchange_start(connection);
         resp_init(&requests->resp, RESP_COMMANDS);

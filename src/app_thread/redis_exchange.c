@@ -140,6 +140,32 @@ static uint32_t entry_value(const struct redis_command *command)
     return (uint32_t)command->number;
 }
 
+static inline void await_answer(struct connection *connection, const struct redis_command *command,
+                                uint16_t slot)
+{
+    struct pairing_entry entry = {.slot = slot,
+                                  .effect = command->effect,
+                                  .flags = PAIRING_COMPLETE,
+                                  .value = entry_value(command)};
+    if (unlikely(!pairing_push(&connection->pairing, entry))) {
+        exchange_abandon(slot, LOSS_PIPELINE_FULL);
+        connection_set_adrift(connection);
+    }
+}
+
+/* What most commands are: they change nothing in the session and will be answered. */
+static inline void end_plain_command(struct connection *connection,
+                                     const struct redis_command *command, uint16_t slot,
+                                     uint64_t at)
+{
+    struct record *record = exchange_record(slot);
+    if (likely(record != NULL)) {
+        fill_command(record, command);
+        record->redis.request_bytes = at - connection->redis.command_start;
+    }
+    await_answer(connection, command, slot);
+}
+
 static void end_command(struct passage *passage, uint64_t at)
 {
     struct connection *connection = passage->connection;
@@ -152,6 +178,11 @@ static void end_command(struct passage *passage, uint64_t at)
         passage->ends++;
     }
     requests->current_slot = SEGMENT_NO_SLOT;
+    if (likely(command->effect == REDIS_PLAIN && !passage->suppressed &&
+               connection->redis.reply_mode == REDIS_REPLY_ON && !connection->redis.skips_next)) {
+        end_plain_command(connection, command, slot, at);
+        return;
+    }
     bool is_lost = loses_count(&connection->redis, command->effect);
     bool is_answered = expects_answer(&connection->redis, command->effect);
     if (passage->suppressed) {
@@ -174,14 +205,7 @@ static void end_command(struct passage *passage, uint64_t at)
         finish_unanswered(passage, slot);
         return;
     }
-    struct pairing_entry entry = {.slot = slot,
-                                  .effect = command->effect,
-                                  .flags = PAIRING_COMPLETE,
-                                  .value = entry_value(command)};
-    if (!pairing_push(&connection->pairing, entry)) {
-        exchange_abandon(slot, LOSS_PIPELINE_FULL);
-        connection_set_adrift(connection);
-    }
+    await_answer(connection, command, slot);
 }
 
 /* The short way for a command that lies whole in the input. */
@@ -497,6 +521,27 @@ static bool begins_replication(struct passage *passage)
     return true;
 }
 
+/* What most answers are: one value, to a command that changes nothing in the session. */
+static inline void complete_plain_answer(struct passage *passage, struct pairing_entry entry,
+                                         const struct resp_item *item, uint64_t bytes)
+{
+    struct connection *connection = passage->connection;
+    struct record *record = exchange_record(entry.slot);
+    pairing_pop(&connection->pairing);
+    if (unlikely(record == NULL)) {
+        return;
+    }
+    record->reply_ns = passage->now;
+    record->redis.database = connection->redis.database;
+    record->redis.protocol = connection->redis.version;
+    record->redis.reply_type = item->type;
+    record->redis.response_bytes = bytes;
+    if (unlikely(item->null)) {
+        record->flags |= RECORD_FLAG_NULL_REPLY;
+    }
+    exchange_complete(passage->self, entry.slot, passage->now, RECORD_OK, 0);
+}
+
 /* The short way for a scalar that lies whole in the input. `*goes_on` tells whether the protocol is
    still this one. */
 static bool take_whole_reply(struct passage *passage, const struct slice *whole, struct slice *in,
@@ -506,12 +551,19 @@ static bool take_whole_reply(struct passage *passage, const struct slice *whole,
     struct direction *replies = direction_of(passage);
     struct resp_item item;
     struct pairing_entry entry;
-    if (pairing_oldest(&connection->pairing, &entry) && entry.effect == REDIS_SYNC) {
+    bool is_there = pairing_oldest(&connection->pairing, &entry);
+    if (unlikely(is_there && entry.effect == REDIS_SYNC)) {
         return false;
     }
     uint64_t at = position(replies, whole, in);
     if (!resp_take_scalar(&replies->resp, in, &item)) {
         return false;
+    }
+    if (likely(is_there && entry.effect == REDIS_PLAIN && item.type != '-' &&
+               !connection->redis.in_transaction)) {
+        complete_plain_answer(passage, entry, &item, position(replies, whole, in) - at);
+        *goes_on = true;
+        return true;
     }
     begin_reply(passage, at);
     take_top_item(passage, &item);

@@ -10,8 +10,6 @@
 #include "base/compiler.h"
 #include "base/system_call.h"
 
-#define STEPS           (LIMIT_SLAB_BYTES / LIMIT_SLAB_STEP)
-#define BLOCKS_PER_STEP (LIMIT_SLAB_STEP / SLAB_BLOCK_BYTES)
 /* Tries of a compare-and-swap before the attempt is given up: losing this often in a row means
    that something is badly wrong, and no call may loop for ever. */
 #define TRIES 64
@@ -23,16 +21,8 @@
 /* A stack of free blocks: tag << 32 | block. The tag changes with every push and pop, so that a
    compare-and-swap cannot mistake a block that left and came back. */
 static _Atomic uint64_t free_blocks[SLAB_KINDS];
-/* Blocks are numbered from 1; block b lies in step (b - 1) / BLOCKS_PER_STEP. */
 static _Atomic uint32_t next_block;
-static _Atomic(uint8_t *) steps[STEPS];
-
-void *slab_address(uint32_t block)
-{
-    uint32_t index = block - 1;
-    uint8_t *step = atomic_load_explicit(&steps[index / BLOCKS_PER_STEP], memory_order_acquire);
-    return step + (size_t)(index % BLOCKS_PER_STEP) * SLAB_BLOCK_BYTES;
-}
+_Atomic(uint8_t *) slab_steps[SLAB_STEPS];
 
 static _Atomic uint32_t *link_of(uint32_t block)
 {
@@ -42,7 +32,7 @@ static _Atomic uint32_t *link_of(uint32_t block)
 /* Makes sure that the step's memory is there. */
 static bool map_step(uint32_t step)
 {
-    if (atomic_load_explicit(&steps[step], memory_order_acquire) != NULL) {
+    if (atomic_load_explicit(&slab_steps[step], memory_order_acquire) != NULL) {
         return true;
     }
     long address = raw_system_call(SYS_mmap, 0, LIMIT_SLAB_STEP, PROT_READ | PROT_WRITE,
@@ -52,7 +42,7 @@ static bool map_step(uint32_t step)
     }
     uint8_t *none = NULL;
     /* release pairs with the acquire in slab_address */
-    if (!atomic_compare_exchange_strong_explicit(&steps[step], &none, (uint8_t *)address,
+    if (!atomic_compare_exchange_strong_explicit(&slab_steps[step], &none, (uint8_t *)address,
                                                  memory_order_acq_rel, memory_order_acquire)) {
         raw_system_call(SYS_munmap, address, LIMIT_SLAB_STEP, 0, 0, 0, 0);
     }
@@ -63,7 +53,7 @@ static SLOW uint32_t take_fresh(void)
 {
     for (int i = 0; i < TRIES; i++) {
         uint32_t taken = atomic_load_explicit(&next_block, memory_order_relaxed);
-        if (taken >= STEPS * BLOCKS_PER_STEP || !map_step(taken / BLOCKS_PER_STEP)) {
+        if (taken >= SLAB_STEPS * SLAB_BLOCKS_PER_STEP || !map_step(taken / SLAB_BLOCKS_PER_STEP)) {
             return 0;
         }
         if (atomic_compare_exchange_strong_explicit(&next_block, &taken, taken + 1,

@@ -7,6 +7,8 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/limits.h"
@@ -23,5 +25,16 @@ uint32_t slab_take(enum slab_kind kind);
 
 void slab_give(enum slab_kind kind, uint32_t block);
 
+/* Blocks are numbered from 1; block b lies in step (b - 1) / SLAB_BLOCKS_PER_STEP. */
+#define SLAB_STEPS           (LIMIT_SLAB_BYTES / LIMIT_SLAB_STEP)
+#define SLAB_BLOCKS_PER_STEP (LIMIT_SLAB_STEP / SLAB_BLOCK_BYTES)
+extern _Atomic(uint8_t *) slab_steps[SLAB_STEPS];
+
 /* The block's memory; `block` must come from slab_take. */
-void *slab_address(uint32_t block);
+static inline void *slab_address(uint32_t block)
+{
+    uint32_t index = block - 1;
+    uint8_t *step =
+        atomic_load_explicit(&slab_steps[index / SLAB_BLOCKS_PER_STEP], memory_order_acquire);
+    return step + (size_t)(index % SLAB_BLOCKS_PER_STEP) * SLAB_BLOCK_BYTES;
+}

@@ -30,32 +30,43 @@ static SLOW void draw_key(struct thread_state *self)
     self->random_key = mix(attachment->random_seed + mix((uintptr_t)self) + order) | 1;
 }
 
-void trace_context_draw(struct thread_state *self, uint8_t bytes[8])
+/* `count` numbers of the thread's sequence are the caller's: the first is returned. */
+static inline uint64_t take_numbers(struct thread_state *self, uint64_t count)
 {
     if (unlikely(self->random_key == 0 || self->random_epoch != attachment_epoch())) {
         draw_key(self);
     }
-    uint64_t count = __atomic_add_fetch(&self->random_counter, 1, __ATOMIC_RELAXED);
-    uint64_t value = mix(self->random_key + count * 0x9e3779b97f4a7c15ull);
-    value += value == 0;
+    return __atomic_fetch_add(&self->random_counter, count, __ATOMIC_RELAXED);
+}
+
+/* Never 0. */
+static inline uint64_t random_of(const struct thread_state *self, uint64_t number)
+{
+    uint64_t value = mix(self->random_key + number * 0x9e3779b97f4a7c15ull);
+    return value + (value == 0);
+}
+
+void trace_context_draw(struct thread_state *self, uint8_t bytes[8])
+{
+    uint64_t value = random_of(self, take_numbers(self, 1));
     memcpy(bytes, &value, sizeof(value));
 }
 
 /* Consistent probability sampling: the trace id's last 7 bytes against the threshold. */
-static bool is_sampled(const uint8_t trace_id[16])
+static inline bool is_sampled(const uint8_t trace_id[16])
 {
-    uint64_t randomness = 0;
-    for (int i = 9; i < 16; i++) {
-        randomness = randomness << 8 | trace_id[i];
-    }
-    return randomness >= attachment_sampling_threshold;
+    uint64_t last;
+    memcpy(&last, trace_id + 8, sizeof(last));
+    return (__builtin_bswap64(last) & 0x00ffffffffffffffull) >= attachment_sampling_threshold;
 }
 
-static void begin_root(struct thread_state *self, struct record *record)
+static inline void begin_root(struct thread_state *self, struct record *record)
 {
-    trace_context_draw(self, record->trace_id);
-    trace_context_draw(self, record->trace_id + 8);
-    trace_context_draw(self, record->span_id);
+    uint64_t number = take_numbers(self, 3);
+    uint64_t ids[3] = {random_of(self, number), random_of(self, number + 1),
+                       random_of(self, number + 2)};
+    memcpy(record->trace_id, ids, sizeof(record->trace_id));
+    memcpy(record->span_id, &ids[2], sizeof(record->span_id));
     record->trace_flags = is_sampled(record->trace_id) ? 3 : 2; /* 1: sampled, 2: random */
 }
 

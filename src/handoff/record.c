@@ -2,9 +2,6 @@
 
 #include "base/compiler.h"
 
-/* A field on the wire of the segment: tag, size (16 bit, native order), bytes. */
-#define FIELD_HEAD_BYTES 3u
-
 static void put_size(uint8_t *at, size_t size)
 {
     uint16_t small = (uint16_t)size;
@@ -23,14 +20,16 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-bool record_add_field(struct record *record, enum field_tag tag, struct slice value, size_t limit)
+bool record_add_field_slow(struct record *record, enum field_tag tag, struct slice value,
+                           size_t limit)
 {
     size_t used = record->text_used;
-    if (unlikely(used + FIELD_HEAD_BYTES > RECORD_TEXT_BYTES)) {
+    if (unlikely(used + RECORD_FIELD_HEAD_BYTES > RECORD_TEXT_BYTES)) {
         record->flags |= RECORD_FLAG_TEXT_CUT;
         return false;
     }
-    size_t size = smaller(value.size, smaller(limit, RECORD_TEXT_BYTES - used - FIELD_HEAD_BYTES));
+    size_t size =
+        smaller(value.size, smaller(limit, RECORD_TEXT_BYTES - used - RECORD_FIELD_HEAD_BYTES));
     if (unlikely(size < value.size)) {
         record->flags |= RECORD_FLAG_TEXT_CUT;
     }
@@ -38,9 +37,9 @@ bool record_add_field(struct record *record, enum field_tag tag, struct slice va
     at[0] = (uint8_t)tag;
     put_size(at + 1, size);
     if (size > 0) {
-        memcpy(at + FIELD_HEAD_BYTES, value.data, size);
+        memcpy(at + RECORD_FIELD_HEAD_BYTES, value.data, size);
     }
-    record->text_used = (uint16_t)(used + FIELD_HEAD_BYTES + size);
+    record->text_used = (uint16_t)(used + RECORD_FIELD_HEAD_BYTES + size);
     return true;
 }
 
@@ -49,9 +48,9 @@ static int32_t last_field(const struct record *record)
 {
     uint32_t offset = 0;
     int32_t last = -1;
-    while (offset + FIELD_HEAD_BYTES <= record->text_used) {
+    while (offset + RECORD_FIELD_HEAD_BYTES <= record->text_used) {
         last = (int32_t)offset;
-        offset += FIELD_HEAD_BYTES + (uint32_t)get_size(record->text + offset + 1);
+        offset += RECORD_FIELD_HEAD_BYTES + (uint32_t)get_size(record->text + offset + 1);
     }
     return last;
 }
@@ -70,7 +69,7 @@ bool record_extend_field(struct record *record, enum field_tag tag, struct slice
         record->flags |= RECORD_FLAG_TEXT_CUT;
     }
     if (size > 0) {
-        memcpy(at + FIELD_HEAD_BYTES + have, more.data, size);
+        memcpy(at + RECORD_FIELD_HEAD_BYTES + have, more.data, size);
     }
     put_size(at + 1, have + size);
     record->text_used = (uint16_t)(record->text_used + size);
@@ -82,16 +81,16 @@ bool record_next_field(const struct record *record, uint32_t *offset, enum field
 {
     uint32_t at = *offset;
     uint32_t used = record->text_used;
-    if (used > RECORD_TEXT_BYTES || at > used || used - at < FIELD_HEAD_BYTES) {
+    if (used > RECORD_TEXT_BYTES || at > used || used - at < RECORD_FIELD_HEAD_BYTES) {
         return false;
     }
     uint32_t size = (uint32_t)get_size(record->text + at + 1);
-    if (size > used - at - FIELD_HEAD_BYTES) {
+    if (size > used - at - RECORD_FIELD_HEAD_BYTES) {
         return false;
     }
     *tag = (enum field_tag)record->text[at];
-    *value = slice_of(record->text + at + FIELD_HEAD_BYTES, size);
-    *offset = at + FIELD_HEAD_BYTES + size;
+    *value = slice_of(record->text + at + RECORD_FIELD_HEAD_BYTES, size);
+    *offset = at + RECORD_FIELD_HEAD_BYTES + size;
     return true;
 }
 

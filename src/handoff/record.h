@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/compiler.h"
 #include "base/limits.h"
 #include "base/slice.h"
 
@@ -216,9 +217,49 @@ struct record {
 _Static_assert(sizeof(struct record) == LIMIT_RECORD_BYTES, "a record is ten cache lines");
 _Static_assert(__builtin_offsetof(struct record, text) == RECORD_HEAD_BYTES, "the head's size");
 
+/* A field on the wire of the segment: tag, size (16 bit, native order), bytes. */
+#define RECORD_FIELD_HEAD_BYTES 3u
+
+bool record_add_field_slow(struct record *record, enum field_tag tag, struct slice value,
+                           size_t limit);
+
+/* Up to 32 bytes; a call costs more than copying them. */
+static inline void record_copy_short(uint8_t *to, const uint8_t *from, size_t size)
+{
+    if (size >= 16) {
+        memcpy(to, from, 16);
+        memcpy(to + size - 16, from + size - 16, 16);
+    } else if (size >= 8) {
+        memcpy(to, from, 8);
+        memcpy(to + size - 8, from + size - 8, 8);
+    } else if (size >= 4) {
+        memcpy(to, from, 4);
+        memcpy(to + size - 4, from + size - 4, 4);
+    } else if (size > 0) {
+        to[0] = from[0];
+        to[size / 2] = from[size / 2];
+        to[size - 1] = from[size - 1];
+    }
+}
+
 /* Appends a field, cut to `limit` bytes and to the room left (RECORD_FLAG_TEXT_CUT is set when
    anything was cut). Returns false if nothing could be written. */
-bool record_add_field(struct record *record, enum field_tag tag, struct slice value, size_t limit);
+static inline bool record_add_field(struct record *record, enum field_tag tag, struct slice value,
+                                    size_t limit)
+{
+    size_t used = record->text_used;
+    if (unlikely(value.size > limit || value.size > 32 ||
+                 used + RECORD_FIELD_HEAD_BYTES + value.size > RECORD_TEXT_BYTES)) {
+        return record_add_field_slow(record, tag, value, limit);
+    }
+    uint8_t *at = record->text + used;
+    uint16_t size = (uint16_t)value.size;
+    at[0] = (uint8_t)tag;
+    memcpy(at + 1, &size, sizeof(size));
+    record_copy_short(at + RECORD_FIELD_HEAD_BYTES, value.data, value.size);
+    record->text_used = (uint16_t)(used + RECORD_FIELD_HEAD_BYTES + size);
+    return true;
+}
 
 /* Extends the field written last by more bytes of the same value, which may come in pieces. `limit`
    is that of the whole value. The last field must be of `tag`; otherwise a new one is begun. */

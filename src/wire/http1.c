@@ -244,8 +244,13 @@ static inline size_t token_size(struct slice bytes)
 
 static bool read_version(const uint8_t *text, uint8_t *minor)
 {
+    uint64_t expected;
+    uint64_t word;
+    memcpy(&expected, "HTTP/1.", sizeof expected);
+    memcpy(&word, text, sizeof word);
     *minor = (uint8_t)(text[7] - '0');
-    return memcmp(text, "HTTP/1.", 7) == 0 && *minor <= 9;
+    /* All but the byte that comes last in memory. */
+    return (word ^ expected) << 8 == 0 && *minor <= 9;
 }
 
 /* Copies the last VERSION_BYTES of a line of which only the carry and the tail are kept. */
@@ -320,10 +325,58 @@ static bool read_status_line(struct http1 *parser, const struct line *line, stru
     return true;
 }
 
+/* The two below take a start line that lies whole in the input and is plainly good; they return its
+   size with its end, or 0. */
+
+static inline size_t take_plain_request_line(struct http1 *parser, struct slice in,
+                                             struct http1_item *item)
+{
+    const uint8_t *data = in.data;
+    size_t method = block_first(block_bits(block_is_no_name(block_load_part(data, in.size))) |
+                                UINT64_C(1) << (sizeof(block) * BLOCK_BITS - 1));
+    if (unlikely(method == 0 || method >= in.size || data[method] != ' ')) {
+        return 0;
+    }
+    size_t begin = method + 1;
+    size_t end = begin + scan_target(data + begin, in.size - begin);
+    if (unlikely(end == begin || in.size - end < VERSION_BYTES + 2 || data[end] != ' ' ||
+                 !read_version(data + end + 1, &parser->version_minor) ||
+                 data[end + VERSION_BYTES] != '\r' || data[end + VERSION_BYTES + 1] != '\n')) {
+        return 0;
+    }
+    item->method = slice_of(data, method);
+    item->target = slice_of(data + begin, end - begin);
+    item->target_cut = false;
+    item->version_minor = parser->version_minor;
+    return end + VERSION_BYTES + 2;
+}
+
+static inline size_t take_plain_status_line(struct http1 *parser, struct slice in,
+                                            struct http1_item *item)
+{
+    size_t end = scan_line(in.data, in.size);
+    struct line line = {slice_of(in.data, end), end};
+    if (in.size - end < 2 || in.data[end] != '\r' || in.data[end + 1] != '\n' ||
+        !read_status_line(parser, &line, item)) {
+        return 0;
+    }
+    return end + 2;
+}
+
 static enum http1_event take_start_line(struct http1 *parser, struct slice *in,
                                         struct http1_item *item)
 {
     struct line line;
+    size_t plain = parser->line_bytes != 0          ? 0
+                   : parser->kind == HTTP1_REQUESTS ? take_plain_request_line(parser, *in, item)
+                                                    : take_plain_status_line(parser, *in, item);
+    if (likely(plain > 0 && plain <= LIMIT_HTTP_HEAD_BYTES)) {
+        parser->head_bytes += (uint32_t)plain;
+        slice_take(in, plain);
+        parser->line_tail_size = 0;
+        parser->state = STATE_FIELDS;
+        return HTTP1_START_LINE;
+    }
     enum line_result result = take_line(parser, in, &line);
     if (result != LINE_COMPLETE) {
         return event_of(parser, result);
@@ -370,7 +423,7 @@ static bool equals_word(struct slice slice, struct slice lower)
     return slice_equals_ignoring_case(slice, lower);
 }
 
-static enum http1_field known_field(struct slice name)
+static inline enum http1_field known_field(struct slice name)
 {
     const uint8_t *data = name.data;
     switch (name.size) {
@@ -448,6 +501,23 @@ static struct slice next_element(struct slice *list)
     return trim(element);
 }
 
+/* So many digits do not overflow. */
+#define PLAIN_DIGITS 18u
+
+static inline bool read_digits(struct slice text, uint64_t *number)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < text.size; i++) {
+        unsigned digit = (unsigned)text.data[i] - '0';
+        if (digit > 9) {
+            return false;
+        }
+        value = value * 10 + digit;
+    }
+    *number = value;
+    return true;
+}
+
 static bool read_decimal(struct slice text, uint64_t *number)
 {
     uint64_t value = 0;
@@ -475,6 +545,12 @@ static bool ends_with_comma(struct slice list)
 static bool note_content_length(struct http1 *parser, struct slice value)
 {
     uint64_t length;
+    if (likely(value.size - 1 < PLAIN_DIGITS && !has_flag(parser, FLAG_LENGTH) &&
+               read_digits(value, &length))) {
+        parser->length = length;
+        set_flag(parser, FLAG_LENGTH);
+        return true;
+    }
     if (ends_with_comma(value)) {
         return false;
     }
@@ -522,17 +598,28 @@ static bool note_transfer_encoding(struct http1 *parser, struct slice value)
     return true;
 }
 
+static inline bool note_connection_option(struct http1 *parser, struct slice option)
+{
+    if (option.size == 10 && IS(option.data, "keep-alive")) {
+        set_flag(parser, FLAG_KEEP_ALIVE);
+    } else if (option.size == 5 && IS(option.data, "close")) {
+        set_flag(parser, FLAG_CLOSE);
+    } else if (option.size == 7 && IS(option.data, "upgrade")) {
+        set_flag(parser, FLAG_WANTS_UPGRADE);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static void note_connection(struct http1 *parser, struct slice value)
 {
+    /* Nearly always it is one option. */
+    if (note_connection_option(parser, value)) {
+        return;
+    }
     while (value.size > 0) {
-        struct slice option = next_element(&value);
-        if (option.size == 10 && IS(option.data, "keep-alive")) {
-            set_flag(parser, FLAG_KEEP_ALIVE);
-        } else if (option.size == 5 && IS(option.data, "close")) {
-            set_flag(parser, FLAG_CLOSE);
-        } else if (option.size == 7 && IS(option.data, "upgrade")) {
-            set_flag(parser, FLAG_WANTS_UPGRADE);
-        }
+        note_connection_option(parser, next_element(&value));
     }
 }
 
@@ -641,19 +728,19 @@ static enum http1_event end_head(struct http1 *parser, struct http1_item *item)
     return HTTP1_HEAD_END;
 }
 
-static inline enum http1_event report_field(struct http1 *parser, struct slice name,
-                                            struct slice value, size_t line_size,
-                                            struct http1_item *item)
+/* Tells of a field, or returns NEED_MORE if nobody wants to know it. */
+static enum http1_event report_field(struct http1 *parser, struct slice name, struct slice value,
+                                     size_t line_size, struct http1_item *item)
 {
     enum http1_field field = known_field(name);
     set_flag(parser, FLAG_MAY_FOLD);
-    if (decides_framing(field) && !note_field(parser, field, value, line_size)) {
+    if (decides_framing(field) && unlikely(!note_field(parser, field, value, line_size))) {
         return lose(parser);
     }
     item->field = field;
     item->name = name;
     item->value = value;
-    return HTTP1_FIELD;
+    return (parser->wanted >> field & 1u) != 0 ? HTTP1_FIELD : HTTP1_NEED_MORE;
 }
 
 static __attribute__((noinline)) enum http1_event
@@ -673,12 +760,33 @@ take_field_slow(struct http1 *parser, struct slice *in, struct http1_item *item)
             struct slice value =
                 trim(slice_of(line.kept.data + name.size + 1, line.kept.size - name.size - 1));
             item->value_cut = line.kept.size < line.size;
-            return report_field(parser, name, value, line.size, item);
+            enum http1_event event = report_field(parser, name, value, line.size, item);
+            if (event != HTTP1_NEED_MORE) {
+                return event;
+            }
+            continue;
         }
         if (!is_blank(line.kept.data[0]) || !may_continue(parser)) {
             return lose(parser);
         }
     }
+}
+
+/* The value behind the colon of a line that ends at `end`. */
+static inline struct slice plain_value(const uint8_t *data, size_t colon, size_t end)
+{
+    /* Nearly always there is one blank before the value and none behind it. */
+    size_t start = colon + 1 + (data[colon + 1] == ' ');
+    struct slice value = slice_of(data + start, end - start);
+    if (unlikely(is_blank(data[start]) || is_blank(data[end - 1]))) {
+        value = trim(value);
+    }
+    return value;
+}
+
+static inline bool is_line_end(const uint8_t *data, size_t size)
+{
+    return size >= 2 && data[0] == '\r' && data[1] == '\n';
 }
 
 static inline enum http1_event take_field(struct http1 *parser, struct slice *in,
@@ -693,14 +801,82 @@ static inline enum http1_event take_field(struct http1 *parser, struct slice *in
     }
     parser->head_bytes += (uint32_t)(end + 2);
     slice_take(in, end + 2);
-    /* Nearly always there is one blank before the value and none behind it. */
-    size_t start = colon + 1 + (data[colon + 1] == ' ');
-    struct slice value = slice_of(data + start, end - start);
-    if (unlikely(is_blank(data[start]) || is_blank(data[end - 1]))) {
-        value = trim(value);
-    }
+    struct slice value = plain_value(data, colon, end);
     item->value_cut = false;
-    return report_field(parser, slice_of(data, colon), value, end, item);
+    enum http1_event event = report_field(parser, slice_of(data, colon), value, end, item);
+    return event == HTTP1_NEED_MORE ? take_field_slow(parser, in, item) : event;
+}
+
+/* ---- whole heads ---- */
+
+/* The fields of a head, behind the start line, until it ends. Returns what is behind it, NULL if it
+   is not plain. */
+static inline const uint8_t *take_plain_fields(struct http1 *parser, const uint8_t *data,
+                                               const uint8_t *end, struct http1_head *head)
+{
+    head->field_count = 0;
+    while (!is_line_end(data, (size_t)(end - data))) {
+        size_t colon;
+        size_t line;
+        if (unlikely(!scan_plain_field(data, (size_t)(end - data), &colon, &line))) {
+            return NULL;
+        }
+        enum http1_field field = known_field(slice_of(data, colon));
+        if (unlikely(field != HTTP1_FIELD_OTHER)) {
+            struct slice value = plain_value(data, colon, line);
+            if (decides_framing(field) && !note_field(parser, field, value, line)) {
+                return NULL;
+            }
+            if ((parser->wanted >> field & 1u) != 0) {
+                if (head->field_count == HTTP1_HEAD_FIELDS) {
+                    return NULL;
+                }
+                head->fields[head->field_count].field = (uint8_t)field;
+                head->fields[head->field_count++].value = value;
+            }
+        }
+        data += line + 2;
+    }
+    return data + 2;
+}
+
+bool http1_take_head(struct http1 *parser, struct slice *in, struct http1_head *head)
+{
+    const uint8_t *data = in->data;
+    const uint8_t *end = data + in->size;
+    if (parser->state != STATE_IDLE || in->size < VERSION_BYTES ||
+        (parser->wanted >> HTTP1_FIELD_OTHER & 1u) != 0) {
+        return false;
+    }
+    size_t line = parser->kind == HTTP1_REQUESTS ? take_plain_request_line(parser, *in, &head->item)
+                                                 : take_plain_status_line(parser, *in, &head->item);
+    if (unlikely(line == 0)) {
+        return false;
+    }
+    parser->flags = 0;
+    const uint8_t *behind = take_plain_fields(parser, data + line, end, head);
+    if (unlikely(behind == NULL || behind - data > (ptrdiff_t)LIMIT_HTTP_HEAD_BYTES ||
+                 end_head(parser, &head->item) != HTTP1_HEAD_END)) {
+        parser->state = STATE_IDLE;
+        return false;
+    }
+    parser->head_bytes = (uint32_t)(behind - data);
+    *in = slice_of(behind, (size_t)(end - behind));
+    return true;
+}
+
+bool http1_take_rest(struct http1 *parser, struct slice *in, uint64_t *payload)
+{
+    *payload = 0;
+    if (parser->state == STATE_BODY && parser->remaining <= in->size) {
+        *payload = parser->remaining;
+        slice_take(in, (size_t)parser->remaining);
+        parser->remaining = 0;
+    } else if (parser->state != STATE_MESSAGE_END) {
+        return false;
+    }
+    parser->state = STATE_IDLE;
+    return true;
 }
 
 /* ---- bodies ---- */
@@ -886,7 +1062,12 @@ static enum http1_event begin_message(struct http1 *parser, struct slice *in)
 
 void http1_init(struct http1 *parser, enum http1_kind kind)
 {
-    *parser = (struct http1){.kind = (uint8_t)kind, .state = STATE_IDLE};
+    *parser = (struct http1){.kind = (uint8_t)kind, .state = STATE_IDLE, .wanted = UINT32_MAX};
+}
+
+void http1_report_only(struct http1 *parser, uint32_t fields)
+{
+    parser->wanted = fields;
 }
 
 static __attribute__((noinline)) enum http1_event next_rare(struct http1 *parser, struct slice *in,
@@ -925,8 +1106,32 @@ static __attribute__((noinline)) enum http1_event next_rare(struct http1 *parser
 
 enum http1_event http1_next(struct http1 *parser, struct slice *in, struct http1_item *item)
 {
-    return likely(parser->state == STATE_FIELDS) ? take_field(parser, in, item)
-                                                 : next_rare(parser, in, item);
+    switch ((enum state)parser->state) {
+    case STATE_FIELDS:
+        return take_field(parser, in, item);
+    case STATE_START_LINE:
+        return take_start_line(parser, in, item);
+    case STATE_BODY:
+        return take_body(parser, in, item);
+    case STATE_MESSAGE_END:
+        parser->state = STATE_IDLE;
+        return HTTP1_MESSAGE_END;
+    case STATE_IDLE:
+    case STATE_IDLE_CR:
+    case STATE_BODY_UNTIL_CLOSE:
+    case STATE_CHUNK_FIRST_DIGIT:
+    case STATE_CHUNK_DIGITS:
+    case STATE_CHUNK_BLANKS:
+    case STATE_CHUNK_EXTENSION:
+    case STATE_CHUNK_LF:
+    case STATE_CHUNK_DATA:
+    case STATE_CHUNK_DATA_END:
+    case STATE_CHUNK_DATA_LF:
+    case STATE_TRAILERS:
+    case STATE_LOST:
+    default:
+        return next_rare(parser, in, item);
+    }
 }
 
 void http1_lend_carry(struct http1 *parser, uint8_t *memory, uint16_t capacity)

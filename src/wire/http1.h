@@ -95,15 +95,46 @@ struct http1 {
     uint64_t length;     /* Content-Length */
     uint16_t carry_used;
     uint16_t carry_capacity;
+    uint32_t wanted;       /* fields to report, a bit each */
     uint8_t line_tail[12]; /* the end of a start line whose middle did not fit the carry */
     uint8_t *carry;
 };
 
 void http1_init(struct http1 *parser, enum http1_kind kind);
 
+/* From now on FIELD tells only of these fields, a bit (1 << enum http1_field) each; the others cost
+   less. At first all are told of. */
+void http1_report_only(struct http1 *parser, uint32_t fields);
+
 /* Takes the next event. Advances `*in` over what was consumed. `*item` is written only for the
    event returned, its slices borrow from `*in` or from the carry until the next call. */
 enum http1_event http1_next(struct http1 *parser, struct slice *in, struct http1_item *item);
+
+/*
+ * Shortcuts past http1_next for what nearly always comes: a head that lies whole at the beginning
+ * of `in`, and a message whose end does. They take all of it or change nothing; then http1_next
+ * tells what there is. A caller may use them or not.
+ */
+
+/* No more fields are wanted of one message. */
+#define HTTP1_HEAD_FIELDS 8u
+
+struct http1_head {
+    struct http1_item item; /* what START_LINE and HEAD_END tell */
+    uint32_t field_count;
+    struct {
+        uint8_t field; /* enum http1_field; in the order in which they came */
+        struct slice value;
+    } fields[HTTP1_HEAD_FIELDS];
+};
+
+/* A whole head, between two messages: what the events MESSAGE_BEGIN to HEAD_END tell. Only for
+   callers that said which fields they want (http1_report_only), unknown ones not among them. */
+bool http1_take_head(struct http1 *parser, struct slice *in, struct http1_head *head);
+
+/* Behind a head: the rest of the message, of whose payload `*payload` bytes came; what BODY and
+   MESSAGE_END tell. */
+bool http1_take_rest(struct http1 *parser, struct slice *in, uint64_t *payload);
 
 /* Lends `capacity` bytes, at least LIMIT_HTTP_FRAMING_LINE, for a line in pieces. When `carry_used`
    is 0 after NEED_MORE, the memory may be taken back with http1_return_carry. */

@@ -1,5 +1,8 @@
 #include "wire/redact.h"
 
+#include "base/compiler.h"
+#include "wire/scan.h"
+
 /* A key longer than this, once it is normalised, is taken for a secret one: it cannot be compared,
    and no honest key is as long. */
 #define KEY_BYTES 64u
@@ -70,70 +73,138 @@ static size_t decode(uint8_t *text, size_t size)
     return used;
 }
 
-/* Leaves letters in lower case, and digits: "X-Api_Key", "apiKey" and "api%5Fkey" are one. */
-static size_t normalise(uint8_t *text, size_t size)
+/* Letters in lower case and digits as they are, everything else 0: "X-Api_Key", "apiKey" and
+   "api%5Fkey" are one. */
+static const uint8_t normal_bytes[256] = {
+    ['0'] = '0', ['1'] = '1', ['2'] = '2', ['3'] = '3', ['4'] = '4', ['5'] = '5', ['6'] = '6',
+    ['7'] = '7', ['8'] = '8', ['9'] = '9', ['A'] = 'a', ['B'] = 'b', ['C'] = 'c', ['D'] = 'd',
+    ['E'] = 'e', ['F'] = 'f', ['G'] = 'g', ['H'] = 'h', ['I'] = 'i', ['J'] = 'j', ['K'] = 'k',
+    ['L'] = 'l', ['M'] = 'm', ['N'] = 'n', ['O'] = 'o', ['P'] = 'p', ['Q'] = 'q', ['R'] = 'r',
+    ['S'] = 's', ['T'] = 't', ['U'] = 'u', ['V'] = 'v', ['W'] = 'w', ['X'] = 'x', ['Y'] = 'y',
+    ['Z'] = 'z', ['a'] = 'a', ['b'] = 'b', ['c'] = 'c', ['d'] = 'd', ['e'] = 'e', ['f'] = 'f',
+    ['g'] = 'g', ['h'] = 'h', ['i'] = 'i', ['j'] = 'j', ['k'] = 'k', ['l'] = 'l', ['m'] = 'm',
+    ['n'] = 'n', ['o'] = 'o', ['p'] = 'p', ['q'] = 'q', ['r'] = 'r', ['s'] = 's', ['t'] = 't',
+    ['u'] = 'u', ['v'] = 'v', ['w'] = 'w', ['x'] = 'x', ['y'] = 'y', ['z'] = 'z',
+};
+
+/* Appends what is left of `key`. */
+static inline size_t normalise(struct slice key, uint8_t *text)
 {
     size_t used = 0;
-    for (size_t i = 0; i < size; i++) {
-        uint8_t byte = ascii_lower(text[i]);
-        if ((uint8_t)(byte - 'a') < 26 || (uint8_t)(byte - '0') < 10) {
-            text[used++] = byte;
-        }
+    for (size_t i = 0; i < key.size; i++) {
+        text[used] = normal_bytes[key.data[i]];
+        used += text[used] != 0;
     }
     return used;
 }
 
+#define WORD_BYTES 16u
+
 /* The tables hold no pointers, so that they need no relocation. */
-#define NAME_BYTES 16
+struct word {
+    uint8_t size;
+    bool is_whole; /* the whole key, not only its end */
+    char text[WORD_BYTES + 1];
+};
 
-static size_t name_size(const char name[NAME_BYTES])
-{
-    size_t size = 0;
-    while (size < NAME_BYTES && name[size] != '\0') {
-        size++;
+#define WHOLE(text)                                                                                \
+    {                                                                                              \
+        sizeof(text) - 1, true, text                                                               \
     }
-    return size;
-}
-
-static bool is_one_of(struct slice key, const char (*names)[NAME_BYTES], size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (slice_equals(key, slice_of(names[i], name_size(names[i])))) {
-            return true;
-        }
+#define ENDING(text)                                                                               \
+    {                                                                                              \
+        sizeof(text) - 1, false, text                                                              \
     }
-    return false;
-}
-
-static bool ends_in_one_of(struct slice key, const char (*endings)[NAME_BYTES], size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        size_t size = name_size(endings[i]);
-        if (key.size >= size && memcmp(key.data + key.size - size, endings[i], size) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 /* The conventions name X-Amz-Signature, X-Amz-Credential, X-Amz-Security-Token, sig,
    X-Goog-Signature, AWSAccessKeyId and Signature, and advise a longer list. Endings, because such
-   keys are prefixed and nested freely: access_token, client_secret, user[password]. */
+   keys are prefixed and nested freely: access_token, client_secret, user[password]. In the order of
+   their last letters. */
+static const struct word words[] = {
+    WHOLE("hmac"),
+    WHOLE("cred"),
+    WHOLE("phpsessid"),
+    WHOLE("pwd"),
+    WHOLE("sid"),
+    ENDING("accesskeyid"),
+    ENDING("passwd"),
+    ENDING("password"),
+    ENDING("sessionid"),
+    WHOLE("code"),
+    ENDING("authcode"),
+    ENDING("passcode"),
+    ENDING("passphrase"),
+    ENDING("samlresponse"),
+    ENDING("signature"),
+    WHOLE("sig"),
+    WHOLE("auth"),
+    WHOLE("psk"),
+    ENDING("credential"),
+    WHOLE("pin"),
+    WHOLE("session"),
+    ENDING("assertion"),
+    ENDING("authorization"),
+    ENDING("token"),
+    WHOLE("otp"),
+    WHOLE("bearer"),
+    ENDING("codeverifier"),
+    ENDING("oauthverifier"),
+    WHOLE("pass"),
+    ENDING("credentials"),
+    ENDING("secrets"),
+    ENDING("tokens"),
+    WHOLE("jwt"),
+    WHOLE("samlart"),
+    ENDING("samlrequest"),
+    ENDING("secret"),
+    ENDING("ticket"),
+    WHOLE("pw"),
+    WHOLE("key"),
+    ENDING("accesskey"),
+    ENDING("accountkey"),
+    ENDING("apikey"),
+    ENDING("authkey"),
+    ENDING("encryptionkey"),
+    ENDING("licensekey"),
+    ENDING("privatekey"),
+    ENDING("secretkey"),
+    ENDING("sessionkey"),
+    ENDING("sharedkey"),
+    ENDING("signingkey"),
+    ENDING("subscriptionkey"),
+};
+
+/* Where the words with this last letter begin; they end where those of the next letter begin. */
+static const uint8_t words_begin['z' - 'a' + 2] = {
+    ['c' - 'a'] = 0,  ['d' - 'a'] = 1,  ['e' - 'a'] = 9,  ['f' - 'a'] = 15, ['g' - 'a'] = 15,
+    ['h' - 'a'] = 16, ['i' - 'a'] = 17, ['j' - 'a'] = 17, ['k' - 'a'] = 17, ['l' - 'a'] = 18,
+    ['m' - 'a'] = 19, ['n' - 'a'] = 19, ['o' - 'a'] = 24, ['p' - 'a'] = 24, ['q' - 'a'] = 25,
+    ['r' - 'a'] = 25, ['s' - 'a'] = 28, ['t' - 'a'] = 32, ['u' - 'a'] = 37, ['v' - 'a'] = 37,
+    ['w' - 'a'] = 37, ['x' - 'a'] = 38, ['y' - 'a'] = 38, ['z' - 'a'] = 51, ['z' - 'a' + 1] = 51,
+};
+
+_Static_assert(sizeof(words) / sizeof(words[0]) == 51, "words_begin goes with words");
+
+static bool ends_in(struct slice key, const struct word *word)
+{
+    return key.size >= word->size && (!word->is_whole || key.size == word->size) &&
+           memcmp(key.data + key.size - word->size, word->text, word->size) == 0;
+}
+
+/* The key may be percent-encoded. */
+static SLOW size_t normalise_encoded(struct slice key, uint8_t *text)
+{
+    uint8_t decoded[KEY_BYTES * 3];
+    size_t size = key.size;
+    memcpy(decoded, key.data, size);
+    for (int round = 0; round < DECODE_ROUNDS; round++) {
+        size = decode(decoded, size);
+    }
+    return normalise(slice_of(decoded, size), text);
+}
+
 static bool is_secret_key(struct slice key)
 {
-    static const char names[][NAME_BYTES] = {
-        "sig", "key", "auth", "code",   "pass", "pwd",     "pw",        "sid", "jwt",
-        "otp", "pin", "hmac", "bearer", "cred", "session", "phpsessid", "psk", "samlart"};
-    static const char endings[][NAME_BYTES] = {
-        "token",           "tokens",        "signature",   "credential",   "credentials",
-        "password",        "passwd",        "passphrase",  "passcode",     "secret",
-        "secrets",         "apikey",        "accesskey",   "accesskeyid",  "secretkey",
-        "privatekey",      "sharedkey",     "accountkey",  "authkey",      "sessionid",
-        "sessionkey",      "authorization", "assertion",   "samlresponse", "samlrequest",
-        "ticket",          "authcode",      "licensekey",  "signingkey",   "encryptionkey",
-        "subscriptionkey", "oauthverifier", "codeverifier"};
     uint8_t text[KEY_BYTES * 3];
     if (key.size > sizeof(text)) {
         return true;
@@ -141,15 +212,21 @@ static bool is_secret_key(struct slice key)
     if (key.size == 0) {
         return false;
     }
-    memcpy(text, key.data, key.size);
-    size_t size = key.size;
-    for (int round = 0; round < DECODE_ROUNDS; round++) {
-        size = decode(text, size);
+    size_t size = unlikely(memchr(key.data, '%', key.size) != NULL) ? normalise_encoded(key, text)
+                                                                    : normalise(key, text);
+    if (size == 0 || size > KEY_BYTES) {
+        return size > 0;
     }
-    size = normalise(text, size);
-    struct slice normal = slice_of(text, size);
-    return size > KEY_BYTES || is_one_of(normal, names, COUNT_OF(names)) ||
-           ends_in_one_of(normal, endings, COUNT_OF(endings));
+    unsigned letter = (unsigned)text[size - 1] - 'a';
+    if (letter > 'z' - 'a') {
+        return false;
+    }
+    for (size_t i = words_begin[letter]; i < words_begin[letter + 1]; i++) {
+        if (ends_in(slice_of(text, size), &words[i])) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* ---- targets ---- */
@@ -172,6 +249,19 @@ static size_t size_before(struct slice text, const char *set)
         size++;
     }
     return size;
+}
+
+/* What ends a key in a query, and as a parameter of a path. */
+enum mark { MARK_KEY = 1, MARK_PARAMETER = 2 };
+
+static inline bool is_mark(uint8_t byte, enum mark mark)
+{
+    static const uint8_t marks[256] = {
+        ['='] = MARK_KEY | MARK_PARAMETER, ['&'] = MARK_KEY,
+        [';'] = MARK_KEY | MARK_PARAMETER, ['?'] = MARK_KEY | MARK_PARAMETER,
+        ['#'] = MARK_KEY | MARK_PARAMETER, ['/'] = MARK_PARAMETER,
+    };
+    return (marks[byte] & mark) != 0;
 }
 
 enum place {
@@ -241,9 +331,56 @@ static void put_path_and_query(struct copy *copy, struct slice rest, bool target
     }
 }
 
+/* The commonest form, a path without user information anywhere: there is nothing to hide but pairs.
+ */
+static bool is_plain_path(struct slice target, size_t *plain)
+{
+    if (target.size == 0 || (target.data[0] != '/' && target.data[0] != '*')) {
+        return false;
+    }
+    *plain = scan_path(target.data, target.size);
+    return *plain == target.size || memchr(target.data + *plain, '@', target.size - *plain) == NULL;
+}
+
+/* `rest` begins with what begins a pair, and holds no user information. */
+static void put_pairs(struct copy *copy, struct slice rest)
+{
+    bool in_query = false;
+    while (rest.size > 0 && !copy->cut) {
+        uint8_t mark = rest.data[0];
+        in_query = in_query || mark == '?' || mark == '#';
+        size_t size = 1;
+        while (size < rest.size &&
+               !is_mark(rest.data[size], in_query ? MARK_KEY : MARK_PARAMETER)) {
+            size++;
+        }
+        bool is_pair = size < rest.size && rest.data[size] == '=';
+        if (unlikely(is_pair && is_secret_key(slice_of(rest.data + 1, size - 1)))) {
+            put(copy, slice_take(&rest, size + 1));
+            put_whole(copy, SLICE("REDACTED"));
+            slice_take(&rest, size_before(rest, in_query ? "&" : "/?"));
+            if (rest.size > 0 && rest.data[0] == '/') {
+                put(copy, slice_take(&rest, scan_path(rest.data, rest.size)));
+            }
+            continue;
+        }
+        /* A parameter's key may hold the '&' of a pair. */
+        size = in_query ? size : 1;
+        size += scan_path(rest.data + size, rest.size - size);
+        put(copy, slice_take(&rest, size));
+    }
+}
+
 size_t redact_target(struct slice target, bool target_cut, uint8_t *out, size_t capacity, bool *cut)
 {
     struct copy copy = {.out = out, .capacity = capacity};
+    size_t plain;
+    if (likely(!target_cut && is_plain_path(target, &plain))) {
+        put(&copy, slice_take(&target, plain));
+        put_pairs(&copy, target);
+        *cut = copy.cut;
+        return copy.used;
+    }
     /* The asterisk form is short enough to be a path. */
     if (target.size > 0 && target.data[0] != '/' && target.data[0] != '*') {
         size_t scheme = size_before(target, ":/?#@");

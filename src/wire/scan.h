@@ -68,9 +68,53 @@ static inline block block_is_no_target(block bytes)
     return (block)((bytes < BLOCK_OF(0x21)) | (bytes == BLOCK_OF(0x7f)));
 }
 
-/* The tail of the bytes is looked at in a block that overlaps the one before; fewer than 16 bytes
-   are padded with `padding`, which the caller chooses to be of the kind. */
-#define SCAN(data, size, finds, padding)                                                           \
+/* What may begin a pair in a target, or end user information; and 0. */
+static inline block block_is_path_mark(block bytes)
+{
+    return (block)((bytes == BLOCK_OF('?')) | (bytes == BLOCK_OF('&')) | (bytes == BLOCK_OF(';')) |
+                   (bytes == BLOCK_OF('#')) | (bytes == BLOCK_OF('@')) | (bytes == BLOCK_OF(0)));
+}
+
+/* Up to 8 bytes as a little-endian word; bytes that are missing are 0. */
+static inline uint64_t load_part_of_word(const uint8_t *data, size_t size)
+{
+    uint64_t word;
+    uint32_t low;
+    uint32_t high;
+    if (size >= 8) {
+        memcpy(&word, data, 8);
+        return word;
+    }
+    if (size >= 4) {
+        memcpy(&low, data, 4);
+        memcpy(&high, data + size - 4, 4);
+        return low | (uint64_t)high << (8 * (size - 4));
+    }
+    if (size == 0) {
+        return 0;
+    }
+    return data[0] | (uint64_t)data[size / 2] << (8 * (size / 2)) |
+           (uint64_t)data[size - 1] << (8 * (size - 1));
+}
+
+/* Up to 16 bytes; bytes that are missing are 0. */
+static inline block block_load_part(const uint8_t *data, size_t size)
+{
+    if (size >= sizeof(block)) {
+        return block_load(data);
+    }
+    typedef uint64_t words __attribute__((vector_size(16)));
+    words loaded = {load_part_of_word(data, size), 0};
+    if (size > 8) {
+        uint64_t last;
+        memcpy(&last, data + size - 8, 8);
+        loaded[1] = last >> (8 * (sizeof(block) - size));
+    }
+    return (block)loaded;
+}
+
+/* Fewer than 16 bytes are filled up with zeros, which `finds` must find. */
+#define SCAN(data, size, finds)                                                                    \
     do {                                                                                           \
         uint64_t bits;                                                                             \
         size_t at = 0;                                                                             \
@@ -83,28 +127,32 @@ static inline block block_is_no_target(block bytes)
         if (at == (size)) {                                                                        \
             return at;                                                                             \
         }                                                                                          \
-        block last = BLOCK_OF(padding);                                                            \
-        memcpy(&last, (data) + at, (size)-at);                                                     \
-        bits = block_bits(finds(last));                                                            \
-        return bits == 0 ? (size) : at + (size_t)__builtin_ctzll(bits) / BLOCK_BITS;               \
+        bits = block_bits(finds(block_load_part((data) + at, (size)-at)));                         \
+        return at + (size_t)__builtin_ctzll(bits) / BLOCK_BITS;                                    \
     } while (0)
 
 /* No CR, no LF, no NUL. */
 static inline size_t scan_line(const uint8_t *data, size_t size)
 {
-    SCAN(data, size, block_is_line_break, ' ');
+    SCAN(data, size, block_is_line_break);
 }
 
 /* Letters, digits and '-'. */
 static inline size_t scan_name(const uint8_t *data, size_t size)
 {
-    SCAN(data, size, block_is_no_name, 'a');
+    SCAN(data, size, block_is_no_name);
 }
 
 /* No blank, no control character. */
 static inline size_t scan_target(const uint8_t *data, size_t size)
 {
-    SCAN(data, size, block_is_no_target, 'a');
+    SCAN(data, size, block_is_no_target);
+}
+
+/* None of '?', '&', ';', '#', '@' and NUL. */
+static inline size_t scan_path(const uint8_t *data, size_t size)
+{
+    SCAN(data, size, block_is_path_mark);
 }
 
 static inline size_t block_first(uint64_t bits)
@@ -114,34 +162,31 @@ static inline size_t block_first(uint64_t bits)
 
 /* Finds the colon and the CR of a field line "Name: value" CR LF, if the name is of letters, digits
    and '-' alone and has less than 32 bytes, and the value holds no control character. False for
-   anything else, and near the end of the input: that needs a closer look. */
+   anything else: that needs a closer look. */
 static inline bool scan_plain_field(const uint8_t *data, size_t size, size_t *colon, size_t *end)
 {
-    if (size < 3 * sizeof(block)) {
-        return false;
-    }
-    const size_t last = size - sizeof(block) - 1;
     size_t at = 0;
-    uint64_t bits = block_bits(block_is_no_name(block_load(data)));
-    if (bits == 0) {
+    /* What is missing of a block is 0, which belongs neither to a name nor to a value. */
+    block bytes = block_load_part(data, size);
+    uint64_t bits = block_bits(block_is_no_name(bytes));
+    if (unlikely(bits == 0)) {
         at = sizeof(block);
-        bits = block_bits(block_is_no_name(block_load(data + at)));
+        bytes = block_load_part(data + at, size - at);
+        bits = block_bits(block_is_no_name(bytes));
         if (bits == 0) {
             return false;
         }
     }
-    at += block_first(bits);
-    if (at == 0 || data[at] != ':') {
+    size_t name = at + block_first(bits);
+    if (unlikely(name == 0 || name >= size || data[name] != ':')) {
         return false;
     }
-    *colon = at;
-    while ((bits = block_bits(block_may_be_line_break(block_load(data + at)))) == 0) {
+    *colon = name;
+    while ((bits = block_bits(block_may_be_line_break(bytes))) == 0) {
         at += sizeof(block);
-        if (at > last) {
-            return false;
-        }
+        bytes = block_load_part(data + at, size - at);
     }
     at += block_first(bits);
     *end = at;
-    return data[at] == '\r' && data[at + 1] == '\n';
+    return at + 1 < size && data[at] == '\r' && data[at + 1] == '\n';
 }

@@ -8,29 +8,28 @@
 
 #define KNOWN_FLAGS 3u
 
-/* 16 and more: no lower-case hexadecimal digit. */
-static uint8_t digit_of(uint8_t byte)
-{
-    if ((uint8_t)(byte - '0') < 10) {
-        return (uint8_t)(byte - '0');
-    }
-    return (uint8_t)(byte - 'a') < 6 ? (uint8_t)(byte - 'a' + 10) : 16;
-}
+/* The value of a lower-case hexadecimal digit, and 0x10 for the digits alone, so that 0 means that
+   it is none. */
+static const uint8_t digits[256] = {
+    ['0'] = 0x10, ['1'] = 0x11, ['2'] = 0x12, ['3'] = 0x13, ['4'] = 0x14, ['5'] = 0x15,
+    ['6'] = 0x16, ['7'] = 0x17, ['8'] = 0x18, ['9'] = 0x19, ['a'] = 0x1a, ['b'] = 0x1b,
+    ['c'] = 0x1c, ['d'] = 0x1d, ['e'] = 0x1e, ['f'] = 0x1f,
+};
 
 /* Reads `count` bytes; false if a digit is wrong. `*any` tells whether one of them is not zero. */
-static bool read_hex(const uint8_t *text, uint8_t *bytes, size_t count, bool *any)
+static inline bool read_hex(const uint8_t *text, uint8_t *bytes, size_t count, bool *any)
 {
-    *any = false;
+    unsigned all = 0x10;
+    unsigned some = 0;
     for (size_t i = 0; i < count; i++) {
-        uint8_t high = digit_of(text[2 * i]);
-        uint8_t low = digit_of(text[2 * i + 1]);
-        if (high > 15 || low > 15) {
-            return false;
-        }
-        bytes[i] = (uint8_t)(high << 4 | low);
-        *any |= bytes[i] != 0;
+        unsigned high = digits[text[2 * i]];
+        unsigned low = digits[text[2 * i + 1]];
+        all &= high & low;
+        some |= high | low;
+        bytes[i] = (uint8_t)(high << 4 | (low & 0x0f));
     }
-    return true;
+    *any = (some & 0x0f) != 0;
+    return all != 0;
 }
 
 bool traceparent_parse(struct slice value, struct traceparent *parsed)

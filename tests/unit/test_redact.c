@@ -114,6 +114,7 @@ static void path_parameters(void **state)
 {
     (void)state;
     becomes("/shop;jsessionid=ABC/cart;v=1?x=2", "/shop;jsessionid=REDACTED/cart;v=1?x=2");
+    becomes("/a;b&token=c", "/a;b&token=REDACTED");
     becomes("/a;token=b;c=d?x=1", "/a;token=REDACTED?x=1");
 }
 

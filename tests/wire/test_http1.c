@@ -23,6 +23,15 @@ static struct {
     uint64_t heads;
     uint64_t without_body; /* bit N: the N-th head */
     bool lost;
+    /* What the shortcuts took of the input at hand, to be told by http1_next in turn. */
+    bool took_head;
+    bool took_rest;
+    struct http1_head head;
+    uint32_t fields_told;
+    uint64_t payload_told;
+    uint64_t payload;
+    struct slice behind;
+    struct http1 fast;
 } subject;
 
 static const char *const field_names[] = {
@@ -72,6 +81,7 @@ static void take_carry_back(void)
 static bool reset(const char *options)
 {
     enum http1_kind kind = HTTP1_REQUESTS;
+    uint32_t fields = 0;
     uint64_t number;
     free(subject.memory);
     subject.memory = NULL;
@@ -79,18 +89,25 @@ static bool reset(const char *options)
     subject.heads = 0;
     subject.without_body = 0;
     subject.lost = false;
+    subject.took_head = false;
+    subject.took_rest = false;
     for (struct slice word = wire_next_word(&options); word.size > 0;
          word = wire_next_word(&options)) {
         if (slice_equals(word, SLICE("responses"))) {
             kind = HTTP1_RESPONSES;
         } else if (wire_word_number(word, "no-body", &number)) {
             subject.without_body |= (uint64_t)1 << number;
+        } else if (wire_word_number(word, "only", &number)) {
+            fields |= 1u << number;
         } else if (!wire_word_number(word, "carry", &subject.carry) &&
                    !slice_equals(word, SLICE("requests"))) {
             return false;
         }
     }
     http1_init(&subject.parser, kind);
+    if (fields != 0) {
+        http1_report_only(&subject.parser, fields);
+    }
     return true;
 }
 
@@ -153,12 +170,97 @@ static void log_head(const struct http1_item *item, struct wire_log *log)
     }
 }
 
+/* ---- the shortcuts against http1_next ---- */
+
+static void require(bool holds)
+{
+    if (!holds) {
+        abort();
+    }
+}
+
+static void try_head(struct slice in)
+{
+    subject.fast = subject.parser;
+    subject.behind = in;
+    subject.fields_told = 0;
+    memset(&subject.head, 0xA5, sizeof subject.head);
+    http1_report_only(&subject.fast, UINT32_MAX);
+    require(!http1_take_head(&subject.fast, &subject.behind, &subject.head));
+    http1_report_only(&subject.fast, subject.parser.wanted & ~(1u << HTTP1_FIELD_OTHER));
+    subject.took_head = http1_take_head(&subject.fast, &subject.behind, &subject.head);
+}
+
+static void compare_start(const struct http1_item *item)
+{
+    const struct http1_item *taken = &subject.head.item;
+    if (subject.took_head) {
+        require(subject.parser.kind == HTTP1_RESPONSES
+                    ? taken->status == item->status
+                    : taken->method.data == item->method.data &&
+                          taken->target.data == item->target.data);
+        require(taken->version_minor == item->version_minor);
+    }
+}
+
+static void compare_field(const struct http1_item *item)
+{
+    if (subject.took_head && item->field != HTTP1_FIELD_OTHER) {
+        uint32_t at = subject.fields_told++;
+        require(at < subject.head.field_count && subject.head.fields[at].field == item->field);
+        require(subject.head.fields[at].value.size == item->value.size &&
+                subject.head.fields[at].value.data == item->value.data);
+    }
+}
+
+/* But for flags that mean nothing behind a head. */
+static bool is_same_state(const struct http1 *a, const struct http1 *b)
+{
+    return a->kind == b->kind && a->state == b->state && a->version_minor == b->version_minor &&
+           a->line_tail_size == b->line_tail_size && a->head_bytes == b->head_bytes &&
+           a->line_bytes == b->line_bytes && a->remaining == b->remaining &&
+           a->carry_used == b->carry_used && (a->kind == HTTP1_REQUESTS || a->status == b->status);
+}
+
+static void compare_head(const struct http1_item *item, struct slice in)
+{
+    const struct http1_item *taken = &subject.head.item;
+    if (subject.took_head) {
+        require(subject.fields_told == subject.head.field_count && in.data == subject.behind.data);
+        require(taken->keeps_alive == item->keeps_alive && taken->upgrades == item->upgrades &&
+                taken->expects_continue == item->expects_continue &&
+                taken->until_close == item->until_close);
+        require(is_same_state(&subject.fast, &subject.parser));
+    }
+    subject.took_head = false;
+}
+
+static void try_rest(struct slice in)
+{
+    subject.fast = subject.parser;
+    subject.behind = in;
+    subject.payload_told = 0;
+    subject.took_rest = http1_take_rest(&subject.fast, &subject.behind, &subject.payload);
+}
+
+static void compare_rest(struct slice in)
+{
+    if (subject.took_rest) {
+        require(subject.payload == subject.payload_told && in.data == subject.behind.data);
+        require(is_same_state(&subject.fast, &subject.parser));
+    }
+    subject.took_rest = false;
+}
+
 static void feed(struct slice piece, struct wire_log *log)
 {
     struct slice in = piece;
     while (!subject.lost) {
         struct http1_item item;
         memset(&item, 0xA5, sizeof item);
+        if (http1_is_idle(&subject.parser)) {
+            try_head(in);
+        }
         switch (http1_next(&subject.parser, &in, &item)) {
         case HTTP1_NEED_MORE:
             if (in.size > 0) {
@@ -178,25 +280,32 @@ static void feed(struct slice piece, struct wire_log *log)
             wire_log_line(log, "begin");
             break;
         case HTTP1_START_LINE:
+            compare_start(&item);
             log_start_line(&item, log);
             break;
         case HTTP1_FIELD:
+            compare_field(&item);
             log_field(&item, piece, in, log);
             break;
         case HTTP1_HEAD_END:
             subject.heads++;
+            compare_head(&item, in);
             log_head(&item, log);
+            try_rest(in);
             break;
         case HTTP1_BODY:
             if (item.bytes.size == 0) {
                 abort();
             }
+            subject.payload_told += item.bytes.size;
             wire_log_piece(log, "body", item.bytes);
             break;
         case HTTP1_MESSAGE_END:
+            compare_rest(in);
             wire_log_line(log, "end");
             break;
         case HTTP1_LOST:
+            require(!subject.took_head && !subject.took_rest);
             wire_log_line(log, "lost");
             subject.lost = true;
             break;
