@@ -23,11 +23,6 @@ static const void *object_of(const void *address)
     return address != NULL && dladdr(address, &info) != 0 ? info.dli_fbase : NULL;
 }
 
-static bool is_ours(const void *address)
-{
-    return object_of(address) == object_of(&tls_openssl);
-}
-
 /* ---- objects one by one ---- */
 
 struct search {
@@ -69,7 +64,7 @@ static SLOW void *open_any(const char *name)
         }
         void *handle = original_dlopen(search.name, RTLD_LAZY | RTLD_NOLOAD);
         void *function = handle == NULL ? NULL : look_up(handle, name);
-        if (function != NULL && !is_ours(function)) {
+        if (function != NULL && !caller_scope_is_ours(function)) {
             return handle;
         }
         if (handle != NULL) {
@@ -91,7 +86,7 @@ static void *scope_of(const struct scope_family *family, const Dl_info *caller, 
     if (!is_program && caller->dli_fname != NULL) {
         *to_close = original_dlopen(caller->dli_fname, RTLD_LAZY | RTLD_NOLOAD);
         void *function = *to_close == NULL ? NULL : look_up(*to_close, first);
-        if (function != NULL && !is_ours(function)) {
+        if (function != NULL && !caller_scope_is_ours(function)) {
             return *to_close;
         }
     }
@@ -167,6 +162,9 @@ SLOW const struct scope_library *caller_scope_find_slow(struct scope_family *fam
                                                         const void *return_address,
                                                         struct scope_library *spare)
 {
+    if (caller_scope_is_ours(return_address) && thread_state.library != NULL) {
+        return thread_state.library;
+    }
     int error = errno;
     resolve(family, return_address, spare);
     uint32_t number = spare->functions[0] == NULL ? 0 : remember(family, spare);
@@ -193,4 +191,5 @@ static void forget(struct scope_family *family)
 void caller_scope_forget_all(void)
 {
     forget(&tls_openssl);
+    forget(&tls_gnutls);
 }

@@ -10,6 +10,9 @@
  * place where a hook asks the loader, which takes the loader's lock and allocates. From then on a
  * call costs one look into a table by the page of the return address. Unloading an object empties
  * that table.
+ *
+ * A library may call functions of its own by their names, and may do so by a jump: then the call
+ * seems to come from the wrapper that called the library. Its scope is that wrapper's.
  */
 #pragma once
 
@@ -17,10 +20,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "app_thread/thread_state.h"
 #include "base/compiler.h"
 #include "base/limits.h"
 
-#define SCOPE_FUNCTIONS 32u
+#define SCOPE_FUNCTIONS  32u
+#define SCOPE_NAME_BYTES 32u
 
 typedef void scope_function(void);
 
@@ -33,7 +38,8 @@ struct scope_library {
 };
 
 struct scope_family {
-    const char (*names)[32]; /* the first one is interposed, and in every such library */
+    const char (
+        *names)[SCOPE_NAME_BYTES]; /* the first one is interposed, and in every such library */
     uint32_t count;
     _Atomic uint32_t claimed;
     _Atomic uint64_t callers[LIMIT_TLS_CALLERS]; /* page << 8 | number of the library, from 1 */
@@ -58,6 +64,40 @@ static inline const struct scope_library *caller_scope_find(struct scope_family 
                ? &family->libraries[(caller & 0xFF) - 1]
                : caller_scope_find_slow(family, return_address, spare);
 }
+
+/* Set by the linker: where this object begins, and where its code ends. */
+extern const char __ehdr_start[] __attribute__((visibility("hidden")));
+extern const char _etext[] __attribute__((visibility("hidden")));
+
+/* The call comes from one of our own wrappers: it is a part of the call that this wrapper saw. */
+static inline bool caller_scope_is_ours(const void *return_address)
+{
+    return (uintptr_t)return_address - (uintptr_t)__ehdr_start <
+           (uintptr_t)_etext - (uintptr_t)__ehdr_start;
+}
+
+/* From here on the thread is in that library; returns what it was in before. Every wrapper does
+   this before it calls an original, so that what a jump out of a call left behind does no harm. */
+static inline const void *caller_scope_enter(const struct scope_library *library)
+{
+    const void *outer = thread_state.library;
+    thread_state.library = library;
+    return outer;
+}
+
+/* For the cleanup attribute. */
+static inline void caller_scope_leave(const void *const *outer)
+{
+    thread_state.library = *outer;
+}
+
+/* In a wrapper: `scope` is the library that its caller means, entered until the wrapper returns. */
+#define SCOPE_OF_CALLER(family)                                                                    \
+    const void *return_address = __builtin_return_address(0);                                      \
+    struct scope_library spare;                                                                    \
+    const struct scope_library *scope = caller_scope_find((family), return_address, &spare);       \
+    __attribute__((cleanup(caller_scope_leave))) const void *outer = caller_scope_enter(scope);    \
+    (void)outer
 
 /* An object is about to be unloaded. */
 void caller_scope_forget_all(void);

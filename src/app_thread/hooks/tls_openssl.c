@@ -1,12 +1,11 @@
 /* The plaintext of OpenSSL's sessions. */
 #include <errno.h>
 #include <limits.h>
+#include <string.h>
 
 #include "app_thread/hooks/hook.h"
 #include "app_thread/hooks/originals.h"
 #include "app_thread/hooks/tls.h"
-#include "app_thread/observe.h"
-#include "app_thread/tls_session.h"
 
 struct ssl_st;
 struct bio_st;
@@ -19,27 +18,27 @@ struct bio_st;
     HELPER(int, SSL_is_init_finished, (const struct ssl_st *))                                     \
     HELPER(size_t, SSL_get_client_random, (const struct ssl_st *, unsigned char *, size_t))
 
-struct openssl {
 #define HOOK(family, type, name, parameters)
 #define STUB(family, type, name, parameters)
-#define LIBRARY(family, type, name, parameters) type(*name) parameters;
-#define HELPER(type, name, parameters)          type(*name) parameters;
-#include "app_thread/hooks/hooks.def"
-    HELPERS(HELPER)
-#undef LIBRARY
-#undef HELPER
-};
+#define LIBRARY(family, type, name, parameters) LIBRARY_##family(type, name, parameters)
+#define LIBRARY_gnutls(type, name, parameters)
 
-static const char openssl_names[][32] = {
-#define LIBRARY(family, type, name, parameters) #name,
-#define HELPER(type, name, parameters)          #name,
+#define LIBRARY_openssl(type, name, parameters) type(*name) parameters;
+struct openssl {
 #include "app_thread/hooks/hooks.def"
-    HELPERS(HELPER)
+    HELPERS(LIBRARY_openssl)
+};
+#undef LIBRARY_openssl
+
+#define LIBRARY_openssl(type, name, parameters) #name,
+static const char openssl_names[][SCOPE_NAME_BYTES] = {
+#include "app_thread/hooks/hooks.def"
+    HELPERS(LIBRARY_openssl)};
+#undef LIBRARY_openssl
+#undef LIBRARY_gnutls
 #undef LIBRARY
-#undef HELPER
 #undef HOOK
 #undef STUB
-};
 
 #define FUNCTIONS (sizeof(struct openssl) / sizeof(scope_function *))
 _Static_assert(FUNCTIONS == sizeof(openssl_names) / sizeof(openssl_names[0]), "a name for each");
@@ -47,21 +46,16 @@ _Static_assert(FUNCTIONS <= SCOPE_FUNCTIONS, "room for each");
 
 struct scope_family tls_openssl = {.names = openssl_names, .count = FUNCTIONS};
 
-/* What the caller means by the name of the function that this stands in. */
-#define LIBRARY_OF_CALLER(spare)                                                                   \
-    ((const struct openssl *)(const void *)caller_scope_find(&tls_openssl,                         \
-                                                             __builtin_return_address(0), (spare)) \
-         ->functions)
-
-/* SSL_get_error's answers (ssl.h): the call is to be made again, the peer ended properly, the
-   system refused. */
-enum { ERROR_SSL = 1, ERROR_SYSCALL = 5, ERROR_ZERO_RETURN = 6 };
+/* What the caller means by the name of the function that this stands in, as `library`. */
+#define LIBRARY_OF_CALLER                                                                          \
+    SCOPE_OF_CALLER(&tls_openssl);                                                                 \
+    const struct openssl *library = (const void *)scope->functions
 
 static bool is_observed(const struct openssl *library)
 {
-    return hook_is_on() && !hook_is_aside(&thread_state) && library->SSL_get_rfd != NULL &&
-           library->SSL_get_wfd != NULL && library->SSL_get_error != NULL &&
-           library->SSL_get_client_random != NULL && library->SSL_is_init_finished != NULL;
+    return tls_is_observed() && library->SSL_get_rfd != NULL && library->SSL_get_wfd != NULL &&
+           library->SSL_get_error != NULL && library->SSL_get_client_random != NULL &&
+           library->SSL_is_init_finished != NULL;
 }
 
 static bool identify_early(const void *context, void *session, struct tls_identity *identity)
@@ -83,18 +77,21 @@ static bool identify(const void *context, void *session, struct tls_identity *id
     return library->SSL_is_init_finished(session) && identify_early(context, session, identity);
 }
 
-static bool touch_session(const struct openssl *library, struct ssl_st *session,
-                          struct touch *touch)
+static struct tls_call call_of(const struct openssl *library, struct ssl_st *session)
 {
-    return tls_session_touch(&thread_state, session, library, identify, touch);
+    return (struct tls_call){library, session, identify};
 }
 
-/* Why a call gave nothing: an errno as a call on the socket would have given it, 0 for the end of
-   the stream, EAGAIN for "again". */
-static int error_of(const struct openssl *library, const struct ssl_st *session, int result,
-                    int error)
+/* SSL_get_error's answers (ssl.h). The others all mean: again. */
+enum { ERROR_SSL = 1, ERROR_SYSCALL = 5, ERROR_ZERO_RETURN = 6 };
+
+/* Why a call gave nothing, as an errno; 0: the end of the stream. */
+static int error_of(const struct openssl *library, const struct ssl_st *session, int result)
 {
-    switch (library->SSL_get_error(session, result)) {
+    int error = errno;
+    int why = library->SSL_get_error(session, result);
+    errno = error;
+    switch (why) {
     case ERROR_SYSCALL:
         return result < 0 ? error : 0;
     case ERROR_ZERO_RETURN:
@@ -110,33 +107,23 @@ static int error_of(const struct openssl *library, const struct ssl_st *session,
 static void received(const struct openssl *library, struct ssl_st *session, void *buffer,
                      int result, size_t size)
 {
+    struct tls_call call = call_of(library, session);
     struct touch touch;
-    int error = errno;
-    struct iovec iov = {.iov_base = buffer, .iov_len = size};
     if (likely(result > 0)) {
-        if (size > 0 && touch_session(library, session, &touch)) {
-            observe_plaintext_received(&touch, session, &iov, 1, (ssize_t)size, 0);
+        if (size > 0) {
+            tls_received(&call, buffer, (ssize_t)size, 0);
         }
     } else if (tls_session_find(session, &touch)) {
-        int why = error_of(library, session, result, error);
-        iov.iov_len = 1;
-        observe_plaintext_received(&touch, session, &iov, 1, why == 0 ? 0 : -1, why);
+        int why = error_of(library, session, result);
+        tls_received(&call, buffer, why == 0 ? 0 : -1, why);
     }
-    errno = error;
-}
-
-static int not_there(void)
-{
-    errno = ENOSYS;
-    return -1;
 }
 
 EXPORTED int SSL_read(struct ssl_st *session, void *buffer, int size)
 {
-    struct scope_library spare;
-    const struct openssl *library = LIBRARY_OF_CALLER(&spare);
+    LIBRARY_OF_CALLER;
     if (unlikely(library->SSL_read == NULL)) {
-        return not_there();
+        return tls_not_there();
     }
     int result = library->SSL_read(session, buffer, size);
     if (size > 0 && is_observed(library)) {
@@ -147,11 +134,9 @@ EXPORTED int SSL_read(struct ssl_st *session, void *buffer, int size)
 
 EXPORTED int SSL_read_ex(struct ssl_st *session, void *buffer, size_t size, size_t *count)
 {
-    struct scope_library spare;
-    const struct openssl *library = LIBRARY_OF_CALLER(&spare);
+    LIBRARY_OF_CALLER;
     if (unlikely(library->SSL_read_ex == NULL)) {
-        not_there();
-        return 0;
+        return tls_not_there(), 0;
     }
     int result = library->SSL_read_ex(session, buffer, size, count);
     if (size > 0 && is_observed(library)) {
@@ -160,118 +145,49 @@ EXPORTED int SSL_read_ex(struct ssl_st *session, void *buffer, size_t size, size
     return result;
 }
 
-/* 0-RTT: the session is not established yet, and says so to nobody. */
-static void pass_early(const struct openssl *library, struct ssl_st *session, const void *buffer,
-                       size_t size, enum direction_name direction)
-{
-    struct touch touch;
-    int error = errno;
-    union {
-        const void *borrowed;
-        void *base;
-    } pointer = {.borrowed = buffer};
-    struct iovec iov = {.iov_base = pointer.base, .iov_len = size};
-    if (tls_session_touch(&thread_state, session, library, identify_early, &touch)) {
-        if (direction == DIRECTION_IN) {
-            observe_plaintext_received(&touch, session, &iov, 1, (ssize_t)size, 0);
-        } else {
-            observe_plaintext_sent(&touch, session, &iov, 1, (ssize_t)size);
-        }
-    }
-    errno = error;
-}
-
+/* 0-RTT: the session is not established yet. */
 EXPORTED int SSL_read_early_data(struct ssl_st *session, void *buffer, size_t size, size_t *count)
 {
-    struct scope_library spare;
-    const struct openssl *library = LIBRARY_OF_CALLER(&spare);
+    LIBRARY_OF_CALLER;
     if (unlikely(library->SSL_read_early_data == NULL)) {
-        not_there();
-        return 0;
+        return tls_not_there(), 0;
     }
     int result = library->SSL_read_early_data(session, buffer, size, count);
     if (result != 0 && *count > 0 && is_observed(library)) {
-        pass_early(library, session, buffer, *count, DIRECTION_IN);
-    }
-    return result;
-}
-
-EXPORTED int SSL_write_early_data(struct ssl_st *session, const void *buffer, size_t size,
-                                  size_t *count)
-{
-    struct scope_library spare;
-    const struct openssl *library = LIBRARY_OF_CALLER(&spare);
-    if (unlikely(library->SSL_write_early_data == NULL)) {
-        not_there();
-        return 0;
-    }
-    int result = library->SSL_write_early_data(session, buffer, size, count);
-    if (result > 0 && *count > 0 && is_observed(library)) {
-        pass_early(library, session, buffer, *count, DIRECTION_OUT);
+        struct tls_call call = {library, session, identify_early};
+        tls_received(&call, buffer, (ssize_t)*count, 0);
     }
     return result;
 }
 
 /* ---- sending ---- */
 
-struct sending {
-    bool is_observed;
-    bool has_begun;
-    struct iovec iov;
-    struct observation seen;
-};
-
-static void begin_write(struct sending *sending, const struct openssl *library,
+static void begin_write(struct tls_sending *sending, const struct openssl *library,
                         struct ssl_st *session, const void *buffer, size_t size)
 {
-    sending->has_begun = false;
-    sending->is_observed = size > 0 && is_observed(library);
-    if (!sending->is_observed) {
-        return;
-    }
-    struct touch touch;
-    int error = errno;
-    union {
-        const void *borrowed;
-        void *base;
-    } pointer = {.borrowed = buffer};
-    sending->iov = (struct iovec){.iov_base = pointer.base, .iov_len = size};
-    if (likely(touch_session(library, session, &touch))) {
-        sending->has_begun =
-            observe_plaintext_send_begin(&sending->seen, &touch, session, &sending->iov, 1);
-        sending->is_observed = sending->has_begun;
-    }
-    errno = error;
+    struct tls_call call = call_of(library, session);
+    tls_send_begin(sending, &call, buffer, is_observed(library) && size <= SSIZE_MAX ? size : 0);
 }
 
-/* `result` as the library gave it, `size` what it says to have sent if that is above 0. */
-static void end_write(struct sending *sending, const struct openssl *library,
+/* `size` is what the library says to have sent if `result` is above 0. */
+static void end_write(struct tls_sending *sending, const struct openssl *library,
                       struct ssl_st *session, int result, size_t size)
 {
-    if (!sending->is_observed) {
-        return;
-    }
-    struct touch touch;
-    int error = errno;
-    if (likely(sending->has_begun && result > 0)) {
-        observe_send_end(&sending->seen, &sending->iov, 1, (ssize_t)size, 0);
+    struct tls_call call = call_of(library, session);
+    if (likely(result > 0)) {
+        tls_send_end(sending, &call, (ssize_t)size, 0);
     } else if (sending->has_begun) {
-        int why = error_of(library, session, result, error);
-        observe_send_end(&sending->seen, &sending->iov, 1, -1, why == 0 ? EPROTO : why);
-    } else if (result > 0 && touch_session(library, session, &touch)) {
-        /* This call made the handshake, too. */
-        observe_plaintext_sent(&touch, session, &sending->iov, 1, (ssize_t)size);
+        int why = error_of(library, session, result);
+        tls_send_end(sending, &call, -1, why == 0 ? EPROTO : why);
     }
-    errno = error;
 }
 
 EXPORTED int SSL_write(struct ssl_st *session, const void *buffer, int size)
 {
-    struct scope_library spare;
-    struct sending sending;
-    const struct openssl *library = LIBRARY_OF_CALLER(&spare);
+    LIBRARY_OF_CALLER;
+    struct tls_sending sending;
     if (unlikely(library->SSL_write == NULL)) {
-        return not_there();
+        return tls_not_there();
     }
     begin_write(&sending, library, session, buffer, size > 0 ? (size_t)size : 0);
     int result = library->SSL_write(session, buffer, size);
@@ -281,14 +197,12 @@ EXPORTED int SSL_write(struct ssl_st *session, const void *buffer, int size)
 
 EXPORTED int SSL_write_ex(struct ssl_st *session, const void *buffer, size_t size, size_t *count)
 {
-    struct scope_library spare;
-    struct sending sending;
-    const struct openssl *library = LIBRARY_OF_CALLER(&spare);
+    LIBRARY_OF_CALLER;
+    struct tls_sending sending;
     if (unlikely(library->SSL_write_ex == NULL)) {
-        not_there();
-        return 0;
+        return tls_not_there(), 0;
     }
-    begin_write(&sending, library, session, buffer, size <= SSIZE_MAX ? size : 0);
+    begin_write(&sending, library, session, buffer, size);
     int result = library->SSL_write_ex(session, buffer, size, count);
     end_write(&sending, library, session, result, result > 0 ? *count : 0);
     return result;
@@ -297,35 +211,48 @@ EXPORTED int SSL_write_ex(struct ssl_st *session, const void *buffer, size_t siz
 EXPORTED int SSL_write_ex2(struct ssl_st *session, const void *buffer, size_t size, uint64_t flags,
                            size_t *count)
 {
-    struct scope_library spare;
-    struct sending sending;
-    const struct openssl *library = LIBRARY_OF_CALLER(&spare);
+    LIBRARY_OF_CALLER;
+    struct tls_sending sending;
     if (unlikely(library->SSL_write_ex2 == NULL)) {
-        not_there();
-        return 0;
+        return tls_not_there(), 0;
     }
-    begin_write(&sending, library, session, buffer, size <= SSIZE_MAX ? size : 0);
+    begin_write(&sending, library, session, buffer, size);
     int result = library->SSL_write_ex2(session, buffer, size, flags, count);
     end_write(&sending, library, session, result, result > 0 ? *count : 0);
+    return result;
+}
+
+EXPORTED int SSL_write_early_data(struct ssl_st *session, const void *buffer, size_t size,
+                                  size_t *count)
+{
+    LIBRARY_OF_CALLER;
+    if (unlikely(library->SSL_write_early_data == NULL)) {
+        return tls_not_there(), 0;
+    }
+    struct tls_sending sending;
+    struct tls_call call = {library, session, identify_early};
+    tls_send_begin(&sending, &call, buffer, is_observed(library) ? size : 0);
+    int result = library->SSL_write_early_data(session, buffer, size, count);
+    if (result > 0) {
+        tls_send_end(&sending, &call, (ssize_t)*count, 0);
+    } else if (sending.has_begun) {
+        int why = error_of(library, session, result);
+        tls_send_end(&sending, &call, -1, why == 0 ? EPROTO : why);
+    }
     return result;
 }
 
 /* The kernel encrypts: the bytes of the file pass through nobody's memory. */
 EXPORTED ssize_t SSL_sendfile(struct ssl_st *session, int fd, off_t offset, size_t size, int flags)
 {
-    struct scope_library spare;
-    const struct openssl *library = LIBRARY_OF_CALLER(&spare);
+    LIBRARY_OF_CALLER;
     if (unlikely(library->SSL_sendfile == NULL)) {
-        return not_there();
+        return tls_not_there();
     }
     ssize_t result = library->SSL_sendfile(session, fd, offset, size, flags);
-    struct touch touch;
     if (result > 0 && is_observed(library)) {
-        int error = errno;
-        if (touch_session(library, session, &touch)) {
-            observe_plaintext_unseen(&touch, session, DIRECTION_OUT, result);
-        }
-        errno = error;
+        struct tls_call call = call_of(library, session);
+        tls_unseen(&call, DIRECTION_OUT, result);
     }
     return result;
 }
@@ -334,20 +261,17 @@ EXPORTED ssize_t SSL_sendfile(struct ssl_st *session, int fd, off_t offset, size
 
 static void shook_hands(const struct openssl *library, struct ssl_st *session, int result)
 {
-    struct touch touch;
     if (result > 0 && is_observed(library)) {
-        int error = errno;
-        touch_session(library, session, &touch);
-        errno = error;
+        struct tls_call call = call_of(library, session);
+        tls_shook_hands(&call);
     }
 }
 
 EXPORTED int SSL_do_handshake(struct ssl_st *session)
 {
-    struct scope_library spare;
-    const struct openssl *library = LIBRARY_OF_CALLER(&spare);
+    LIBRARY_OF_CALLER;
     if (unlikely(library->SSL_do_handshake == NULL)) {
-        return not_there();
+        return tls_not_there();
     }
     int result = library->SSL_do_handshake(session);
     shook_hands(library, session, result);
@@ -356,10 +280,9 @@ EXPORTED int SSL_do_handshake(struct ssl_st *session)
 
 EXPORTED int SSL_connect(struct ssl_st *session)
 {
-    struct scope_library spare;
-    const struct openssl *library = LIBRARY_OF_CALLER(&spare);
+    LIBRARY_OF_CALLER;
     if (unlikely(library->SSL_connect == NULL)) {
-        return not_there();
+        return tls_not_there();
     }
     int result = library->SSL_connect(session);
     shook_hands(library, session, result);
@@ -368,53 +291,40 @@ EXPORTED int SSL_connect(struct ssl_st *session)
 
 EXPORTED int SSL_accept(struct ssl_st *session)
 {
-    struct scope_library spare;
-    const struct openssl *library = LIBRARY_OF_CALLER(&spare);
+    LIBRARY_OF_CALLER;
     if (unlikely(library->SSL_accept == NULL)) {
-        return not_there();
+        return tls_not_there();
     }
     int result = library->SSL_accept(session);
     shook_hands(library, session, result);
     return result;
 }
 
-/* What is known of a session ends where it gets another transport, begins again, or is freed. */
-static void forget(const struct ssl_st *session)
-{
-    if (hook_is_on() && !hook_is_aside(&thread_state)) {
-        tls_session_forget(session);
-    }
-}
-
 EXPORTED int SSL_set_fd(struct ssl_st *session, int fd)
 {
-    struct scope_library spare;
-    const struct openssl *library = LIBRARY_OF_CALLER(&spare);
-    forget(session);
-    return library->SSL_set_fd != NULL ? library->SSL_set_fd(session, fd) : (not_there(), 0);
+    LIBRARY_OF_CALLER;
+    tls_forget(session);
+    return library->SSL_set_fd != NULL ? library->SSL_set_fd(session, fd) : (tls_not_there(), 0);
 }
 
 EXPORTED int SSL_set_rfd(struct ssl_st *session, int fd)
 {
-    struct scope_library spare;
-    const struct openssl *library = LIBRARY_OF_CALLER(&spare);
-    forget(session);
-    return library->SSL_set_rfd != NULL ? library->SSL_set_rfd(session, fd) : (not_there(), 0);
+    LIBRARY_OF_CALLER;
+    tls_forget(session);
+    return library->SSL_set_rfd != NULL ? library->SSL_set_rfd(session, fd) : (tls_not_there(), 0);
 }
 
 EXPORTED int SSL_set_wfd(struct ssl_st *session, int fd)
 {
-    struct scope_library spare;
-    const struct openssl *library = LIBRARY_OF_CALLER(&spare);
-    forget(session);
-    return library->SSL_set_wfd != NULL ? library->SSL_set_wfd(session, fd) : (not_there(), 0);
+    LIBRARY_OF_CALLER;
+    tls_forget(session);
+    return library->SSL_set_wfd != NULL ? library->SSL_set_wfd(session, fd) : (tls_not_there(), 0);
 }
 
 EXPORTED void SSL_set_bio(struct ssl_st *session, struct bio_st *in, struct bio_st *out)
 {
-    struct scope_library spare;
-    const struct openssl *library = LIBRARY_OF_CALLER(&spare);
-    forget(session);
+    LIBRARY_OF_CALLER;
+    tls_forget(session);
     if (library->SSL_set_bio != NULL) {
         library->SSL_set_bio(session, in, out);
     }
@@ -422,9 +332,8 @@ EXPORTED void SSL_set_bio(struct ssl_st *session, struct bio_st *in, struct bio_
 
 EXPORTED void SSL_set0_rbio(struct ssl_st *session, struct bio_st *bio)
 {
-    struct scope_library spare;
-    const struct openssl *library = LIBRARY_OF_CALLER(&spare);
-    forget(session);
+    LIBRARY_OF_CALLER;
+    tls_forget(session);
     if (library->SSL_set0_rbio != NULL) {
         library->SSL_set0_rbio(session, bio);
     }
@@ -432,9 +341,8 @@ EXPORTED void SSL_set0_rbio(struct ssl_st *session, struct bio_st *bio)
 
 EXPORTED void SSL_set0_wbio(struct ssl_st *session, struct bio_st *bio)
 {
-    struct scope_library spare;
-    const struct openssl *library = LIBRARY_OF_CALLER(&spare);
-    forget(session);
+    LIBRARY_OF_CALLER;
+    tls_forget(session);
     if (library->SSL_set0_wbio != NULL) {
         library->SSL_set0_wbio(session, bio);
     }
@@ -442,17 +350,15 @@ EXPORTED void SSL_set0_wbio(struct ssl_st *session, struct bio_st *bio)
 
 EXPORTED int SSL_clear(struct ssl_st *session)
 {
-    struct scope_library spare;
-    const struct openssl *library = LIBRARY_OF_CALLER(&spare);
-    forget(session);
-    return library->SSL_clear != NULL ? library->SSL_clear(session) : (not_there(), 0);
+    LIBRARY_OF_CALLER;
+    tls_forget(session);
+    return library->SSL_clear != NULL ? library->SSL_clear(session) : (tls_not_there(), 0);
 }
 
 EXPORTED void SSL_free(struct ssl_st *session)
 {
-    struct scope_library spare;
-    const struct openssl *library = LIBRARY_OF_CALLER(&spare);
-    forget(session);
+    LIBRARY_OF_CALLER;
+    tls_forget(session);
     if (library->SSL_free != NULL) {
         library->SSL_free(session);
     }
