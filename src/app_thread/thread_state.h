@@ -35,7 +35,7 @@ struct thread_state {
     bool
         runs_a_loop; /* has waited in epoll: what it writes was caused by more than its last read */
     const void *library; /* whose function a wrapper is calling now (hooks/caller_scope.h) */
-    bool in_vfork;      /* vfork was called: until proven otherwise this may be the child */
+    bool in_vfork;       /* vfork was called: until proven otherwise this may be the child */
     struct thread_context context;
 };
 
