@@ -178,6 +178,8 @@ static SLOW bool adopt(struct connection *connection, uint32_t epoch)
     connection->session_slot = SEGMENT_NO_SLOT;
     connection->directions[DIRECTION_OUT].bytes = 0;
     connection->directions[DIRECTION_IN].bytes = 0;
+    atomic_store_explicit(&connection->encrypted_bytes[DIRECTION_OUT], 0, memory_order_relaxed);
+    atomic_store_explicit(&connection->encrypted_bytes[DIRECTION_IN], 0, memory_order_relaxed);
     if (was_open) {
         connection_set_adrift(connection);
     }

@@ -72,6 +72,7 @@ struct direction {
     uint64_t first_ns; /* when the bytes in `first` began to pass */
     union {
         uint8_t first[LIMIT_IDENTIFY_BYTES];
+        uint8_t hello[LIMIT_TLS_HELLO_BYTES]; /* of a ClientHello, `first_size` of them */
         struct http1 http1;
         struct resp resp;
         struct websocket websocket;
@@ -137,12 +138,20 @@ struct connection {
     bool has_endpoints;
     uint16_t session_slot;            /* WebSocket or opaque: the record of the connection itself */
     uint8_t opaque_reason;            /* enum opaque_reason */
+    bool wants_hello;                 /* a ClientHello is passing, its random has not passed yet */
+    bool encrypted_end;               /* the peer ended the stream below TLS */
     _Atomic uint8_t websocket_closed; /* close frames seen, a bit per direction; 4: a reason, too */
     uint64_t opened_ns;
     _Atomic uint64_t replied_ns; /* adrift: when the last bytes of an answer passed */
     uint64_t upgraded_ns;        /* with PENDING_UPGRADE: when the answer came */
     _Atomic uint64_t ping_sent_ns;
     _Atomic uint64_t websocket_closed_ns;
+    /* Whose bytes are framed: the address of a TLS session above the socket; 0: the socket's own.
+       Changed by the holder of both directions. */
+    _Atomic uintptr_t plaintext_of;
+    _Atomic uint64_t hello;              /* of the ClientHello's random bytes; 0: none seen */
+    _Atomic uint64_t encrypted_bytes[2]; /* on the wire, where the plaintext is framed */
+    uint64_t write_began_ns; /* a TLS library asked to be called again with the same bytes */
     struct endpoint peer;
     struct endpoint local;
     struct direction directions[2];
@@ -211,6 +220,12 @@ static inline struct direction *connection_requests(struct connection *connectio
 static inline struct direction *connection_replies(struct connection *connection)
 {
     return &connection->directions[connection->role == ROLE_SERVER ? DIRECTION_OUT : DIRECTION_IN];
+}
+
+/* Whose bytes are framed on this connection. */
+static inline uintptr_t connection_source(const struct connection *connection)
+{
+    return atomic_load_explicit(&connection->plaintext_of, memory_order_acquire);
 }
 
 /* Learns the socket's two addresses (getpeername, getsockname), once. */

@@ -21,6 +21,9 @@ static void describe(struct record *record, struct connection *connection, enum 
         return;
     }
     record->connection = connection->serial;
+    if (connection_source(connection) != 0) {
+        record->flags |= RECORD_FLAG_TLS;
+    }
     connection_learn_endpoints(connection);
     record->peer = connection->peer;
     record->local = connection->local;

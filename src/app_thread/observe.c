@@ -57,6 +57,33 @@ static void fail(struct thread_state *self, struct connection *connection, enum 
     }
 }
 
+/* ---- below TLS ---- */
+
+/* Ciphertext passes, whose plaintext is framed where it is read and written. */
+static SLOW void pass_encrypted(struct thread_state *self, const struct touch *touch,
+                                enum direction_name direction, ssize_t result, int error)
+{
+    struct connection *connection = touch->connection;
+    if (result > 0) {
+        _Atomic uint64_t *bytes = &connection->encrypted_bytes[direction];
+        uint64_t before = atomic_load_explicit(bytes, memory_order_relaxed);
+        atomic_store_explicit(bytes, before + (uint64_t)result, memory_order_relaxed);
+        return;
+    }
+    /* Inside a call of the TLS library the direction is held: that call will tell. */
+    if ((result == 0 && direction == DIRECTION_OUT) || (result < 0 && is_passing_error(error)) ||
+        !connection_enter(self, touch, direction, false)) {
+        return;
+    }
+    if (result == 0) {
+        connection->encrypted_end = true;
+    } else if (connection->failure == RECORD_OK) {
+        connection->failure = (uint8_t)exchange_error_of(error);
+        connection->failure_errno = error;
+    }
+    connection_leave(self, connection, direction);
+}
+
 /* ---- sending ---- */
 
 /* The kernel refuses a size below zero, such as the -1 of a failed read passed on. */
@@ -70,18 +97,15 @@ static bool is_refused(const struct iovec *iov, size_t count)
     return false;
 }
 
-bool observe_send_begin(struct observation *seen, int fd, const struct iovec *iov, size_t count)
+static inline bool begin_send(struct observation *seen, const struct iovec *iov, size_t count)
 {
-    struct thread_state *self = &thread_state;
-    seen->self = self;
-    if (!connection_touch(self, fd, &seen->touch)) {
-        return false;
-    }
+    struct thread_state *self = seen->self;
     struct connection *connection = seen->touch.connection;
     seen->framed = false;
     seen->holds = false;
     seen->epoch = 0;
-    if (!protocol_frames_before(connection) || is_refused(iov, count)) {
+    if (unlikely(connection_source(connection) != seen->source) ||
+        !protocol_frames_before(connection) || is_refused(iov, count)) {
         return true;
     }
     seen->holds = connection_enter(self, &seen->touch, DIRECTION_OUT, true);
@@ -90,6 +114,12 @@ bool observe_send_begin(struct observation *seen, int fd, const struct iovec *io
     }
     seen->epoch = attachment_epoch();
     seen->start_ns = clock_now_ns();
+    if (unlikely(connection_source(connection) != seen->source)) {
+        return true;
+    }
+    if (unlikely(connection->write_began_ns != 0)) {
+        seen->start_ns = connection->write_began_ns;
+    }
     if (protocol_save(&seen->checkpoint, connection)) {
         seen->framed = true;
         seen->passage = (struct passage){.self = self,
@@ -101,6 +131,22 @@ bool observe_send_begin(struct observation *seen, int fd, const struct iovec *io
         pass_iov(&seen->passage, iov, count, UINT64_MAX);
     }
     return true;
+}
+
+bool observe_send_begin(struct observation *seen, int fd, const struct iovec *iov, size_t count)
+{
+    seen->self = &thread_state;
+    seen->source = 0;
+    return connection_touch(seen->self, fd, &seen->touch) && begin_send(seen, iov, count);
+}
+
+bool observe_plaintext_send_begin(struct observation *seen, const struct touch *touch,
+                                  const void *session, const struct iovec *iov, size_t count)
+{
+    seen->self = &thread_state;
+    seen->source = (uintptr_t)session;
+    seen->touch = *touch;
+    return begin_send(seen, iov, count);
 }
 
 struct replay_source {
@@ -134,6 +180,10 @@ static void end_framed(struct observation *seen, const struct iovec *iov, size_t
         }
     }
     protocol_drop_checkpoint(&seen->checkpoint);
+    if (unlikely(seen->source != 0)) {
+        /* The TLS library may have sent a part of what it asks for again. */
+        connection->write_began_ns = result < 0 && error == EAGAIN ? seen->start_ns : 0;
+    }
     if (result < 0) {
         fail(seen->self, connection, DIRECTION_OUT, error, seen->start_ns);
     }
@@ -173,6 +223,15 @@ void observe_send_end(struct observation *seen, const struct iovec *iov, size_t 
     if (seen->framed) {
         end_framed(seen, iov, count, result, error);
     } else {
+        if (unlikely(connection_source(connection) != seen->source)) {
+            if (seen->holds) {
+                connection_leave(seen->self, connection, DIRECTION_OUT);
+            }
+            if (seen->source == 0) {
+                pass_encrypted(seen->self, &seen->touch, DIRECTION_OUT, result, error);
+            }
+            return;
+        }
         if (!seen->holds && (result == 0 || !connection_enter(seen->self, &seen->touch,
                                                               DIRECTION_OUT, result > 0))) {
             return;
@@ -184,9 +243,18 @@ void observe_send_end(struct observation *seen, const struct iovec *iov, size_t 
 
 /* ---- receiving ---- */
 
+void observe_plaintext_sent(const struct touch *touch, const void *session, const struct iovec *iov,
+                            size_t count, ssize_t result)
+{
+    struct observation seen = {.touch = *touch, .self = &thread_state};
+    seen.source = (uintptr_t)session;
+    observe_send_end(&seen, iov, count, result, 0);
+}
+
 bool observe_receive_begin(struct receipt *seen, int fd)
 {
     seen->self = &thread_state;
+    seen->source = 0;
     return connection_touch(seen->self, fd, &seen->touch);
 }
 
@@ -200,6 +268,12 @@ void observe_receive_end(struct receipt *seen, const struct iovec *iov, size_t c
     if (result == 0 && iov_size(iov, count) == 0) {
         return; /* nothing was asked for: no sign of the end */
     }
+    if (unlikely(connection_source(connection) != seen->source)) {
+        if (seen->source == 0) {
+            pass_encrypted(seen->self, &seen->touch, DIRECTION_IN, result, error);
+        }
+        return;
+    }
     if (!connection_enter(seen->self, &seen->touch, DIRECTION_IN, result > 0)) {
         return;
     }
@@ -208,7 +282,9 @@ void observe_receive_end(struct receipt *seen, const struct iovec *iov, size_t c
                               .direction = DIRECTION_IN,
                               .mode = PASSAGE_LIVE,
                               .now = clock_now_ns()};
-    if (result > 0) {
+    if (unlikely(connection_source(connection) != seen->source)) {
+        /* Another session's since: these bytes are its ciphertext. */
+    } else if (result > 0) {
         pass_iov(&passage, iov, count, (uint64_t)result);
     } else if (result == 0) {
         protocol_end(&passage);
@@ -218,21 +294,48 @@ void observe_receive_end(struct receipt *seen, const struct iovec *iov, size_t c
     connection_leave(seen->self, connection, DIRECTION_IN);
 }
 
-void observe_unseen(int fd, enum direction_name direction, ssize_t result)
+void observe_plaintext_received(const struct touch *touch, const void *session,
+                                const struct iovec *iov, size_t count, ssize_t result, int error)
 {
-    struct thread_state *self = &thread_state;
-    struct touch touch;
-    if (result <= 0 || !connection_touch(self, fd, &touch) ||
-        !connection_enter(self, &touch, direction, true)) {
+    struct receipt seen = {.touch = *touch, .self = &thread_state, .source = (uintptr_t)session};
+    observe_receive_end(&seen, iov, count, result, error);
+}
+
+static void pass_unseen(struct thread_state *self, const struct touch *touch, uintptr_t source,
+                        enum direction_name direction, ssize_t result)
+{
+    if (unlikely(connection_source(touch->connection) != source)) {
+        if (source == 0) {
+            pass_encrypted(self, touch, direction, result, 0);
+        }
+        return;
+    }
+    if (!connection_enter(self, touch, direction, true)) {
         return;
     }
     struct passage passage = {.self = self,
-                              .connection = touch.connection,
+                              .connection = touch->connection,
                               .direction = direction,
                               .mode = PASSAGE_LIVE,
                               .now = clock_now_ns()};
     protocol_pass_unseen(&passage, (uint64_t)result);
-    connection_leave(self, touch.connection, direction);
+    connection_leave(self, touch->connection, direction);
+}
+
+void observe_unseen(int fd, enum direction_name direction, ssize_t result)
+{
+    struct touch touch;
+    if (result > 0 && connection_touch(&thread_state, fd, &touch)) {
+        pass_unseen(&thread_state, &touch, 0, direction, result);
+    }
+}
+
+void observe_plaintext_unseen(const struct touch *touch, const void *session,
+                              enum direction_name direction, ssize_t result)
+{
+    if (result > 0) {
+        pass_unseen(&thread_state, touch, (uintptr_t)session, direction, result);
+    }
 }
 
 /* ---- the life of a connection ---- */
@@ -362,7 +465,7 @@ void observe_stdio(int fd)
 {
     struct thread_state *self = &thread_state;
     struct touch touch;
-    if (!connection_touch(self, fd, &touch) ||
+    if (!connection_touch(self, fd, &touch) || connection_source(touch.connection) != 0 ||
         !connection_enter(self, &touch, DIRECTION_OUT, true)) {
         return;
     }

@@ -21,6 +21,7 @@
 struct observation {
     struct touch touch;
     struct thread_state *self;
+    uintptr_t source;  /* whose bytes these are: a TLS session's, or 0: the socket's */
     bool holds;        /* the direction is held over the call */
     bool framed;       /* the bytes were framed before the call */
     uint32_t epoch;    /* of the process that holds it */
@@ -37,6 +38,7 @@ void observe_send_end(struct observation *seen, const struct iovec *iov, size_t 
 struct receipt {
     struct touch touch;
     struct thread_state *self;
+    uintptr_t source;
 };
 
 bool observe_receive_begin(struct receipt *seen, int fd);
@@ -46,6 +48,26 @@ void observe_receive_end(struct receipt *seen, const struct iovec *iov, size_t c
 
 /* `result` bytes went out, or came in, that nobody could see (sendfile, splice). */
 void observe_unseen(int fd, enum direction_name direction, ssize_t result);
+
+/* ---- above TLS ----
+ *
+ * The same for the plaintext of a TLS session. Calls on the socket below then only count.
+ */
+
+bool observe_plaintext_send_begin(struct observation *seen, const struct touch *touch,
+                                  const void *session, const struct iovec *iov, size_t count);
+/* Ended by observe_send_end; an error of EAGAIN means that the call will be made again. */
+
+/* The session's connection became known only by the call that sent these bytes. */
+void observe_plaintext_sent(const struct touch *touch, const void *session, const struct iovec *iov,
+                            size_t count, ssize_t result);
+
+void observe_plaintext_received(const struct touch *touch, const void *session,
+                                const struct iovec *iov, size_t count, ssize_t result, int error);
+
+/* `result` bytes of plaintext that nobody could see. */
+void observe_plaintext_unseen(const struct touch *touch, const void *session,
+                              enum direction_name direction, ssize_t result);
 
 /* ---- the life of a connection ---- */
 

@@ -75,3 +75,44 @@ void observe_stdio(int fd)
 {
     (void)fd;
 }
+
+bool observe_plaintext_send_begin(struct observation *seen, const struct touch *touch,
+                                  const void *session, const struct iovec *iov, size_t count)
+{
+    (void)seen;
+    (void)touch;
+    (void)session;
+    (void)iov;
+    (void)count;
+    return false;
+}
+
+void observe_plaintext_sent(const struct touch *touch, const void *session, const struct iovec *iov,
+                            size_t count, ssize_t result)
+{
+    (void)touch;
+    (void)session;
+    (void)iov;
+    (void)count;
+    (void)result;
+}
+
+void observe_plaintext_received(const struct touch *touch, const void *session,
+                                const struct iovec *iov, size_t count, ssize_t result, int error)
+{
+    (void)touch;
+    (void)session;
+    (void)iov;
+    (void)count;
+    (void)result;
+    (void)error;
+}
+
+void observe_plaintext_unseen(const struct touch *touch, const void *session,
+                              enum direction_name direction, ssize_t result)
+{
+    (void)touch;
+    (void)session;
+    (void)direction;
+    (void)result;
+}

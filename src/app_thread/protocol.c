@@ -6,6 +6,7 @@
 #include "app_thread/exchange.h"
 #include "app_thread/http_exchange.h"
 #include "app_thread/redis_exchange.h"
+#include "app_thread/tls_session.h"
 #include "app_thread/websocket_exchange.h"
 #include "handoff/segment.h"
 #include "wire/identify.h"
@@ -142,6 +143,8 @@ static void decide(struct passage *passage, enum wire_protocol found)
         protocol_park_both(passage, OPAQUE_NONE);
     } else {
         protocol_park_both(passage, reason_of(found));
+        connection->wants_hello = found == WIRE_TLS;
+        connection_requests(connection)->first_size = 0;
     }
 }
 
@@ -214,14 +217,33 @@ static void identify_replies(struct passage *passage, struct slice *in)
     leave_other(passage);
 }
 
+/* A ClientHello passes, in whatever pieces: its random bytes will tell whose session it begins. */
+static SLOW void note_hello(struct passage *passage, struct slice in)
+{
+    struct direction *direction = direction_of(passage);
+    if (direction != connection_requests(passage->connection)) {
+        return;
+    }
+    size_t room = LIMIT_TLS_HELLO_BYTES - direction->first_size;
+    size_t size = in.size < room ? in.size : room;
+    memcpy(direction->hello + direction->first_size, in.data, size);
+    direction->first_size = (uint8_t)(direction->first_size + size);
+    if (direction->first_size == LIMIT_TLS_HELLO_BYTES) {
+        passage->connection->wants_hello = false;
+        direction->first_size = 0;
+        tls_session_hello(passage->connection, direction->hello + TLS_RANDOM_OFFSET);
+    }
+}
+
 /* Neither connect nor accept was seen: the bytes tell which side this process is. */
 static void identify_unknown_role(struct passage *passage, struct slice *in)
 {
     struct direction *direction = direction_of(passage);
     enum wire_protocol as_client = identify_client_bytes(*in);
     bool is_in = passage->direction == DIRECTION_IN;
+    bool may_be_hello = as_client == WIRE_UNDECIDED && in->data[0] == 22;
     if (direction->first_size > 0 || as_client == WIRE_HTTP1 || as_client == WIRE_HTTP2 ||
-        (as_client == WIRE_RESP && !is_in)) {
+        as_client == WIRE_TLS || may_be_hello || (as_client == WIRE_RESP && !is_in)) {
         identify_requests(passage, in);
         return;
     }
@@ -338,6 +360,9 @@ static void dispatch(struct passage *passage, struct slice *in)
         break;
     case PROTOCOL_COUNTED:
     default:
+        if (unlikely(connection->wants_hello)) {
+            note_hello(passage, *in);
+        }
         in->size = 0;
         break;
     }
@@ -437,20 +462,27 @@ void protocol_end(struct passage *passage)
     }
 }
 
+static uint64_t bytes_on_wire(const struct connection *connection, enum direction_name name)
+{
+    return connection_source(connection) != 0
+               ? atomic_load_explicit(&connection->encrypted_bytes[name], memory_order_relaxed)
+               : connection->directions[name].bytes;
+}
+
 static void fill_counts(struct record *record, const struct connection *connection)
 {
     record->opaque.is_server = connection->role == ROLE_SERVER;
     record->opaque.descriptor = connection->descriptor;
-    record->opaque.bytes[DIRECTION_OUT] = connection->directions[DIRECTION_OUT].bytes;
-    record->opaque.bytes[DIRECTION_IN] = connection->directions[DIRECTION_IN].bytes;
+    record->opaque.bytes[DIRECTION_OUT] = bytes_on_wire(connection, DIRECTION_OUT);
+    record->opaque.bytes[DIRECTION_IN] = bytes_on_wire(connection, DIRECTION_IN);
 }
 
 /* The diagnosis that WIRESPAN_CONNECTION_SPANS asks for. */
 static void report_connection(struct thread_state *self, struct connection *connection,
                               uint64_t now)
 {
-    const struct direction *directions = connection->directions;
-    if (directions[DIRECTION_OUT].bytes == 0 && directions[DIRECTION_IN].bytes == 0) {
+    if (bytes_on_wire(connection, DIRECTION_OUT) == 0 &&
+        bytes_on_wire(connection, DIRECTION_IN) == 0) {
         return;
     }
     uint64_t start_ns = connection->opened_ns != 0 ? connection->opened_ns : now;
@@ -476,6 +508,15 @@ static void finish_opaque(struct thread_state *self, struct connection *connecti
 void protocol_finish(struct thread_state *self, struct connection *connection,
                      enum record_error fallback, uint64_t now)
 {
+    if (unlikely(connection->encrypted_end)) {
+        /* The program did not ask the TLS library again after the peer's end. */
+        struct passage passage = {.self = self,
+                                  .connection = connection,
+                                  .direction = DIRECTION_IN,
+                                  .holds_both = true,
+                                  .now = now};
+        protocol_end(&passage);
+    }
     enum record_error error =
         connection->failure != RECORD_OK ? (enum record_error)connection->failure : fallback;
     enum connection_protocol protocol = protocol_of(connection);
@@ -528,6 +569,62 @@ void protocol_abandon(struct thread_state *self, struct connection *connection, 
             direction->carry_block = 0;
         }
     }
+}
+
+/* ---- above TLS ---- */
+
+static bool has_begun(const struct connection *connection)
+{
+    enum connection_protocol protocol = protocol_of(connection);
+    if (protocol == PROTOCOL_ADRIFT) {
+        protocol = (enum connection_protocol)connection->adrift_protocol;
+    }
+    return protocol != PROTOCOL_UNDECIDED && protocol != PROTOCOL_COUNTED;
+}
+
+static bool start_above(struct connection *connection, uintptr_t session)
+{
+    if (has_begun(connection) ||
+        atomic_load_explicit(&connection->pending, memory_order_acquire) != 0) {
+        return false;
+    }
+    exchange_cancel(connection->session_slot);
+    connection->session_slot = SEGMENT_NO_SLOT;
+    connection->opaque_reason = OPAQUE_NONE;
+    connection->wants_hello = false;
+    atomic_store_explicit(&connection->hello, 0, memory_order_relaxed);
+    bool is_below = connection_source(connection) == 0;
+    for (int i = 0; i < 2; i++) {
+        struct direction *direction = &connection->directions[i];
+        if (is_below) {
+            atomic_store_explicit(&connection->encrypted_bytes[i], direction->bytes,
+                                  memory_order_relaxed);
+        }
+        direction->bytes = 0;
+        direction->ended = false;
+    }
+    protocol_start(connection, PROTOCOL_UNDECIDED);
+    /* release pairs with the acquire in connection_source */
+    atomic_store_explicit(&connection->plaintext_of, session, memory_order_release);
+    return true;
+}
+
+bool protocol_start_above(struct thread_state *self, const struct touch *touch, uintptr_t session)
+{
+    struct connection *connection = touch->connection;
+    if (connection_source(connection) == session) {
+        return true;
+    }
+    if (!connection_enter(self, touch, DIRECTION_OUT, false)) {
+        return false;
+    }
+    bool started = false;
+    if (connection_enter(self, touch, DIRECTION_IN, false)) {
+        started = start_above(connection, session);
+        connection_leave(self, connection, DIRECTION_IN);
+    }
+    connection_leave(self, connection, DIRECTION_OUT);
+    return started;
 }
 
 /* ---- before a call, and after it ---- */

@@ -69,6 +69,11 @@ void protocol_park_both(struct passage *passage, enum opaque_reason reason);
 /* Framers of both directions are set up for a protocol; both are held. */
 void protocol_start(struct connection *connection, enum connection_protocol protocol);
 
+/* From here on the connection's bytes are the plaintext of a TLS session: what was made of the
+   ciphertext is forgotten, what the sockets carry is only counted. Nothing changes if the session
+   is the connection's already. False if it cannot be now. */
+bool protocol_start_above(struct thread_state *self, const struct touch *touch, uintptr_t session);
+
 /* ---- before a call, and after it ---- */
 
 /* Where a direction's framing stood before a call. */

@@ -34,8 +34,8 @@ struct thread_state {
                         it is observed */
     bool
         runs_a_loop; /* has waited in epoll: what it writes was caused by more than its last read */
-    uint8_t in_library; /* depth of hooked library calls */
-    bool in_vfork;      /* vfork was called: until proven otherwise this may be the child */
+    const void *library; /* whose function a wrapper is calling now (hooks/caller_scope.h) */
+    bool in_vfork;       /* vfork was called: until proven otherwise this may be the child */
     struct thread_context context;
 };
 

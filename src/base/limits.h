@@ -53,6 +53,21 @@
 /* First bytes looked at before a connection is called opaque. */
 #define LIMIT_IDENTIFY_BYTES 32u
 
+/* TLS sessions whose connection is known: half of the connections that one process may have. */
+#define LIMIT_TLS_SESSIONS 32768u
+/* Handshakes going on at once over transports whose descriptor the library does not know. */
+#define LIMIT_TLS_HELLOS 8192u
+/* The part of a ClientHello up to the end of its random bytes (RFC 8446, 4.1.2). */
+#define LIMIT_TLS_HELLO_BYTES 43u
+/* Calls in which a session's connection is looked for: over what is no socket there is none. */
+#define LIMIT_TLS_TRIES 32u
+/* Code pages from which a TLS library is called, at a time; beyond, the loader is asked again. */
+#define LIMIT_TLS_CALLERS 512u
+/* Copies of one TLS library in a process: beyond, the loader is asked at every call. */
+#define LIMIT_TLS_LIBRARIES 16u
+/* Loaded objects looked at for a TLS library that its caller's scope does not show. */
+#define LIMIT_TLS_OBJECTS 1024u
+
 /* One record of the segment: 10 cache lines. */
 #define LIMIT_RECORD_BYTES 640u
 /* Records of one process that exports by itself: 2.5 MiB. A burst of as many exchanges finds room.

@@ -104,7 +104,7 @@ def undefined_in(context: Context, library: str) -> set[str]:
 def hook_names(context: Context) -> set[str]:
     text = (context.source / "src/app_thread/hooks/hooks.def").read_text()
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
-    return set(re.findall(r"^(?:HOOK|STUB)\(\s*\w+,\s*[^,]*?,\s*(\w+)\s*,", text, flags=re.M))
+    return set(re.findall(r"^(?:HOOK|STUB|LIBRARY)\(\s*\w+,\s*[^,]*?,\s*(\w+)\s*,", text, flags=re.M))
 
 
 def undefined_symbols(context: Context) -> None:

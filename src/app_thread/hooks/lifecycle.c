@@ -15,6 +15,7 @@
 #include "app_thread/callbacks.h"
 #include "app_thread/connection.h"
 #include "app_thread/exchange.h"
+#include "app_thread/hooks/caller_scope.h"
 #include "app_thread/hooks/hook.h"
 #include "app_thread/hooks/originals.h"
 #include "app_thread/observe.h"
@@ -156,11 +157,20 @@ void lifecycle_before_dlopen(void)
     }
 }
 
+/* What is unloaded may make room for another object at the same place. */
+void lifecycle_before_dlclose(void)
+{
+    if (unlikely(original_dlclose == NULL)) {
+        originals_resolve();
+    }
+    caller_scope_forget_all();
+}
+
 /* Bytes pass by a system call that no wrapper sees. */
 static void missed(int fd)
 {
     struct touch touch;
-    if (connection_find(fd, &touch)) {
+    if (connection_find(fd, &touch) && connection_source(touch.connection) == 0) {
         exchange_count_loss(LOSS_MISSED_BYTES);
         connection_set_adrift(touch.connection);
     }

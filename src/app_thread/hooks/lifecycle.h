@@ -6,4 +6,5 @@ void lifecycle_before_vfork(void);
 void lifecycle_before_clone(int (*function)(void *), void *stack, int flags);
 void lifecycle_before_prctl(int option);
 void lifecycle_before_dlopen(void);
+void lifecycle_before_dlclose(void);
 void lifecycle_before_syscall(long number, long a, long b, long c);

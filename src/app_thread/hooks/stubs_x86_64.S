@@ -57,6 +57,7 @@ STUB __clone, lifecycle_before_clone
 STUB prctl, lifecycle_before_prctl
 /* RTLD_DEEPBIND (8) would hide this library from the object and all that it loads. */
 STUB dlopen, lifecycle_before_dlopen, "andl $~8, %esi"
+STUB dlclose, lifecycle_before_dlclose
 
 /* The host's C library has no such function. */
     .type no_original, @function

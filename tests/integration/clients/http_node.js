@@ -1,6 +1,7 @@
 // usage: http_node.js LIBRARY URL SCRIPT: makes the script's requests one after another, then eight at once.
 'use strict';
-const http = require('http');
+const secure = process.argv[3].startsWith('https');
+const http = require(secure ? 'https' : 'http');
 const script = require('./script');
 
 const agent = new http.Agent({ keepAlive: true });
@@ -23,7 +24,7 @@ const libraries = {
     },
     axios: async (url, { method, target, body }) => {
         const response = await require('axios').request({
-            url: url + target, method, data: body, httpAgent: agent, proxy: false, responseType: 'arraybuffer',
+            url: url + target, method, data: body, [secure ? 'httpsAgent' : 'httpAgent']: agent, proxy: false, responseType: 'arraybuffer',
             headers: { 'Content-Type': 'text/plain' }, validateStatus: () => true,
         });
         return [response.status, response.data.length];

@@ -19,6 +19,9 @@ function with_curl(string $url, string $method, string $target, ?string $body): 
     curl_setopt_array($curl, [CURLOPT_URL => $url . $target, CURLOPT_RETURNTRANSFER => true,
         CURLOPT_FOLLOWLOCATION => true, CURLOPT_CUSTOMREQUEST => $method, CURLOPT_NOBODY => $method === 'HEAD',
         CURLOPT_PROXY => '']);
+    if (getenv('TEST_CERTIFICATE')) {
+        curl_setopt($curl, CURLOPT_CAINFO, getenv('TEST_CERTIFICATE'));
+    }
     if ($body !== null) {
         curl_setopt($curl, CURLOPT_POSTFIELDS, $body);
     }

@@ -1,13 +1,14 @@
 """usage: http_python.py LIBRARY URL SCRIPT: makes the script's requests one after another."""
 
+import os
 import sys
 
 
 def with_http_client(url, steps):
     import http.client
 
-    host = url.split("//")[1]
-    connection = http.client.HTTPConnection(host)
+    scheme, host = url.split("://")
+    connection = http.client.HTTPSConnection(host) if scheme == "https" else http.client.HTTPConnection(host)
     for method, target, body in steps:
         connection.request(method, target, body=body)
         response = connection.getresponse()
@@ -20,6 +21,7 @@ def with_requests(url, steps):
 
     with requests.Session() as session:
         session.trust_env = False
+        session.verify = os.environ.get("TEST_CERTIFICATE", True)
         for method, target, body in steps:
             response = session.request(method, url + target, data=body)
             yield response.status_code, len(response.content)

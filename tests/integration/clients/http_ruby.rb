@@ -3,7 +3,7 @@ require 'net/http'
 require 'uri'
 
 url = URI(ARGV[0])
-Net::HTTP.start(url.host, url.port, nil) do |http|
+Net::HTTP.start(url.host, url.port, nil, use_ssl: url.scheme == 'https') do |http|
   File.readlines(ARGV[1], chomp: true).each do |line|
     method, target, size = line.split
     body = size == '0' ? nil : 'x' * size.to_i

@@ -5,7 +5,7 @@ const script = require('./script');
 async function main() {
     const [name, host, port, path] = process.argv.slice(2);
     const { Redis } = require(name);
-    const client = new Redis({ host, port: Number(port) });
+    const client = new Redis({ host, port: Number(port), ...script.tls });
     for (const step of script.redis(path)) {
         try {
             console.log(step[0], script.short(await client.call(...step)));
@@ -21,7 +21,7 @@ async function main() {
     const transaction = client.multi().set('t', 1).incr('t').lpush('t', 'wrong');
     console.log('transaction', script.short((await transaction.exec()).map(([error, value]) => error?.message ?? value)));
     console.log('together', script.short(await Promise.all([...Array(10).keys()].map((n) => client.get(`p:${n}`)))));
-    const subscriber = new Redis({ host, port: Number(port) });
+    const subscriber = new Redis({ host, port: Number(port), ...script.tls });
     const messages = [];
     const three = new Promise((resolve) => {
         subscriber.on('message', (channel, text) => {

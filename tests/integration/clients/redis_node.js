@@ -5,7 +5,7 @@ const script = require('./script');
 
 async function main() {
     const [host, port, path] = process.argv.slice(2);
-    const client = createClient({ socket: { host, port: Number(port) } });
+    const client = createClient({ socket: { host, port: Number(port), tls: script.tls.tls !== undefined } });
     await client.connect();
     for (const step of script.redis(path)) {
         try {

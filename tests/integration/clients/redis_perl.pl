@@ -4,7 +4,9 @@ use warnings;
 use Redis;
 
 my ($host, $port, $script) = @ARGV;
-my $client = Redis->new(server => "$host:$port");
+my @options = (server => "$host:$port");
+push @options, ssl => 1, SSL_ca_file => $ENV{TEST_CERTIFICATE} if $ENV{TEST_CERTIFICATE};
+my $client = Redis->new(@options);
 
 sub text {
     my ($value) = @_;
@@ -28,7 +30,7 @@ $client->multi;
 $client->set('t', 1);
 $client->incr('t');
 print 'transaction ', text([$client->exec]), "\n";
-my $subscriber = Redis->new(server => "$host:$port");
+my $subscriber = Redis->new(@options);
 $subscriber->subscribe('news', sub { print "message $_[0]\n" });
 $client->publish('news', "item $_") for 0 .. 2;
 my $got = 0;

@@ -9,7 +9,12 @@ function short($value): string
 }
 
 $client = new Redis();
-$client->connect($host, (int) $port);
+$certificate = getenv('TEST_CERTIFICATE');
+if ($certificate) {
+    $client->connect("tls://$host", (int) $port, 10, null, 0, 0, ['stream' => ['cafile' => $certificate]]);
+} else {
+    $client->connect($host, (int) $port);
+}
 foreach (file($script, FILE_IGNORE_NEW_LINES) as $line) {
     $words = array_map(fn ($word) => $word[0] === '@' ? str_repeat('x', (int) substr($word, 1)) : $word, explode(' ', $line));
     $client->clearLastError();

@@ -1,10 +1,15 @@
 """usage: redis_python.py LIBRARY HOST PORT SCRIPT: runs the script's commands, then some of its own."""
 
 import asyncio
+import os
 import sys
 
 import redis
 import redis.asyncio
+
+
+# Over TLS if there is something to trust in.
+TLS = {"ssl": True, "ssl_ca_certs": os.environ["TEST_CERTIFICATE"]} if "TEST_CERTIFICATE" in os.environ else {}
 
 
 def read_script(path):
@@ -19,7 +24,7 @@ def short(value):
 
 
 def run_sync(host, port, steps, **options):
-    client = redis.Redis(host=host, port=port, **options)
+    client = redis.Redis(host=host, port=port, **TLS, **options)
     for step in steps:
         try:
             print(step[0], short(client.execute_command(*step)))
@@ -48,7 +53,7 @@ def run_sync(host, port, steps, **options):
 
 
 async def run_async(host, port, steps):
-    client = redis.asyncio.Redis(host=host, port=port)
+    client = redis.asyncio.Redis(host=host, port=port, **TLS)
     for step in steps:
         try:
             print(step[0], short(await client.execute_command(*step)))

@@ -7,6 +7,7 @@ def short(value)
 end
 
 options = { host: ARGV[0], port: ARGV[1].to_i }
+options.update(ssl: true) if ENV['TEST_CERTIFICATE']
 client = Redis.new(**options)
 File.readlines(ARGV[2], chomp: true).each do |line|
   words = line.split(' ').map { |word| word.start_with?('@') ? 'x' * word[1..].to_i : word }

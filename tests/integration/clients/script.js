@@ -18,3 +18,6 @@ exports.short = (value) => {
     const text = JSON.stringify(value);
     return text && text.length > 200 ? `${text.length} characters` : text;
 };
+
+// Options for TLS if there is something to trust in, which NODE_EXTRA_CA_CERTS names, too.
+exports.tls = process.env.TEST_CERTIFICATE ? { tls: {} } : {};

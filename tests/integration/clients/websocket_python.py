@@ -32,7 +32,7 @@ async def run_aiohttp(url):
     import aiohttp
 
     async with aiohttp.ClientSession() as client:
-        async with client.ws_connect(url.replace("ws:", "http:")) as session:
+        async with client.ws_connect(url.replace("ws", "http", 1)) as session:
             for message in MESSAGES:
                 if isinstance(message, str):
                     await session.send_str(message)

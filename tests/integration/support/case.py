@@ -7,8 +7,11 @@ import sys
 import tempfile
 import unittest
 
-from support import byte_dump, expect, redis_truth, scripts, servers, spans, strace, truth
+from support import byte_dump, expect, redis_truth, scripts, servers, spans, strace, tls_front, truth
 from support.process import TREE, Finished, clean_environment, run
+
+sys.path.append(str(TREE / "tests" / "support"))
+from certificates import make_certificate  # pylint: disable=wrong-import-position
 
 # Set by meson; by hand: WIRESPAN_BUILD=build tests/integration/test_python.py
 BUILD = pathlib.Path(os.environ.get("WIRESPAN_BUILD", TREE / "build")).resolve()
@@ -57,9 +60,11 @@ class Case(unittest.TestCase):
 
 
 class ClientCase(Case):
-    """Runs clients against the truth server and the Redis proxy, and compares."""
+    """Runs clients against the truth server and the Redis proxy, and compares. With `tls` all of it
+    happens over TLS, and the same must come out."""
 
     environment: dict[str, str] = {}
+    tls = False
 
     @classmethod
     def setUpClass(cls):
@@ -68,6 +73,18 @@ class ClientCase(Case):
         cls.truth = cls.enter(truth.TruthServer())
         cls.redis = cls.enter(servers.RedisServer(cls.folder))
         cls.proxy = cls.enter(redis_truth.RedisTruth(cls.redis.port))
+        cls.url, cls.redis_port = cls.truth.url, cls.proxy.port
+        if cls.tls:
+            cls.certificate, key = make_certificate(cls.folder, "localhost")
+            front = cls.enter(tls_front.TlsFront(cls.certificate, key, cls.truth.port))
+            cls.url = f"https://127.0.0.1:{front.port}"
+            cls.redis_port = cls.enter(tls_front.TlsFront(cls.certificate, key, cls.proxy.port)).port
+            cls.environment = {
+                name: cls.certificate for name in (
+                    "SSL_CERT_FILE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "PERL_LWP_SSL_CA_FILE",
+                    "NODE_EXTRA_CA_CERTS", "TEST_CERTIFICATE",
+                )
+            }
 
     # ---- runs ----
 
@@ -133,6 +150,8 @@ class ClientCase(Case):
 
     def check_strace(self, by_inode: dict) -> None:
         """The two truths agree: what strace saw sent is what the truth server received."""
+        if self.tls:
+            return
         sent = sorted(found.sent for found in by_inode.values() if found.peer_port == self.truth.port)
         received = sorted(sizes[0] for sizes in self.truth.bytes_by_connection.values() if sizes[0])
         self.assertEqual(sent, received)
@@ -151,9 +170,9 @@ class ClientCase(Case):
 
     def expected(self) -> list[expect.Expected]:
         return (
-            [expect.http_client(exchange, self.truth.url) for exchange in self.truth.exchanges]
-            + [expect.redis_client(command, self.proxy.host, self.proxy.port) for command in self.proxy.commands]
-            + [expect.websocket_client(session, self.truth.url) for session in self.truth.sessions]
+            [expect.http_client(exchange, self.url) for exchange in self.truth.exchanges]
+            + [expect.redis_client(command, self.proxy.host, self.redis_port) for command in self.proxy.commands]
+            + [expect.websocket_client(session, self.url) for session in self.truth.sessions]
         )
 
     def check_spans(self, found: list[spans.Span], finished: Finished) -> None:

@@ -1,0 +1,53 @@
+/* The families of TLS functions, and what their wrappers share. None of these touches errno. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "app_thread/hooks/caller_scope.h"
+#include "app_thread/observe.h"
+#include "app_thread/tls_session.h"
+
+extern struct scope_family tls_openssl;
+extern struct scope_family tls_gnutls;
+
+/* One call into a TLS library. */
+struct tls_call {
+    const void *library;
+    void *session;
+    tls_identify *identify;
+};
+
+/* The plaintext that a call sends. */
+struct tls_sending {
+    bool is_observed;
+    bool has_begun; /* the session's connection was known before the call */
+    struct iovec iov;
+    struct observation seen;
+};
+
+/* Whether this thread's calls are to be looked at. */
+bool tls_is_observed(void);
+
+void tls_send_begin(struct tls_sending *sending, const struct tls_call *call, const void *bytes,
+                    size_t size);
+/* `result` bytes were sent, or below 0 and why: an errno, EAGAIN if the call will be made again. */
+void tls_send_end(struct tls_sending *sending, const struct tls_call *call, ssize_t result,
+                  int error);
+
+/* Bytes were sent or received that could not be seen, or not in time. */
+void tls_unseen(const struct tls_call *call, enum direction_name direction, ssize_t result);
+
+/* `result` bytes came; 0: the end; below 0: why. */
+void tls_received(const struct tls_call *call, void *bytes, ssize_t result, int error);
+
+/* The session is established. */
+void tls_shook_hands(const struct tls_call *call);
+
+/* What is known of a session ends where it gets another transport, begins again, or is freed. */
+void tls_forget(const void *session);
+
+/* The library has no such function. */
+int tls_not_there(void);

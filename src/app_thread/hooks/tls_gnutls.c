@@ -1,0 +1,337 @@
+/* The plaintext of GnuTLS's sessions. */
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include "app_thread/hooks/hook.h"
+#include "app_thread/hooks/originals.h"
+#include "app_thread/hooks/tls.h"
+
+struct gnutls_session_int;
+struct mbuffer_st;
+struct datum { /* gnutls_datum_t */
+    unsigned char *data;
+    unsigned size;
+};
+
+/* What else is asked of the library. */
+#define HELPERS(HELPER)                                                                            \
+    HELPER(void, gnutls_transport_get_ptr2, (struct gnutls_session_int *, void **, void **))       \
+    HELPER(void, gnutls_session_get_random,                                                        \
+           (struct gnutls_session_int *, struct datum *, struct datum *))                          \
+    HELPER(void, gnutls_packet_get, (struct mbuffer_st *, struct datum *, unsigned char *))
+
+#define HOOK(family, type, name, parameters)
+#define STUB(family, type, name, parameters)
+#define LIBRARY(family, type, name, parameters) LIBRARY_##family(type, name, parameters)
+#define LIBRARY_openssl(type, name, parameters)
+
+#define LIBRARY_gnutls(type, name, parameters) type(*name) parameters;
+struct gnutls {
+#include "app_thread/hooks/hooks.def"
+    HELPERS(LIBRARY_gnutls)
+};
+#undef LIBRARY_gnutls
+
+#define LIBRARY_gnutls(type, name, parameters) #name,
+static const char gnutls_names[][SCOPE_NAME_BYTES] = {
+#include "app_thread/hooks/hooks.def"
+    HELPERS(LIBRARY_gnutls)};
+#undef LIBRARY_gnutls
+#undef LIBRARY_openssl
+#undef LIBRARY
+#undef HOOK
+#undef STUB
+
+#define FUNCTIONS (sizeof(struct gnutls) / sizeof(scope_function *))
+_Static_assert(FUNCTIONS == sizeof(gnutls_names) / sizeof(gnutls_names[0]), "a name for each");
+_Static_assert(FUNCTIONS <= SCOPE_FUNCTIONS, "room for each");
+
+struct scope_family tls_gnutls = {.names = gnutls_names, .count = FUNCTIONS};
+
+/* What the caller means by the name of the function that this stands in, as `library`. */
+#define LIBRARY_OF_CALLER                                                                          \
+    SCOPE_OF_CALLER(&tls_gnutls);                                                                  \
+    const struct gnutls *library = (const void *)scope->functions;                                 \
+    bool is_inner = scope->calls_itself || caller_scope_is_ours(return_address)
+
+/* The library calls its own functions by their names: those calls are parts of the program's. */
+static bool is_observed(bool is_inner, const struct gnutls *library)
+{
+    return !is_inner && tls_is_observed() && library->gnutls_transport_get_ptr2 != NULL &&
+           library->gnutls_session_get_random != NULL;
+}
+
+/* A transport that is a descriptor is kept as a pointer, and so is any other: a small number is the
+   one, but only if there is TLS on it. */
+static int descriptor_of(const void *transport)
+{
+    return (uintptr_t)transport < LIMIT_DESCRIPTORS ? (int)(uintptr_t)transport : -1;
+}
+
+static bool identify(const void *context, void *session, struct tls_identity *identity)
+{
+    const struct gnutls *library = context;
+    void *in = NULL;
+    void *out = NULL;
+    struct datum client = {NULL, 0};
+    struct datum server = {NULL, 0};
+    library->gnutls_transport_get_ptr2(session, &in, &out);
+    identity->descriptors[0] = descriptor_of(in);
+    identity->descriptors[1] = descriptor_of(out);
+    identity->is_certain = false;
+    library->gnutls_session_get_random(session, &client, &server);
+    identity->has_random = client.data != NULL && client.size == TLS_RANDOM_BYTES;
+    if (identity->has_random) {
+        memcpy(identity->random, client.data, TLS_RANDOM_BYTES);
+    }
+    return true;
+}
+
+static struct tls_call call_of(const struct gnutls *library, struct gnutls_session_int *session)
+{
+    return (struct tls_call){library, session, identify};
+}
+
+/* gnutls.h */
+enum {
+    WARNING_ALERT_RECEIVED = -16,
+    AGAIN = -28,
+    REHANDSHAKE = -37,
+    INTERRUPTED = -52,
+    PUSH_ERROR = -53,
+    PULL_ERROR = -54,
+    GOT_APPLICATION_DATA = -38,
+    REAUTH_REQUEST = -81
+};
+
+/* Why a call gave nothing, as an errno; 0: the end of the stream. */
+static int error_of(ssize_t result)
+{
+    switch (result) {
+    case WARNING_ALERT_RECEIVED:
+    case AGAIN:
+    case REHANDSHAKE:
+    case INTERRUPTED:
+    case GOT_APPLICATION_DATA:
+    case REAUTH_REQUEST:
+        return EAGAIN;
+    case PUSH_ERROR:
+    case PULL_ERROR:
+        return errno;
+    default:
+        return 0;
+    }
+}
+
+/* ---- receiving ---- */
+
+static void received(const struct gnutls *library, struct gnutls_session_int *session, void *bytes,
+                     ssize_t result)
+{
+    struct tls_call call = call_of(library, session);
+    if (result > 0) {
+        tls_received(&call, bytes, result, 0);
+    } else {
+        int why = error_of(result);
+        tls_received(&call, bytes, why == 0 ? 0 : -1, why);
+    }
+}
+
+EXPORTED ssize_t gnutls_record_recv(struct gnutls_session_int *session, void *bytes, size_t size)
+{
+    LIBRARY_OF_CALLER;
+    if (unlikely(library->gnutls_record_recv == NULL)) {
+        return tls_not_there();
+    }
+    ssize_t result = library->gnutls_record_recv(session, bytes, size);
+    if (size > 0 && is_observed(is_inner, library)) {
+        received(library, session, bytes, result);
+    }
+    return result;
+}
+
+EXPORTED ssize_t gnutls_record_recv_seq(struct gnutls_session_int *session, void *bytes,
+                                        size_t size, unsigned char *sequence)
+{
+    LIBRARY_OF_CALLER;
+    if (unlikely(library->gnutls_record_recv_seq == NULL)) {
+        return tls_not_there();
+    }
+    ssize_t result = library->gnutls_record_recv_seq(session, bytes, size, sequence);
+    if (size > 0 && is_observed(is_inner, library)) {
+        received(library, session, bytes, result);
+    }
+    return result;
+}
+
+EXPORTED ssize_t gnutls_record_recv_packet(struct gnutls_session_int *session,
+                                           struct mbuffer_st **packet)
+{
+    LIBRARY_OF_CALLER;
+    if (unlikely(library->gnutls_record_recv_packet == NULL)) {
+        return tls_not_there();
+    }
+    ssize_t result = library->gnutls_record_recv_packet(session, packet);
+    if (library->gnutls_packet_get != NULL && is_observed(is_inner, library)) {
+        struct datum datum = {NULL, 0};
+        if (result > 0) {
+            library->gnutls_packet_get(*packet, &datum, NULL);
+            result = (ssize_t)datum.size == result ? result : 0;
+        }
+        received(library, session, datum.data, result);
+    }
+    return result;
+}
+
+EXPORTED ssize_t gnutls_record_recv_early_data(struct gnutls_session_int *session, void *bytes,
+                                               size_t size)
+{
+    LIBRARY_OF_CALLER;
+    if (unlikely(library->gnutls_record_recv_early_data == NULL)) {
+        return tls_not_there();
+    }
+    ssize_t result = library->gnutls_record_recv_early_data(session, bytes, size);
+    if (result > 0 && is_observed(is_inner, library)) {
+        received(library, session, bytes, result);
+    }
+    return result;
+}
+
+/* ---- sending ---- */
+
+static void begin_send(struct tls_sending *sending, const struct gnutls *library, bool is_inner,
+                       struct gnutls_session_int *session, const void *bytes, size_t size)
+{
+    struct tls_call call = call_of(library, session);
+    bool is_wanted = bytes != NULL && size <= SSIZE_MAX && is_observed(is_inner, library);
+    tls_send_begin(sending, &call, bytes, is_wanted ? size : 0);
+}
+
+static void end_send(struct tls_sending *sending, const struct gnutls *library, bool is_inner,
+                     struct gnutls_session_int *session, const void *bytes, ssize_t result)
+{
+    struct tls_call call = call_of(library, session);
+    if (unlikely(bytes == NULL)) {
+        /* What an earlier call could not send, which shows its bytes no more. */
+        if (is_observed(is_inner, library)) {
+            tls_unseen(&call, DIRECTION_OUT, result);
+        }
+        return;
+    }
+    int why = result > 0 ? 0 : error_of(result);
+    tls_send_end(sending, &call, result > 0 ? result : -1, why == 0 ? EPROTO : why);
+}
+
+EXPORTED ssize_t gnutls_record_send(struct gnutls_session_int *session, const void *bytes,
+                                    size_t size)
+{
+    LIBRARY_OF_CALLER;
+    struct tls_sending sending;
+    if (unlikely(library->gnutls_record_send == NULL)) {
+        return tls_not_there();
+    }
+    begin_send(&sending, library, is_inner, session, bytes, size);
+    ssize_t result = library->gnutls_record_send(session, bytes, size);
+    end_send(&sending, library, is_inner, session, bytes, result);
+    return result;
+}
+
+EXPORTED ssize_t gnutls_record_send2(struct gnutls_session_int *session, const void *bytes,
+                                     size_t size, size_t padding, unsigned flags)
+{
+    LIBRARY_OF_CALLER;
+    struct tls_sending sending;
+    if (unlikely(library->gnutls_record_send2 == NULL)) {
+        return tls_not_there();
+    }
+    begin_send(&sending, library, is_inner, session, bytes, size);
+    ssize_t result = library->gnutls_record_send2(session, bytes, size, padding, flags);
+    end_send(&sending, library, is_inner, session, bytes, result);
+    return result;
+}
+
+EXPORTED ssize_t gnutls_record_send_range(struct gnutls_session_int *session, const void *bytes,
+                                          size_t size, const void *range)
+{
+    LIBRARY_OF_CALLER;
+    struct tls_sending sending;
+    if (unlikely(library->gnutls_record_send_range == NULL)) {
+        return tls_not_there();
+    }
+    begin_send(&sending, library, is_inner, session, bytes, size);
+    ssize_t result = library->gnutls_record_send_range(session, bytes, size, range);
+    end_send(&sending, library, is_inner, session, bytes, result);
+    return result;
+}
+
+EXPORTED ssize_t gnutls_record_send_file(struct gnutls_session_int *session, int fd, off_t *offset,
+                                         size_t size)
+{
+    LIBRARY_OF_CALLER;
+    if (unlikely(library->gnutls_record_send_file == NULL)) {
+        return tls_not_there();
+    }
+    ssize_t result = library->gnutls_record_send_file(session, fd, offset, size);
+    if (is_observed(is_inner, library)) {
+        struct tls_call call = call_of(library, session);
+        tls_unseen(&call, DIRECTION_OUT, result);
+    }
+    return result;
+}
+
+/* ---- the life of a session ---- */
+
+EXPORTED int gnutls_handshake(struct gnutls_session_int *session)
+{
+    LIBRARY_OF_CALLER;
+    if (unlikely(library->gnutls_handshake == NULL)) {
+        return tls_not_there();
+    }
+    int result = library->gnutls_handshake(session);
+    if (result == 0 && is_observed(is_inner, library)) {
+        struct tls_call call = call_of(library, session);
+        tls_shook_hands(&call);
+    }
+    return result;
+}
+
+EXPORTED void gnutls_transport_set_ptr(struct gnutls_session_int *session, void *transport)
+{
+    LIBRARY_OF_CALLER;
+    (void)is_inner;
+    tls_forget(session);
+    if (library->gnutls_transport_set_ptr != NULL) {
+        library->gnutls_transport_set_ptr(session, transport);
+    }
+}
+
+EXPORTED void gnutls_transport_set_ptr2(struct gnutls_session_int *session, void *in, void *out)
+{
+    LIBRARY_OF_CALLER;
+    (void)is_inner;
+    tls_forget(session);
+    if (library->gnutls_transport_set_ptr2 != NULL) {
+        library->gnutls_transport_set_ptr2(session, in, out);
+    }
+}
+
+EXPORTED void gnutls_transport_set_int2(struct gnutls_session_int *session, int in, int out)
+{
+    LIBRARY_OF_CALLER;
+    (void)is_inner;
+    tls_forget(session);
+    if (library->gnutls_transport_set_int2 != NULL) {
+        library->gnutls_transport_set_int2(session, in, out);
+    }
+}
+
+EXPORTED void gnutls_deinit(struct gnutls_session_int *session)
+{
+    LIBRARY_OF_CALLER;
+    (void)is_inner;
+    tls_forget(session);
+    if (library->gnutls_deinit != NULL) {
+        library->gnutls_deinit(session);
+    }
+}

@@ -1,0 +1,365 @@
+/* The plaintext of OpenSSL's sessions. */
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include "app_thread/hooks/hook.h"
+#include "app_thread/hooks/originals.h"
+#include "app_thread/hooks/tls.h"
+
+struct ssl_st;
+struct bio_st;
+
+/* What else is asked of the library. */
+#define HELPERS(HELPER)                                                                            \
+    HELPER(int, SSL_get_rfd, (const struct ssl_st *))                                              \
+    HELPER(int, SSL_get_wfd, (const struct ssl_st *))                                              \
+    HELPER(int, SSL_get_error, (const struct ssl_st *, int))                                       \
+    HELPER(int, SSL_is_init_finished, (const struct ssl_st *))                                     \
+    HELPER(size_t, SSL_get_client_random, (const struct ssl_st *, unsigned char *, size_t))
+
+#define HOOK(family, type, name, parameters)
+#define STUB(family, type, name, parameters)
+#define LIBRARY(family, type, name, parameters) LIBRARY_##family(type, name, parameters)
+#define LIBRARY_gnutls(type, name, parameters)
+
+#define LIBRARY_openssl(type, name, parameters) type(*name) parameters;
+struct openssl {
+#include "app_thread/hooks/hooks.def"
+    HELPERS(LIBRARY_openssl)
+};
+#undef LIBRARY_openssl
+
+#define LIBRARY_openssl(type, name, parameters) #name,
+static const char openssl_names[][SCOPE_NAME_BYTES] = {
+#include "app_thread/hooks/hooks.def"
+    HELPERS(LIBRARY_openssl)};
+#undef LIBRARY_openssl
+#undef LIBRARY_gnutls
+#undef LIBRARY
+#undef HOOK
+#undef STUB
+
+#define FUNCTIONS (sizeof(struct openssl) / sizeof(scope_function *))
+_Static_assert(FUNCTIONS == sizeof(openssl_names) / sizeof(openssl_names[0]), "a name for each");
+_Static_assert(FUNCTIONS <= SCOPE_FUNCTIONS, "room for each");
+
+struct scope_family tls_openssl = {.names = openssl_names, .count = FUNCTIONS};
+
+/* What the caller means by the name of the function that this stands in, as `library`. */
+#define LIBRARY_OF_CALLER                                                                          \
+    SCOPE_OF_CALLER(&tls_openssl);                                                                 \
+    const struct openssl *library = (const void *)scope->functions
+
+static bool is_observed(const struct openssl *library)
+{
+    return tls_is_observed() && library->SSL_get_rfd != NULL && library->SSL_get_wfd != NULL &&
+           library->SSL_get_error != NULL && library->SSL_get_client_random != NULL &&
+           library->SSL_is_init_finished != NULL;
+}
+
+static bool identify_early(const void *context, void *session, struct tls_identity *identity)
+{
+    const struct openssl *library = context;
+    static const uint8_t none[TLS_RANDOM_BYTES];
+    identity->descriptors[0] = library->SSL_get_rfd(session);
+    identity->descriptors[1] = library->SSL_get_wfd(session);
+    identity->is_certain = true;
+    identity->has_random = library->SSL_get_client_random(session, identity->random,
+                                                          TLS_RANDOM_BYTES) == TLS_RANDOM_BYTES &&
+                           memcmp(identity->random, none, sizeof(none)) != 0;
+    return true;
+}
+
+static bool identify(const void *context, void *session, struct tls_identity *identity)
+{
+    const struct openssl *library = context;
+    return library->SSL_is_init_finished(session) && identify_early(context, session, identity);
+}
+
+static struct tls_call call_of(const struct openssl *library, struct ssl_st *session)
+{
+    return (struct tls_call){library, session, identify};
+}
+
+/* SSL_get_error's answers (ssl.h). The others all mean: again. */
+enum { ERROR_SSL = 1, ERROR_SYSCALL = 5, ERROR_ZERO_RETURN = 6 };
+
+/* Why a call gave nothing, as an errno; 0: the end of the stream. */
+static int error_of(const struct openssl *library, const struct ssl_st *session, int result)
+{
+    int error = errno;
+    int why = library->SSL_get_error(session, result);
+    errno = error;
+    switch (why) {
+    case ERROR_SYSCALL:
+        return result < 0 ? error : 0;
+    case ERROR_ZERO_RETURN:
+    case ERROR_SSL:
+        return 0;
+    default:
+        return EAGAIN;
+    }
+}
+
+/* ---- receiving ---- */
+
+static void received(const struct openssl *library, struct ssl_st *session, void *buffer,
+                     int result, size_t size)
+{
+    struct tls_call call = call_of(library, session);
+    struct touch touch;
+    if (likely(result > 0)) {
+        if (size > 0) {
+            tls_received(&call, buffer, (ssize_t)size, 0);
+        }
+    } else if (tls_session_find(session, &touch)) {
+        int why = error_of(library, session, result);
+        tls_received(&call, buffer, why == 0 ? 0 : -1, why);
+    }
+}
+
+EXPORTED int SSL_read(struct ssl_st *session, void *buffer, int size)
+{
+    LIBRARY_OF_CALLER;
+    if (unlikely(library->SSL_read == NULL)) {
+        return tls_not_there();
+    }
+    int result = library->SSL_read(session, buffer, size);
+    if (size > 0 && is_observed(library)) {
+        received(library, session, buffer, result, result > 0 ? (size_t)result : 0);
+    }
+    return result;
+}
+
+EXPORTED int SSL_read_ex(struct ssl_st *session, void *buffer, size_t size, size_t *count)
+{
+    LIBRARY_OF_CALLER;
+    if (unlikely(library->SSL_read_ex == NULL)) {
+        return tls_not_there(), 0;
+    }
+    int result = library->SSL_read_ex(session, buffer, size, count);
+    if (size > 0 && is_observed(library)) {
+        received(library, session, buffer, result, result > 0 ? *count : 0);
+    }
+    return result;
+}
+
+/* 0-RTT: the session is not established yet. */
+EXPORTED int SSL_read_early_data(struct ssl_st *session, void *buffer, size_t size, size_t *count)
+{
+    LIBRARY_OF_CALLER;
+    if (unlikely(library->SSL_read_early_data == NULL)) {
+        return tls_not_there(), 0;
+    }
+    int result = library->SSL_read_early_data(session, buffer, size, count);
+    if (result != 0 && *count > 0 && is_observed(library)) {
+        struct tls_call call = {library, session, identify_early};
+        tls_received(&call, buffer, (ssize_t)*count, 0);
+    }
+    return result;
+}
+
+/* ---- sending ---- */
+
+static void begin_write(struct tls_sending *sending, const struct openssl *library,
+                        struct ssl_st *session, const void *buffer, size_t size)
+{
+    struct tls_call call = call_of(library, session);
+    tls_send_begin(sending, &call, buffer, is_observed(library) && size <= SSIZE_MAX ? size : 0);
+}
+
+/* `size` is what the library says to have sent if `result` is above 0. */
+static void end_write(struct tls_sending *sending, const struct openssl *library,
+                      struct ssl_st *session, int result, size_t size)
+{
+    struct tls_call call = call_of(library, session);
+    if (likely(result > 0)) {
+        tls_send_end(sending, &call, (ssize_t)size, 0);
+    } else if (sending->has_begun) {
+        int why = error_of(library, session, result);
+        tls_send_end(sending, &call, -1, why == 0 ? EPROTO : why);
+    }
+}
+
+EXPORTED int SSL_write(struct ssl_st *session, const void *buffer, int size)
+{
+    LIBRARY_OF_CALLER;
+    struct tls_sending sending;
+    if (unlikely(library->SSL_write == NULL)) {
+        return tls_not_there();
+    }
+    begin_write(&sending, library, session, buffer, size > 0 ? (size_t)size : 0);
+    int result = library->SSL_write(session, buffer, size);
+    end_write(&sending, library, session, result, result > 0 ? (size_t)result : 0);
+    return result;
+}
+
+EXPORTED int SSL_write_ex(struct ssl_st *session, const void *buffer, size_t size, size_t *count)
+{
+    LIBRARY_OF_CALLER;
+    struct tls_sending sending;
+    if (unlikely(library->SSL_write_ex == NULL)) {
+        return tls_not_there(), 0;
+    }
+    begin_write(&sending, library, session, buffer, size);
+    int result = library->SSL_write_ex(session, buffer, size, count);
+    end_write(&sending, library, session, result, result > 0 ? *count : 0);
+    return result;
+}
+
+EXPORTED int SSL_write_ex2(struct ssl_st *session, const void *buffer, size_t size, uint64_t flags,
+                           size_t *count)
+{
+    LIBRARY_OF_CALLER;
+    struct tls_sending sending;
+    if (unlikely(library->SSL_write_ex2 == NULL)) {
+        return tls_not_there(), 0;
+    }
+    begin_write(&sending, library, session, buffer, size);
+    int result = library->SSL_write_ex2(session, buffer, size, flags, count);
+    end_write(&sending, library, session, result, result > 0 ? *count : 0);
+    return result;
+}
+
+EXPORTED int SSL_write_early_data(struct ssl_st *session, const void *buffer, size_t size,
+                                  size_t *count)
+{
+    LIBRARY_OF_CALLER;
+    if (unlikely(library->SSL_write_early_data == NULL)) {
+        return tls_not_there(), 0;
+    }
+    struct tls_sending sending;
+    struct tls_call call = {library, session, identify_early};
+    tls_send_begin(&sending, &call, buffer, is_observed(library) ? size : 0);
+    int result = library->SSL_write_early_data(session, buffer, size, count);
+    if (result > 0) {
+        tls_send_end(&sending, &call, (ssize_t)*count, 0);
+    } else if (sending.has_begun) {
+        int why = error_of(library, session, result);
+        tls_send_end(&sending, &call, -1, why == 0 ? EPROTO : why);
+    }
+    return result;
+}
+
+/* The kernel encrypts: the bytes of the file pass through nobody's memory. */
+EXPORTED ssize_t SSL_sendfile(struct ssl_st *session, int fd, off_t offset, size_t size, int flags)
+{
+    LIBRARY_OF_CALLER;
+    if (unlikely(library->SSL_sendfile == NULL)) {
+        return tls_not_there();
+    }
+    ssize_t result = library->SSL_sendfile(session, fd, offset, size, flags);
+    if (result > 0 && is_observed(library)) {
+        struct tls_call call = call_of(library, session);
+        tls_unseen(&call, DIRECTION_OUT, result);
+    }
+    return result;
+}
+
+/* ---- the life of a session ---- */
+
+static void shook_hands(const struct openssl *library, struct ssl_st *session, int result)
+{
+    if (result > 0 && is_observed(library)) {
+        struct tls_call call = call_of(library, session);
+        tls_shook_hands(&call);
+    }
+}
+
+EXPORTED int SSL_do_handshake(struct ssl_st *session)
+{
+    LIBRARY_OF_CALLER;
+    if (unlikely(library->SSL_do_handshake == NULL)) {
+        return tls_not_there();
+    }
+    int result = library->SSL_do_handshake(session);
+    shook_hands(library, session, result);
+    return result;
+}
+
+EXPORTED int SSL_connect(struct ssl_st *session)
+{
+    LIBRARY_OF_CALLER;
+    if (unlikely(library->SSL_connect == NULL)) {
+        return tls_not_there();
+    }
+    int result = library->SSL_connect(session);
+    shook_hands(library, session, result);
+    return result;
+}
+
+EXPORTED int SSL_accept(struct ssl_st *session)
+{
+    LIBRARY_OF_CALLER;
+    if (unlikely(library->SSL_accept == NULL)) {
+        return tls_not_there();
+    }
+    int result = library->SSL_accept(session);
+    shook_hands(library, session, result);
+    return result;
+}
+
+EXPORTED int SSL_set_fd(struct ssl_st *session, int fd)
+{
+    LIBRARY_OF_CALLER;
+    tls_forget(session);
+    return library->SSL_set_fd != NULL ? library->SSL_set_fd(session, fd) : (tls_not_there(), 0);
+}
+
+EXPORTED int SSL_set_rfd(struct ssl_st *session, int fd)
+{
+    LIBRARY_OF_CALLER;
+    tls_forget(session);
+    return library->SSL_set_rfd != NULL ? library->SSL_set_rfd(session, fd) : (tls_not_there(), 0);
+}
+
+EXPORTED int SSL_set_wfd(struct ssl_st *session, int fd)
+{
+    LIBRARY_OF_CALLER;
+    tls_forget(session);
+    return library->SSL_set_wfd != NULL ? library->SSL_set_wfd(session, fd) : (tls_not_there(), 0);
+}
+
+EXPORTED void SSL_set_bio(struct ssl_st *session, struct bio_st *in, struct bio_st *out)
+{
+    LIBRARY_OF_CALLER;
+    tls_forget(session);
+    if (library->SSL_set_bio != NULL) {
+        library->SSL_set_bio(session, in, out);
+    }
+}
+
+EXPORTED void SSL_set0_rbio(struct ssl_st *session, struct bio_st *bio)
+{
+    LIBRARY_OF_CALLER;
+    tls_forget(session);
+    if (library->SSL_set0_rbio != NULL) {
+        library->SSL_set0_rbio(session, bio);
+    }
+}
+
+EXPORTED void SSL_set0_wbio(struct ssl_st *session, struct bio_st *bio)
+{
+    LIBRARY_OF_CALLER;
+    tls_forget(session);
+    if (library->SSL_set0_wbio != NULL) {
+        library->SSL_set0_wbio(session, bio);
+    }
+}
+
+EXPORTED int SSL_clear(struct ssl_st *session)
+{
+    LIBRARY_OF_CALLER;
+    tls_forget(session);
+    return library->SSL_clear != NULL ? library->SSL_clear(session) : (tls_not_there(), 0);
+}
+
+EXPORTED void SSL_free(struct ssl_st *session)
+{
+    LIBRARY_OF_CALLER;
+    tls_forget(session);
+    if (library->SSL_free != NULL) {
+        library->SSL_free(session);
+    }
+}
