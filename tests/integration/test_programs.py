@@ -8,27 +8,27 @@ from support.process import clean_environment, run
 from support.servers import program
 
 class Programs(case.ClientCase):
-    def url(self, target):
+    def at(self, target):
         return self.truth.url + target
 
     def test_curl(self):
         self.check(
-            program("curl"), "-sL", "--noproxy", "*", self.url("/hello?n=1"), self.url("/redirect?n=2"),
-            self.url("/chunked?n=3"), self.url("/big?n=4"), self.url("/missing?n=5"), self.url("/empty?n=6"),
-            self.url("/hello?n=7"), least=8,
+            program("curl"), "-sL", "--noproxy", "*", self.at("/hello?n=1"), self.at("/redirect?n=2"),
+            self.at("/chunked?n=3"), self.at("/big?n=4"), self.at("/missing?n=5"), self.at("/empty?n=6"),
+            self.at("/hello?n=7"), least=8,
         )
 
     def test_curl_head(self):
-        self.check(program("curl"), "-sI", self.url("/big?n=1"), self.url("/hello?n=2"), least=2)
+        self.check(program("curl"), "-sI", self.at("/big?n=1"), self.at("/hello?n=2"), least=2)
 
     def test_curl_upload_with_expect(self):
         body = self.folder / "body"
         body.write_bytes(b"x" * 2_000_000)
         self.check(
-            program("curl"), "-s", "-H", "Expect: 100-continue", "-T", body, self.url("/echo?n=1"), least=1
+            program("curl"), "-s", "-H", "Expect: 100-continue", "-T", body, self.at("/echo?n=1"), least=1
         )
         self.check(
-            program("curl"), "-s", "-H", "Transfer-Encoding: chunked", "-d", f"@{body}", self.url("/echo?n=2"), least=1
+            program("curl"), "-s", "-H", "Transfer-Encoding: chunked", "-d", f"@{body}", self.at("/echo?n=2"), least=1
         )
 
     def test_curl_through_a_proxy(self):
@@ -37,15 +37,15 @@ class Programs(case.ClientCase):
         )
 
     def test_curl_unknown_method(self):
-        self.check(program("curl"), "-s", "-X", "PURGE", self.url("/hello?n=1"), least=1)
+        self.check(program("curl"), "-s", "-X", "PURGE", self.at("/hello?n=1"), least=1)
 
     def test_curl_interim_answer(self):
-        self.check(program("curl"), "-s", self.url("/interim?n=1"), least=1)
+        self.check(program("curl"), "-s", self.at("/interim?n=1"), least=1)
 
     def test_wget(self):
         self.check(
-            program("wget"), "-q", "--no-proxy", "-O", "-", self.url("/hello?n=1"), self.url("/redirect?n=2"),
-            self.url("/chunked?n=3"), self.url("/big?n=4"), least=5,
+            program("wget"), "-q", "--no-proxy", "-O", "-", self.at("/hello?n=1"), self.at("/redirect?n=2"),
+            self.at("/chunked?n=3"), self.at("/big?n=4"), least=5,
         )
 
     def test_redis_cli(self):

@@ -12,7 +12,7 @@ import threading
 import unittest
 from collections.abc import Callable
 
-from support.process import clean_environment, run
+from support.process import clean_environment, run, wait_until
 from support.servers import RedisServer, program
 
 READER = sys.argv.pop(1)
@@ -158,12 +158,20 @@ class Recording(unittest.TestCase):
             self.assertTrue(data, f"closed after {seen!r}")
             seen += data
 
+    def subscribers(self, channel: str) -> int:
+        """How many the server knows, asked past the recorder."""
+        answer = run([program("redis-cli"), "-p", self.recorder.target, "PUBSUB", "NUMSUB", channel],
+                     clean_environment()).output
+        return int(answer.split()[1])
+
     def test_subscriptions(self) -> None:
         for hello, push in ((b"", b"*"), (b"HELLO 3\r\n", b">")):
             self.talk(hello + b"SUBSCRIBE a b c\r\nPSUBSCRIBE n*\r\n", b":4\r\n")
             with socket.create_connection(("127.0.0.1", self.recorder.port), timeout=20) as subscriber:
                 subscriber.sendall(hello + b"SUBSCRIBE a b\r\nPSUBSCRIBE a*\r\nPING\r\n")
                 self.read_until(subscriber, lambda seen: b"pong" in seen.lower())
+                # The server may not have noticed yet that the subscriber before has gone.
+                wait_until(lambda: self.subscribers("a") == 1, 20, "one subscriber")
                 self.talk(b"PUBLISH a text\r\n", b":2\r\n")
                 message = push + b"4\r\n$8\r\npmessage\r\n$2\r\na*\r\n$1\r\na\r\n$4\r\ntext\r\n"
                 self.read_until(subscriber, lambda seen: message in seen)
