@@ -5,15 +5,15 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct callbacks {
     /* On leaving socket, connect or accept: the worker's thread may be started here. */
     void (*after_connection)(void);
-    /* Before the process ends in a way that runs no exit handlers. Bounded in time; must be
-       callable in a signal handler. */
-    void (*before_end)(void);
-    /* The same before exec, which may fail. */
-    void (*before_exec)(void);
+    /* Before the process ends in a way that runs no exit handlers, or execs, which may fail:
+       `cause` (record_abort_cause) says which. Bounded in time; must be callable in a signal
+       handler. */
+    void (*before_end)(int32_t cause);
     /* From the process's exit handlers. */
     void (*at_exit)(void);
     /* The program's first thread ends; others may live on. */

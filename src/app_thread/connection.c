@@ -495,11 +495,27 @@ void descriptor_range_closing(struct thread_state *self, unsigned first, unsigne
     }
 }
 
-void connection_finish_all(struct thread_state *self)
+static void note_abort(int fd, int32_t cause)
+{
+    uint32_t block = atomic_load_explicit(&descriptor_connections[fd], memory_order_acquire);
+    if (block == 0) {
+        return;
+    }
+    struct connection *connection = connection_at(block);
+    if (connection->failure == RECORD_OK) {
+        connection->failure_errno = cause;
+        connection->failure = RECORD_ERROR_ABORTED;
+    }
+}
+
+void connection_finish_all(struct thread_state *self, int32_t cause)
 {
     uint32_t highest = atomic_load_explicit(&highest_descriptor, memory_order_relaxed);
     for (uint32_t fd = 0; fd <= highest && fd < LIMIT_DESCRIPTORS; fd++) {
         if (atomic_load_explicit(&descriptor_connections[fd], memory_order_relaxed) != 0) {
+            if (cause != 0) {
+                note_abort((int)fd, cause);
+            }
             descriptor_closing(self, (int)fd);
         }
     }

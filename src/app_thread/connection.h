@@ -207,8 +207,10 @@ void descriptor_duplicated(struct thread_state *self, int from, int to);
 void descriptor_closing(struct thread_state *self, int fd);
 void descriptor_range_closing(struct thread_state *self, unsigned first, unsigned last);
 
-/* At the end of the process: finishes every connection's exchanges as they stand. */
-void connection_finish_all(struct thread_state *self);
+/* At the end of the process: finishes every connection's exchanges as they stand, what is open as
+   RECORD_ERROR_ABORTED by `cause` (record_abort_cause); 0: an orderly end, which closes its
+   connections. */
+void connection_finish_all(struct thread_state *self, int32_t cause);
 
 /* ---- parts of a connection, for the exchanges ---- */
 

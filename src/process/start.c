@@ -186,10 +186,10 @@ static bool has_segment(void)
            atomic_load_explicit(&attachment->segment, memory_order_acquire) != NULL;
 }
 
-static void before_end(void)
+static void before_end(int32_t cause)
 {
     if (has_segment()) {
-        connection_finish_all(&thread_state);
+        connection_finish_all(&thread_state, cause);
         background_flush(END_FLUSH_MS);
     }
 }
@@ -203,7 +203,7 @@ static void finish(void)
 {
     struct thread_state *self = &thread_state;
     if (hook_is_on() && !self->is_ours && has_segment()) {
-        connection_finish_all(self);
+        connection_finish_all(self, 0);
         background_finish(END_FLUSH_MS);
     }
 }
@@ -217,7 +217,6 @@ static void export_here(struct start_memory *memory)
     attachment_renew = renew;
     callbacks = (struct callbacks){
         .after_connection = background_start,
-        .before_exec = before_end,
         .before_end = before_end,
         .before_first_thread_ends = before_first_thread_ends,
         .at_exit = finish,
@@ -229,26 +228,22 @@ static void export_here(struct start_memory *memory)
 
 /* ---- the same where another process exports ---- */
 
-static void before_agents_exec(void)
+static void before_agents_end(int32_t cause)
 {
     if (has_segment()) {
-        connection_finish_all(&thread_state);
+        connection_finish_all(&thread_state, cause);
+    }
+    if (cause == record_abort_cause(ABORT_EXEC, 0)) {
         agent_before_exec();
+    } else {
+        agent_finish(END_FLUSH_MS);
     }
-}
-
-static void before_agents_end(void)
-{
-    if (has_segment()) {
-        connection_finish_all(&thread_state);
-    }
-    agent_finish(END_FLUSH_MS);
 }
 
 static void finish_for_agent(void)
 {
     if (hook_is_on()) {
-        before_agents_end();
+        before_agents_end(0);
     }
 }
 
@@ -257,7 +252,6 @@ static void export_there(struct start_memory *memory)
     attachment_renew = agent_renew;
     callbacks = (struct callbacks){
         .after_connection = agent_after_connection,
-        .before_exec = before_agents_exec,
         .before_end = before_agents_end,
         .at_exit = finish_for_agent,
     };

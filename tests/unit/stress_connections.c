@@ -200,7 +200,7 @@ int main(void)
     for (int i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);
     }
-    connection_finish_all(&thread_state);
+    connection_finish_all(&thread_state, 0);
     atomic_store(&is_over, true);
     pthread_join(drainer, NULL);
     return check("slots that nobody completed", lost_slots()) +

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/seccomp.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -27,23 +28,18 @@ _Atomic bool lifecycle_raw_exit;
 
 /* ---- ends ---- */
 
-static void call(void (*callback)(void))
+static void before_end(enum abort_reason reason, int code)
 {
-    if (callback != NULL && hook_is_on() && !hook_is_aside(&thread_state)) {
+    if (callbacks.before_end != NULL && hook_is_on() && !hook_is_aside(&thread_state)) {
         int error = errno;
-        callback();
+        callbacks.before_end(record_abort_cause(reason, code));
         errno = error;
     }
 }
 
-static void before_end(void)
-{
-    call(callbacks.before_end);
-}
-
 EXPORTED void _exit(int status)
 {
-    before_end();
+    before_end(ABORT_EXIT, status & 0xFF);
     if (ORIGINAL(_exit) != NULL) {
         original__exit(status);
     }
@@ -59,7 +55,7 @@ EXPORTED void _Exit(int status)
 
 EXPORTED void quick_exit(int status)
 {
-    before_end();
+    before_end(ABORT_EXIT, status & 0xFF);
     if (ORIGINAL(quick_exit) != NULL) {
         original_quick_exit(status);
     }
@@ -68,7 +64,7 @@ EXPORTED void quick_exit(int status)
 
 EXPORTED void abort(void)
 {
-    before_end();
+    before_end(ABORT_SIGNAL, SIGABRT);
     if (ORIGINAL(abort) != NULL) {
         original_abort();
     }
@@ -101,7 +97,7 @@ void lifecycle_before_exec(void)
     if (unlikely(original_execve == NULL)) {
         originals_resolve();
     }
-    call(callbacks.before_exec);
+    before_end(ABORT_EXEC, 0);
 }
 
 /* From here on this may be the child: a process that shares our memory. */
@@ -226,7 +222,7 @@ void lifecycle_before_syscall(long number, long a, long b, long c)
         atomic_store_explicit(&lifecycle_raw_exit, true, memory_order_relaxed);
         break;
     case SYS_exit_group:
-        before_end();
+        before_end(ABORT_EXIT, (int)a & 0xFF);
         break;
     default:
         break;

@@ -89,9 +89,12 @@ static void build_opaque(struct span *span, const struct record *record,
     span_add_int(span, SLICE("wirespan.connection.sent_bytes"), (int64_t)record->opaque.bytes[0]);
     span_add_int(span, SLICE("wirespan.connection.received_bytes"),
                  (int64_t)record->opaque.bytes[1]);
-    /* Closing it is how a connection ends; only what the system reports is a failure. */
-    if (record->error != RECORD_OK && record->error != RECORD_ERROR_CANCELLED &&
-        record->error != RECORD_ERROR_EOF) {
+    /* Closing it is how a connection ends, and so is the end of the process: nothing is known to
+       have been under way. Only what the system reports is a failure. */
+    if (record->error == RECORD_ERROR_ABORTED) {
+        spans_add_abort(span, record->system_error);
+    } else if (record->error != RECORD_OK && record->error != RECORD_ERROR_CANCELLED &&
+               record->error != RECORD_ERROR_EOF) {
         spans_add_error(span, record);
     }
 }

@@ -43,8 +43,7 @@ static bool is_cancelled_by_asker(const struct record *record)
     return record->error == RECORD_ERROR_CANCELLED && record->kind != RECORD_HTTP_SERVER;
 }
 
-/* What ended the process in the middle of the exchange, as far as the system tells. */
-static void add_abort(struct span *span, int32_t cause)
+void spans_add_abort(struct span *span, int32_t cause)
 {
     int code = cause & 0xFFFF;
     switch ((enum abort_reason)(cause >> 16)) {
@@ -76,7 +75,7 @@ void spans_add_error(struct span *span, const struct record *record)
     }
     span_set_error(span, type);
     if (record->error == RECORD_ERROR_ABORTED) {
-        add_abort(span, record->system_error);
+        spans_add_abort(span, record->system_error);
         return;
     }
     if (record->system_error > 0) {

@@ -33,6 +33,9 @@ struct slice spans_error_type(const struct record *record);
    error: wirespan.cancelled says it. */
 void spans_add_error(struct span *span, const struct record *record);
 
+/* What ended the process in the middle, as far as the system tells: record_abort_cause. */
+void spans_add_abort(struct span *span, int32_t cause);
+
 /* ---- who is at the other end ---- */
 
 struct peer {
