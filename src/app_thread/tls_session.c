@@ -135,17 +135,23 @@ void tls_session_hello(struct connection *connection, const uint8_t random[TLS_R
     atomic_store_explicit(&set[way], word_of(&touch), memory_order_release);
 }
 
-static bool find_hello(const uint8_t random[TLS_RANDOM_BYTES], struct touch *touch)
+/* The one connection on whose side that ClientHello passed. */
+static bool find_hello(const struct tls_identity *identity, struct touch *touch)
 {
-    uint64_t key = fold(random);
+    uint64_t key = fold(identity->random);
     _Atomic uint64_t *set = tls_hellos[key % HELLO_SETS];
+    struct touch candidate;
+    uint32_t found = 0;
     for (uint32_t i = 0; i < WAYS; i++) {
-        if (touch_of(atomic_load_explicit(&set[i], memory_order_acquire), touch) &&
-            atomic_load_explicit(&touch->connection->hello, memory_order_relaxed) == key) {
-            return true;
+        if (touch_of(atomic_load_explicit(&set[i], memory_order_acquire), &candidate) &&
+            atomic_load_explicit(&candidate.connection->hello, memory_order_relaxed) == key &&
+            (identity->role == ROLE_UNKNOWN || identity->role == candidate.connection->role) &&
+            (found == 0 || candidate.connection != touch->connection)) {
+            *touch = candidate;
+            found++;
         }
     }
-    return false;
+    return found == 1;
 }
 
 /* ---- binding ---- */
@@ -163,7 +169,8 @@ static bool find_descriptor(struct thread_state *self, const struct tls_identity
          out.connection != touch->connection)) {
         return false;
     }
-    return identity->is_certain || touch->connection->opaque_reason == OPAQUE_TLS;
+    uint64_t hello = atomic_load_explicit(&touch->connection->hello, memory_order_relaxed);
+    return identity->is_certain || (identity->has_random && fold(identity->random) == hello);
 }
 
 static SLOW bool bind(struct thread_state *self, void *session, const void *library,
@@ -187,8 +194,8 @@ static SLOW bool bind(struct thread_state *self, void *session, const void *libr
     if (tries >= LIMIT_TLS_TRIES) {
         return false;
     }
-    bool found = (identity.has_random && find_hello(identity.random, touch)) ||
-                 find_descriptor(self, &identity, touch);
+    bool found = find_descriptor(self, &identity, touch) ||
+                 (identity.has_random && find_hello(&identity, touch));
     if (!found || !protocol_start_above(self, touch, name)) {
         atomic_store_explicit(&entry->bound, tries + 1, memory_order_relaxed);
         return false;

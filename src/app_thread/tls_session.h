@@ -3,7 +3,8 @@
  *
  * The library that encrypts is asked for the session's descriptor. Where it knows none (memory
  * buffers, the program's own transport), the session is recognised by the random bytes of its
- * ClientHello, which passed some socket in the clear: 32 bytes that no two sessions share.
+ * ClientHello, which passed some socket in the clear: 32 bytes that no two sessions share but the
+ * two ends of one. Where more than one connection has seen them, none is chosen.
  *
  * Both tables below are hints: that a session is a connection's is true only if the connection says
  * so (`plaintext_of`), which is settled with both of its directions held. A hint that is late, torn
@@ -29,6 +30,7 @@ _Static_assert(TLS_RANDOM_OFFSET + TLS_RANDOM_BYTES == LIMIT_TLS_HELLO_BYTES, "u
 struct tls_identity {
     int descriptors[2]; /* read from, written to; -1: not known */
     bool is_certain;    /* false: only if the bytes on the descriptor look like TLS */
+    uint8_t role;       /* enum connection_role: which side the session is on */
     bool has_random;
     uint8_t random[TLS_RANDOM_BYTES];
 };

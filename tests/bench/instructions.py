@@ -32,6 +32,7 @@ LENGTHS = {
     "http_server_usual": (400, 2400),
     "redis_1": (400, 2400),
     "redis_16": (400, 2400),
+    "tls_client": (400, 2400),
     "start": None,
 }
 

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/system_call.h"
+#include "imitation_tls.h"
 
 #define BURST_REST_NS 10000000L
 #define START_NS      300000000L
@@ -31,6 +32,7 @@ struct conversation {
     const char *answer;
     bool asks;     /* the watched end sends the requests */
     size_t repeat; /* requests in one call: a pipeline */
+    bool is_tls;   /* by the calls of a TLS library */
 };
 
 /* 64 bytes each. */
@@ -96,6 +98,7 @@ struct work {
     const struct conversation *conversation; /* NULL: reading a file */
     int fd;                                  /* the file, or the watched end */
     int other_fd;
+    struct ssl_st *session;
     char *sent; /* by the end that asks */
     size_t sent_size;
     char *answered;
@@ -122,6 +125,19 @@ static void ask(struct work *work, size_t count)
     }
 }
 
+static void ask_above_tls(struct work *work, size_t count)
+{
+    int sent = (int)work->sent_size;
+    int answered = (int)work->answered_size;
+    for (size_t i = 0; i < count; i++) {
+        require(SSL_write(work->session, work->sent, sent) == sent, "SSL_write");
+        require(raw_read(work->other_fd, work->buffer, (size_t)sent) == sent, "read");
+        require(raw_write(work->other_fd, work->answered, (size_t)answered) == answered, "write");
+        require(SSL_read(work->session, work->buffer, sizeof(work->buffer)) == answered,
+                "SSL_read");
+    }
+}
+
 static void answer(struct work *work, size_t count)
 {
     size_t sent = work->sent_size;
@@ -138,6 +154,8 @@ static void operate(struct work *work, size_t count)
 {
     if (work->conversation == NULL) {
         read_files(work, count);
+    } else if (work->conversation->is_tls) {
+        ask_above_tls(work, count);
     } else if (work->conversation->asks) {
         ask(work, count);
     } else {
@@ -151,12 +169,13 @@ static const struct {
     const char *name;
     struct conversation conversation;
 } conversations[] = {
-    {"http_client", {SMALL_REQUEST, SMALL_ANSWER, true, 1}},
-    {"http_server", {SMALL_REQUEST, SMALL_ANSWER, false, 1}},
-    {"http_client_usual", {USUAL_REQUEST, USUAL_ANSWER, true, 1}},
-    {"http_server_usual", {USUAL_REQUEST, USUAL_ANSWER, false, 1}},
-    {"redis_1", {SET_COMMAND, SET_REPLY, true, 1}},
-    {"redis_16", {SET_COMMAND, SET_REPLY, true, 16}},
+    {"http_client", {SMALL_REQUEST, SMALL_ANSWER, true, 1, false}},
+    {"http_server", {SMALL_REQUEST, SMALL_ANSWER, false, 1, false}},
+    {"http_client_usual", {USUAL_REQUEST, USUAL_ANSWER, true, 1, false}},
+    {"http_server_usual", {USUAL_REQUEST, USUAL_ANSWER, false, 1, false}},
+    {"redis_1", {SET_COMMAND, SET_REPLY, true, 1, false}},
+    {"redis_16", {SET_COMMAND, SET_REPLY, true, 16, false}},
+    {"tls_client", {SMALL_REQUEST, SMALL_ANSWER, true, 1, true}},
 };
 
 static char *repeated(const char *text, size_t times, size_t *size)
@@ -178,6 +197,8 @@ static void prepare_conversation(struct work *work, const struct conversation *c
     work->conversation = conversation;
     work->fd = ends[0];
     work->other_fd = ends[1];
+    work->session = imitation_tls_new();
+    require(!conversation->is_tls || SSL_set_fd(work->session, work->fd) == 1, "SSL_set_fd");
     work->sent = repeated(conversation->request, conversation->repeat, &work->sent_size);
     work->answered = repeated(conversation->answer, conversation->repeat, &work->answered_size);
     require(work->sent_size <= sizeof(work->buffer) && work->answered_size <= sizeof(work->buffer),

@@ -101,6 +101,52 @@ static void *scope_of(const struct scope_family *family, const Dl_info *caller, 
     return *to_close;
 }
 
+struct extent {
+    uintptr_t address;
+    uintptr_t base;
+    uintptr_t size;
+};
+
+static int find_extent(struct dl_phdr_info *info, size_t size, void *context)
+{
+    struct extent *extent = context;
+    uintptr_t first = UINTPTR_MAX;
+    uintptr_t end = 0;
+    (void)size;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *header = &info->dlpi_phdr[i];
+        uintptr_t start = info->dlpi_addr + header->p_vaddr;
+        if (header->p_type == PT_LOAD) {
+            first = start < first ? start : first;
+            end = start + header->p_memsz > end ? start + header->p_memsz : end;
+        }
+    }
+    if (extent->address < first || extent->address >= end) {
+        return 0;
+    }
+    extent->base = first;
+    extent->size = end - first;
+    return 1;
+}
+
+static void fill(const struct scope_family *family, void *scope, const void *caller,
+                 struct scope_library *library)
+{
+    for (uint32_t i = 0; i < family->count; i++) {
+        void *found = look_up(scope, family->names[i]);
+        /* Stored through a copy: ISO C has no such conversion. */
+        memcpy(&library->functions[i], &found, sizeof(found));
+    }
+    void *first = look_up(scope, family->names[0]);
+    struct extent extent = {.address = (uintptr_t)first};
+    library->calls_itself = caller != NULL && object_of(first) == caller;
+    if (family->shows_itself) {
+        dl_iterate_phdr(find_extent, &extent);
+    }
+    library->base = extent.base;
+    library->size = extent.size;
+}
+
 static void resolve(struct scope_family *family, const void *return_address,
                     struct scope_library *library)
 {
@@ -115,13 +161,7 @@ static void resolve(struct scope_family *family, const void *return_address,
     }
     void *scope = scope_of(family, &caller, &to_close);
     if (scope != NULL) {
-        for (uint32_t i = 0; i < family->count; i++) {
-            void *found = look_up(scope, family->names[i]);
-            /* Stored through a copy: ISO C has no such conversion. */
-            memcpy(&library->functions[i], &found, sizeof(found));
-        }
-        void *first = look_up(scope, family->names[0]);
-        library->calls_itself = caller.dli_fbase != NULL && object_of(first) == caller.dli_fbase;
+        fill(family, scope, caller.dli_fbase, library);
     }
     if (to_close != NULL) {
         original_dlclose(to_close);
@@ -130,7 +170,7 @@ static void resolve(struct scope_family *family, const void *return_address,
 
 static bool is_same(const struct scope_library *a, const struct scope_library *b)
 {
-    return a->calls_itself == b->calls_itself &&
+    return a->calls_itself == b->calls_itself && a->base == b->base && a->size == b->size &&
            memcmp(a->functions, b->functions, sizeof(a->functions)) == 0;
 }
 
@@ -152,6 +192,8 @@ static uint32_t remember(struct scope_family *family, const struct scope_library
                                                     memory_order_relaxed, memory_order_relaxed));
     struct scope_library *library = &family->libraries[index];
     library->calls_itself = found->calls_itself;
+    library->base = found->base;
+    library->size = found->size;
     memcpy(library->functions, found->functions, sizeof(found->functions));
     /* release pairs with the acquire above */
     atomic_store_explicit(&library->is_ready, true, memory_order_release);
@@ -178,11 +220,72 @@ SLOW const struct scope_library *caller_scope_find_slow(struct scope_family *fam
     return &family->libraries[number - 1];
 }
 
+/* ---- whose session it is ---- */
+
+/* The object at that address has the family's functions: fills `*library` with them. */
+static bool resolve_at(const struct scope_family *family, const void *address,
+                       struct scope_library *library)
+{
+    Dl_info info;
+    if (dladdr(address, &info) == 0 || info.dli_fname == NULL || info.dli_fname[0] != '/') {
+        return false;
+    }
+    void *handle = original_dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
+    void *function = handle == NULL ? NULL : look_up(handle, family->names[0]);
+    bool found = function != NULL && object_of(function) == info.dli_fbase;
+    if (found) {
+        memset(library, 0, sizeof(*library));
+        fill(family, handle, NULL, library);
+    }
+    if (handle != NULL) {
+        original_dlclose(handle);
+    }
+    return found;
+}
+
+SLOW const struct scope_library *caller_scope_of_session(struct scope_family *family,
+                                                         const void *session,
+                                                         const struct scope_library *library,
+                                                         struct scope_library *spare)
+{
+    uintptr_t number = (uintptr_t)(library - family->libraries);
+    uint32_t bit = number < LIMIT_TLS_LIBRARIES ? 1u << number : 0;
+    if (atomic_load_explicit(&family->trusted, memory_order_relaxed) & bit) {
+        return library;
+    }
+    bool is_current = !atomic_load_explicit(&family->has_unloaded, memory_order_relaxed);
+    for (uint32_t i = 0; is_current && i < LIMIT_TLS_LIBRARIES; i++) {
+        const struct scope_library *known = &family->libraries[i];
+        if (atomic_load_explicit(&known->is_ready, memory_order_acquire) && known->size != 0 &&
+            !known->calls_itself && caller_scope_owns(known, session)) {
+            return known;
+        }
+    }
+    int error = errno;
+    uintptr_t words[SCOPE_SESSION_WORDS];
+    memcpy(words, session, sizeof(words));
+    struct scope_library owner;
+    for (unsigned i = 0; i < SCOPE_SESSION_WORDS; i++) {
+        if (resolve_at(family, (const void *)words[i], &owner)) {
+            uint32_t known = remember(family, &owner);
+            if (known == 0) {
+                memcpy(spare, &owner, sizeof(*spare));
+            }
+            errno = error;
+            return known == 0 ? spare : &family->libraries[known - 1];
+        }
+    }
+    atomic_fetch_or_explicit(&family->trusted, bit, memory_order_relaxed);
+    errno = error;
+    return library;
+}
+
 static void forget(struct scope_family *family)
 {
     if (atomic_load_explicit(&family->claimed, memory_order_relaxed) == 0) {
         return;
     }
+    atomic_store_explicit(&family->has_unloaded, true, memory_order_relaxed);
     for (uint32_t i = 0; i < LIMIT_TLS_CALLERS; i++) {
         atomic_store_explicit(&family->callers[i], 0, memory_order_relaxed);
     }

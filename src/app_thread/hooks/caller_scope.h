@@ -11,6 +11,10 @@
  * call costs one look into a table by the page of the return address. Unloading an object empties
  * that table.
  *
+ * A caller may also pass its own return address on (a jump at the end of a function): then the
+ * scope is another object's, and maybe that of another copy of the library. What a session belongs
+ * to shows in itself: one of its first words points into its library.
+ *
  * A library may call functions of its own by their names, and may do so by a jump: then the call
  * seems to come from the wrapper that called the library. Its scope is that wrapper's.
  */
@@ -19,6 +23,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "app_thread/thread_state.h"
 #include "base/compiler.h"
@@ -34,6 +39,8 @@ typedef void scope_function(void);
 struct scope_library {
     _Atomic bool is_ready;
     bool calls_itself; /* the caller is the library */
+    uintptr_t base;    /* where the library lies */
+    uintptr_t size;    /* 0: its sessions do not show it */
     scope_function *functions[SCOPE_FUNCTIONS];
 };
 
@@ -41,7 +48,10 @@ struct scope_family {
     const char (
         *names)[SCOPE_NAME_BYTES]; /* the first one is interposed, and in every such library */
     uint32_t count;
+    bool shows_itself;         /* sessions point into their library */
+    _Atomic bool has_unloaded; /* some objects are not where they were */
     _Atomic uint32_t claimed;
+    _Atomic uint32_t trusted; /* a bit for each library whose sessions point nowhere */
     _Atomic uint64_t callers[LIMIT_TLS_CALLERS]; /* page << 8 | number of the library, from 1 */
     struct scope_library libraries[LIMIT_TLS_LIBRARIES];
 };
@@ -91,11 +101,36 @@ static inline void caller_scope_leave(const void *const *outer)
     thread_state.library = *outer;
 }
 
+#define SCOPE_SESSION_WORDS 4u
+
+/* The library that the session belongs to, if it can be told; else `*library`. */
+SLOW const struct scope_library *caller_scope_of_session(struct scope_family *family,
+                                                         const void *session,
+                                                         const struct scope_library *library,
+                                                         struct scope_library *spare);
+
+static inline bool caller_scope_owns(const struct scope_library *library, const void *session)
+{
+    if (library->size == 0 || session == NULL) {
+        return true;
+    }
+    uintptr_t words[SCOPE_SESSION_WORDS];
+    memcpy(words, session, sizeof(words));
+    bool owns = false;
+    for (unsigned i = 0; i < SCOPE_SESSION_WORDS; i++) {
+        owns |= words[i] - library->base < library->size;
+    }
+    return owns;
+}
+
 /* In a wrapper: `scope` is the library that its caller means, entered until the wrapper returns. */
-#define SCOPE_OF_CALLER(family)                                                                    \
+#define SCOPE_OF_CALLER(family, session)                                                           \
     const void *return_address = __builtin_return_address(0);                                      \
     struct scope_library spare;                                                                    \
     const struct scope_library *scope = caller_scope_find((family), return_address, &spare);       \
+    if (unlikely(!caller_scope_owns(scope, (session)))) {                                          \
+        scope = caller_scope_of_session((family), (session), scope, &spare);                       \
+    }                                                                                              \
     __attribute__((cleanup(caller_scope_leave))) const void *outer = caller_scope_enter(scope);    \
     (void)outer
 

@@ -51,7 +51,7 @@ struct scope_family tls_gnutls = {.names = gnutls_names, .count = FUNCTIONS};
 
 /* What the caller means by the name of the function that this stands in, as `library`. */
 #define LIBRARY_OF_CALLER                                                                          \
-    SCOPE_OF_CALLER(&tls_gnutls);                                                                  \
+    SCOPE_OF_CALLER(&tls_gnutls, session);                                                         \
     const struct gnutls *library = (const void *)scope->functions;                                 \
     bool is_inner = scope->calls_itself || caller_scope_is_ours(return_address)
 
@@ -63,7 +63,7 @@ static bool is_observed(bool is_inner, const struct gnutls *library)
 }
 
 /* A transport that is a descriptor is kept as a pointer, and so is any other: a small number is the
-   one, but only if there is TLS on it. */
+   one, but only if the session's ClientHello passed it. */
 static int descriptor_of(const void *transport)
 {
     return (uintptr_t)transport < LIMIT_DESCRIPTORS ? (int)(uintptr_t)transport : -1;

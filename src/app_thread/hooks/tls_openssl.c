@@ -16,6 +16,7 @@ struct bio_st;
     HELPER(int, SSL_get_wfd, (const struct ssl_st *))                                              \
     HELPER(int, SSL_get_error, (const struct ssl_st *, int))                                       \
     HELPER(int, SSL_is_init_finished, (const struct ssl_st *))                                     \
+    HELPER(int, SSL_is_server, (const struct ssl_st *))                                            \
     HELPER(size_t, SSL_get_client_random, (const struct ssl_st *, unsigned char *, size_t))
 
 #define HOOK(family, type, name, parameters)
@@ -44,18 +45,19 @@ static const char openssl_names[][SCOPE_NAME_BYTES] = {
 _Static_assert(FUNCTIONS == sizeof(openssl_names) / sizeof(openssl_names[0]), "a name for each");
 _Static_assert(FUNCTIONS <= SCOPE_FUNCTIONS, "room for each");
 
-struct scope_family tls_openssl = {.names = openssl_names, .count = FUNCTIONS};
+struct scope_family tls_openssl = {
+    .names = openssl_names, .count = FUNCTIONS, .shows_itself = true};
 
 /* What the caller means by the name of the function that this stands in, as `library`. */
 #define LIBRARY_OF_CALLER                                                                          \
-    SCOPE_OF_CALLER(&tls_openssl);                                                                 \
+    SCOPE_OF_CALLER(&tls_openssl, session);                                                        \
     const struct openssl *library = (const void *)scope->functions
 
 static bool is_observed(const struct openssl *library)
 {
     return tls_is_observed() && library->SSL_get_rfd != NULL && library->SSL_get_wfd != NULL &&
            library->SSL_get_error != NULL && library->SSL_get_client_random != NULL &&
-           library->SSL_is_init_finished != NULL;
+           library->SSL_is_init_finished != NULL && library->SSL_is_server != NULL;
 }
 
 static bool identify_early(const void *context, void *session, struct tls_identity *identity)
@@ -65,6 +67,7 @@ static bool identify_early(const void *context, void *session, struct tls_identi
     identity->descriptors[0] = library->SSL_get_rfd(session);
     identity->descriptors[1] = library->SSL_get_wfd(session);
     identity->is_certain = true;
+    identity->role = library->SSL_is_server(session) ? ROLE_SERVER : ROLE_CLIENT;
     identity->has_random = library->SSL_get_client_random(session, identity->random,
                                                           TLS_RANDOM_BYTES) == TLS_RANDOM_BYTES &&
                            memcmp(identity->random, none, sizeof(none)) != 0;

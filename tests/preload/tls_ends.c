@@ -1,0 +1,327 @@
+#include "tls_ends.h"
+
+#include <fcntl.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "support.h"
+
+struct tls_end {
+    int fd;
+    SSL *ssl;
+    enum tls_style style;
+    BIO *in, *out; /* TLS_MEMORY */
+    char kept[4096];
+    size_t have;
+};
+
+/* ---- contexts ---- */
+
+static EVP_PKEY *key;
+static X509 *certificate;
+/* TLS_EARLY: of the first connection, and the server that will know it again. */
+static SSL_SESSION *session;
+static SSL_CTX *early_server;
+
+static void make_certificate(void)
+{
+    if (certificate) {
+        return;
+    }
+    key = EVP_EC_gen("P-256");
+    certificate = X509_new();
+    REQUIRE(key && certificate);
+    ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
+    X509_gmtime_adj(X509_getm_notBefore(certificate), -3600);
+    X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
+    REQUIRE(X509_set_pubkey(certificate, key) == 1);
+    X509_NAME *name = X509_get_subject_name(certificate);
+    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"test", -1, -1, 0);
+    REQUIRE(X509_set_issuer_name(certificate, name) == 1);
+    REQUIRE(X509_sign(certificate, key, EVP_sha256()) > 0);
+}
+
+static int keep_session(SSL *ssl, SSL_SESSION *made)
+{
+    (void)ssl;
+    SSL_SESSION_free(session);
+    session = made;
+    return 1;
+}
+
+static SSL_CTX *context_of(bool is_server, enum tls_style style)
+{
+    SSL_CTX *context = SSL_CTX_new(is_server ? TLS_server_method() : TLS_client_method());
+    REQUIRE(context);
+    if (style == TLS_NONBLOCKING_PARTS) {
+        SSL_CTX_set_mode(context,
+                         SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    }
+    if (is_server) {
+        REQUIRE(SSL_CTX_use_certificate(context, certificate) == 1);
+        REQUIRE(SSL_CTX_use_PrivateKey(context, key) == 1);
+        SSL_CTX_set_max_early_data(context, style == TLS_EARLY ? 16384 : 0);
+        /* A test of one request: it cannot be replayed by anybody. */
+        SSL_CTX_set_options(context, SSL_OP_NO_ANTI_REPLAY);
+    } else {
+        SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+        SSL_CTX_sess_set_new_cb(context, keep_session);
+    }
+    return context;
+}
+
+/* ---- waiting ---- */
+
+static bool push(struct tls_end *end)
+{
+    char bytes[4096];
+    int size;
+    while (end->out && (size = BIO_read(end->out, bytes, sizeof bytes)) > 0) {
+        if (!write_all(end->fd, bytes, (size_t)size)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* After a call that gave nothing: whether it is to be made again. */
+static bool await(struct tls_end *end, int result)
+{
+    int why = SSL_get_error(end->ssl, result);
+    if (why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE) {
+        return false;
+    }
+    if (end->style == TLS_MEMORY) {
+        char bytes[4096];
+        if (!push(end)) {
+            return false;
+        }
+        ssize_t got = recv(end->fd, bytes, sizeof bytes, 0);
+        return got > 0 && BIO_write(end->in, bytes, (int)got) == got;
+    }
+    struct pollfd ready = {.fd = end->fd, .events = why == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT};
+    return poll(&ready, 1, 10000) == 1;
+}
+
+static bool send_bytes(struct tls_end *end, const char *bytes, size_t size)
+{
+    while (size > 0) {
+        size_t sent = 0;
+        int result;
+        if (end->style == TLS_DESCRIPTOR_EX) {
+            result = SSL_write_ex(end->ssl, bytes, size, &sent);
+        } else {
+            result = SSL_write(end->ssl, bytes, (int)size);
+            sent = result > 0 ? (size_t)result : 0;
+        }
+        if (result <= 0 && !await(end, result)) {
+            return false;
+        }
+        bytes += sent;
+        size -= sent;
+    }
+    return push(end);
+}
+
+/* At most `size` bytes; 0 at the end. */
+static size_t receive(struct tls_end *end, char *bytes, size_t size)
+{
+    for (;;) {
+        size_t got = 0;
+        int result;
+        if (end->style == TLS_DESCRIPTOR_EX) {
+            char peeked;
+            SSL_peek_ex(end->ssl, &peeked, 1, &got);
+            result = SSL_read_ex(end->ssl, bytes, size, &got);
+        } else {
+            result = SSL_read(end->ssl, bytes, (int)size);
+            got = result > 0 ? (size_t)result : 0;
+        }
+        if (result > 0) {
+            return got;
+        }
+        if (!await(end, result)) {
+            return 0;
+        }
+    }
+}
+
+static bool shake_hands(struct tls_end *end, bool is_server)
+{
+    int result;
+    while ((result = is_server ? SSL_accept(end->ssl) : SSL_connect(end->ssl)) <= 0) {
+        if (!await(end, result)) {
+            return false;
+        }
+    }
+    return push(end);
+}
+
+static void begin(struct tls_end *end, SSL_CTX *context, int fd, enum tls_style style)
+{
+    *end = (struct tls_end){.fd = fd, .style = style, .ssl = SSL_new(context)};
+    REQUIRE(end->ssl);
+    if (style == TLS_MEMORY) {
+        end->in = BIO_new(BIO_s_mem());
+        end->out = BIO_new(BIO_s_mem());
+        SSL_set_bio(end->ssl, end->in, end->out);
+    } else {
+        if (style == TLS_NONBLOCKING || style == TLS_NONBLOCKING_PARTS) {
+            set_nonblocking(fd);
+        }
+        REQUIRE(SSL_set_fd(end->ssl, fd) == 1);
+    }
+}
+
+static void finish(struct tls_end *end)
+{
+    SSL_shutdown(end->ssl);
+    push(end);
+    SSL_free(end->ssl);
+    close(end->fd);
+}
+
+/* ---- HTTP ---- */
+
+/* Reads a message with Content-Length; returns the body's sum, or 0 at the end. */
+static uint32_t read_message(struct tls_end *end, char *start, size_t size)
+{
+    const char *behind;
+    while (!(behind = memmem(end->kept, end->have, "\r\n\r\n", 4))) {
+        if (end->have == sizeof end->kept) {
+            return 0;
+        }
+        size_t got = receive(end, end->kept + end->have, sizeof end->kept - end->have);
+        if (got == 0) {
+            return 0;
+        }
+        end->have += got;
+    }
+    const char *field = memmem(end->kept, end->have, "Content-Length: ", 16);
+    size_t left = field ? strtoul(field + 16, NULL, 10) : 0;
+    snprintf(start, size, "%.*s", (int)strcspn(end->kept, "\r"), end->kept);
+    size_t used = (size_t)(behind - end->kept) + 4;
+    uint32_t sum = 1;
+    for (;;) {
+        size_t here = end->have - used < left ? end->have - used : left;
+        sum = checksum(sum, end->kept + used, here);
+        left -= here;
+        used += here;
+        if (left == 0) {
+            break;
+        }
+        end->have = receive(end, end->kept, sizeof end->kept);
+        used = 0;
+        if (end->have == 0) {
+            return 0;
+        }
+    }
+    memmove(end->kept, end->kept + used, end->have - used);
+    end->have -= used;
+    return sum;
+}
+
+struct serving {
+    int fd;
+    enum tls_style style;
+    SSL_CTX *context;
+};
+
+static void *serve(void *argument)
+{
+    struct serving *serving = argument;
+    struct tls_end end;
+    char start[256], answer[512];
+    uint32_t sum;
+    begin(&end, serving->context, serving->fd, serving->style);
+    if (serving->style == TLS_EARLY) {
+        size_t got = 0;
+        int state;
+        do {
+            state =
+                SSL_read_early_data(end.ssl, end.kept + end.have, sizeof end.kept - end.have, &got);
+            end.have += got;
+        } while (state == SSL_READ_EARLY_DATA_SUCCESS);
+        REQUIRE(state == SSL_READ_EARLY_DATA_FINISH);
+    }
+    if (shake_hands(&end, true)) {
+        while ((sum = read_message(&end, start, sizeof start)) != 0) {
+            int size = snprintf(answer, sizeof answer,
+                                "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n%08x", (unsigned)sum);
+            if (!send_bytes(&end, answer, (size_t)size)) {
+                break;
+            }
+        }
+    }
+    finish(&end);
+    return NULL;
+}
+
+static bool ask(struct tls_end *end, unsigned number, const char *body, size_t size, bool is_early)
+{
+    char head[256], start[256];
+    int length = snprintf(head, sizeof head,
+                          "POST /echo?n=%u HTTP/1.1\r\nHost: test\r\n"
+                          "Content-Length: %zu\r\n\r\n",
+                          number, size);
+    char *message = malloc((size_t)length + size);
+    REQUIRE(message);
+    memcpy(message, head, (size_t)length);
+    memcpy(message + length, body, size);
+    bool done;
+    if (is_early) {
+        size_t sent = 0;
+        done = SSL_write_early_data(end->ssl, message, (size_t)length + size, &sent) == 1 &&
+               sent == (size_t)length + size && shake_hands(end, false);
+    } else {
+        done = send_bytes(end, message, (size_t)length + size);
+    }
+    free(message);
+    uint32_t sum = done ? read_message(end, start, sizeof start) : 0;
+    say("request %u: %s, sum %08x", number, done ? start : "not sent", (unsigned)sum);
+    return sum != 0;
+}
+
+bool tls_talk(int client, int server, enum tls_style style, unsigned exchanges, size_t size)
+{
+    make_certificate();
+    if (style == TLS_EARLY && !early_server) {
+        early_server = context_of(true, style);
+    }
+    struct serving serving = {server, style,
+                              style == TLS_EARLY ? early_server : context_of(true, style)};
+    SSL_CTX *context = context_of(false, style);
+    char *body = malloc(size + 1);
+    REQUIRE(body);
+    fill(body, size, 1);
+    pthread_t thread = start_thread(serve, &serving);
+    struct tls_end end;
+    begin(&end, context, client, style);
+    bool is_early = style == TLS_EARLY && session && SSL_set_session(end.ssl, session) == 1;
+    bool good = is_early || shake_hands(&end, false);
+    say("handshake: %s", good ? "good" : "failed");
+    for (unsigned i = 0; i < exchanges && good; i++) {
+        good = ask(&end, i, body, size, is_early && i == 0);
+    }
+    if (is_early) {
+        say("early data: %s",
+            SSL_get_early_data_status(end.ssl) == SSL_EARLY_DATA_ACCEPTED ? "accepted" : "refused");
+    }
+    errno = ERRNO_MARK;
+    int pending = SSL_pending(end.ssl);
+    say("pending %d, errno %s", pending, errno_name(errno));
+    finish(&end);
+    join_thread(thread);
+    SSL_CTX_free(context);
+    if (style != TLS_EARLY) {
+        SSL_CTX_free(serving.context);
+    }
+    free(body);
+    return good;
+}
