@@ -20,10 +20,11 @@
 #define SLOTS       1024u
 #define DESCRIPTORS 6
 #define THREADS     4
-#define ROUNDS      150000
+#define ROUNDS      150000 /* of each thread, unless the first argument says otherwise */
 
 static struct segment *segment;
 static int numbers[DESCRIPTORS];
+static long rounds = ROUNDS;
 static _Atomic bool is_over;
 static _Atomic uint64_t wrong;
 
@@ -95,7 +96,7 @@ static void receive_some(int fd, uint32_t *random)
 static void *work(void *argument)
 {
     uint32_t random = (uint32_t)(uintptr_t)argument;
-    for (int i = 0; i < ROUNDS; i++) {
+    for (long i = 0; i < rounds; i++) {
         int fd = numbers[draw(&random, DESCRIPTORS)];
         switch (draw(&random, 24)) {
         case 0:
@@ -169,8 +170,9 @@ static uint64_t lost_slots(void)
     return lost;
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
+    rounds = count > 1 ? strtol(arguments[1], NULL, 10) : ROUNDS;
     size_t size = segment_size(SLOTS);
     pthread_t threads[THREADS];
     pthread_t drainer;

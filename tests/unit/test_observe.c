@@ -34,6 +34,8 @@ struct outcome {
 
 static struct segment *segment;
 static struct segment_reader reader;
+/* Ways in which each conversation is cut, unless the first argument says otherwise. */
+static unsigned long seeds = 3000;
 
 static struct segment *give_segment(struct attachment *page)
 {
@@ -200,7 +202,7 @@ static void check_depths(const struct exchange *exchanges, size_t count, size_t 
     for (size_t depth = 1; depth <= deepest; depth++) {
         converse(exchanges, count, depth, true, &reference);
         assert_int_equal(reference.count, expected);
-        for (uint32_t seed = 0; seed < 3000; seed++) {
+        for (uint32_t seed = 0; seed < seeds; seed++) {
             random_state = seed * 2654435761u + (uint32_t)depth;
             converse(exchanges, count, depth, false, &outcome);
             if (outcome.count != reference.count) {
@@ -299,8 +301,9 @@ static void what_is_not_answered_ends_with_the_connection(void **state)
     check_all_ways(exchanges, 2, 2);
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
+    seeds = count > 1 ? strtoul(arguments[1], NULL, 10) : seeds;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_tunnel_is_read_on),
         cmocka_unit_test(what_is_offered_need_not_be_taken),
