@@ -73,24 +73,6 @@ uint16_t exchange_begin_below(struct thread_state *self, struct connection *conn
     return slot;
 }
 
-void exchange_complete(struct thread_state *self, uint16_t slot, uint64_t end_ns,
-                       enum record_error error, int system_error)
-{
-    struct segment *segment = attachment_segment();
-    if (slot == SEGMENT_NO_SLOT || segment == NULL) {
-        return;
-    }
-    struct record *record = segment_record(segment, slot);
-    if (record->error == RECORD_OK) {
-        record->error = (uint8_t)error;
-        record->system_error = system_error;
-    }
-    if (record->end_ns == 0) {
-        record->end_ns = end_ns > record->start_ns ? end_ns : record->start_ns;
-    }
-    segment_complete(segment, attachment_doorbell(), slot, self->ring);
-}
-
 void exchange_cancel(uint16_t slot)
 {
     struct segment *segment = attachment_segment();

@@ -30,8 +30,22 @@ static inline struct record *exchange_record(uint16_t slot)
 }
 
 /* Ends the exchange and hands it over. Nothing for SEGMENT_NO_SLOT. */
-void exchange_complete(struct thread_state *self, uint16_t slot, uint64_t end_ns,
-                       enum record_error error, int system_error);
+static inline void exchange_complete(struct thread_state *self, uint16_t slot, uint64_t end_ns,
+                                     enum record_error error, int system_error)
+{
+    struct record *record = exchange_record(slot);
+    if (unlikely(record == NULL)) {
+        return;
+    }
+    if (record->error == RECORD_OK) {
+        record->error = (uint8_t)error;
+        record->system_error = system_error;
+    }
+    if (record->end_ns == 0) {
+        record->end_ns = end_ns > record->start_ns ? end_ns : record->start_ns;
+    }
+    segment_complete(attachment_segment(), attachment_doorbell(), slot, self->ring);
+}
 
 /* Gives the record back: the exchange did not begin after all. */
 void exchange_cancel(uint16_t slot);

@@ -99,32 +99,51 @@ static bool is_absolute(struct slice target)
     return target.size > 0 && target.data[0] != '/' && target.data[0] != '*';
 }
 
-static void fill_request_line(struct passage *passage, const struct http1_item *item)
+/* HEAD and CONNECT are answered otherwise. */
+static SLOW void mark_method(struct passage *passage, struct slice method)
 {
-    struct record *record = request_record(passage);
-    bool is_head = slice_equals(item->method, SLICE("HEAD"));
-    bool is_connect = slice_equals(item->method, SLICE("CONNECT"));
+    bool is_head = slice_equals(method, SLICE("HEAD"));
+    bool is_connect = slice_equals(method, SLICE("CONNECT"));
     struct pairing_entry entry;
     if (!passage->suppressed && (is_head || is_connect) &&
         pairing_newest(&passage->connection->pairing, &entry)) {
         entry.flags |= is_head ? PAIRING_HEAD : PAIRING_CONNECT;
         pairing_update_newest(&passage->connection->pairing, entry);
     }
-    if (record == NULL) {
-        return;
-    }
+}
+
+static __attribute__((noinline)) void add_redacted(struct record *record,
+                                                   const struct http1_item *item)
+{
     uint8_t target[LIMIT_TARGET_TEXT];
     bool cut;
     size_t size = redact_target(item->target, item->target_cut, target, sizeof(target), &cut);
     if (cut) {
         record->flags |= RECORD_FLAG_TEXT_CUT;
     }
-    if (is_absolute(item->target) || passage->connection->in_tunnel) {
+    record_add_field(record, FIELD_TARGET, slice_of(target, size), sizeof(target));
+}
+
+static inline void fill_request_line(struct passage *passage, struct record *record,
+                                     const struct http1_item *item)
+{
+    if (unlikely(item->method.data[0] == 'H' || item->method.data[0] == 'C')) {
+        mark_method(passage, item->method);
+    }
+    if (unlikely(record == NULL)) {
+        return;
+    }
+    if (unlikely(is_absolute(item->target) || passage->connection->in_tunnel)) {
         record->flags |= RECORD_FLAG_PROXIED;
     }
     record->http.version_minor = item->version_minor;
     record_add_field(record, FIELD_METHOD, item->method, LIMIT_HEADER_TEXT);
-    record_add_field(record, FIELD_TARGET, slice_of(target, size), sizeof(target));
+    if (likely(!item->target_cut && item->target.size <= LIMIT_TARGET_TEXT &&
+               redact_changes_nothing(item->target))) {
+        record_add_field(record, FIELD_TARGET, item->target, LIMIT_TARGET_TEXT);
+    } else {
+        add_redacted(record, item);
+    }
 }
 
 /* The first entry of a list, without surrounding blanks. */
@@ -200,9 +219,8 @@ static void fill_request_field(struct passage *passage, struct record *record,
     }
 }
 
-static void end_request_head(struct passage *passage)
+static inline void end_request_head(struct passage *passage, struct record *record)
 {
-    struct record *record = request_record(passage);
     if (record != NULL && passage->connection->role == ROLE_SERVER) {
         trace_context_enter(passage->self, record, passage->connection->serial,
                             &passage->connection->answers);
@@ -255,21 +273,29 @@ static inline void take_whole_requests(struct passage *passage, struct slice *in
     struct direction *requests = direction_of(passage);
     struct http1_head head;
     uint64_t payload;
-    while (http1_take_head(&requests->http1, in, &head)) {
+    while (in->size > 0 && http1_take_head(&requests->http1, in, &head)) {
         begin_request(passage);
-        fill_request_line(passage, &head.item);
         struct record *record = request_record(passage);
+        fill_request_line(passage, record, &head.item);
         for (uint32_t i = 0; record != NULL && i < head.field_count; i++) {
             fill_request_field(passage, record, (enum http1_field)head.fields[i].field,
                                head.fields[i].value, false);
         }
-        end_request_head(passage);
+        end_request_head(passage, record);
         if (!http1_take_rest(&requests->http1, in, &payload)) {
             return;
         }
-        add_request_body(passage, payload);
+        if (record != NULL) {
+            record->http.request_body_bytes += payload;
+        }
         end_request(passage);
     }
+}
+
+/* Nothing to do before more bytes come. */
+static inline bool is_used_up(const struct direction *direction, const struct slice *in)
+{
+    return in->size == 0 && direction->carry_block == 0 && http1_is_idle(&direction->http1);
 }
 
 void http_exchange_requests(struct passage *passage, struct slice *in)
@@ -279,6 +305,9 @@ void http_exchange_requests(struct passage *passage, struct slice *in)
     struct record *record;
     for (;;) {
         take_whole_requests(passage, in);
+        if (likely(is_used_up(requests, in))) {
+            return;
+        }
         switch (http1_next(&requests->http1, in, &item)) {
         case HTTP1_NEED_MORE:
             take_carry_back(requests);
@@ -294,7 +323,7 @@ void http_exchange_requests(struct passage *passage, struct slice *in)
             begin_request(passage);
             break;
         case HTTP1_START_LINE:
-            fill_request_line(passage, &item);
+            fill_request_line(passage, request_record(passage), &item);
             break;
         case HTTP1_FIELD:
             record = item.field == HTTP1_FIELD_OTHER ? NULL : request_record(passage);
@@ -303,7 +332,7 @@ void http_exchange_requests(struct passage *passage, struct slice *in)
             }
             break;
         case HTTP1_HEAD_END:
-            end_request_head(passage);
+            end_request_head(passage, request_record(passage));
             break;
         case HTTP1_BODY:
             add_request_body(passage, item.bytes.size);
@@ -347,10 +376,9 @@ static bool begin_reply(struct passage *passage)
     return true;
 }
 
-static void fill_status_line(struct passage *passage, const struct http1_item *item)
+static inline void fill_status_line(struct passage *passage, struct record *record,
+                                    const struct http1_item *item)
 {
-    struct pairing_entry entry;
-    struct record *record = reply_record(passage->connection, &entry);
     direction_of(passage)->status = item->status;
     if (record == NULL) {
         return;
@@ -387,13 +415,8 @@ static void fill_reply_field(struct passage *passage, enum http1_field field, st
     }
 }
 
-static void end_reply_head(struct passage *passage)
+static inline void end_reply_head(struct direction *replies, struct pairing_entry entry)
 {
-    struct direction *replies = direction_of(passage);
-    struct pairing_entry entry;
-    if (!pairing_oldest(&passage->connection->pairing, &entry)) {
-        return;
-    }
     bool opens_tunnel = (entry.flags & PAIRING_CONNECT) && replies->status / 100 == 2;
     if ((entry.flags & PAIRING_HEAD) || opens_tunnel || replies->status == 101) {
         http1_has_no_body(&replies->http1);
@@ -512,20 +535,24 @@ static inline bool take_whole_replies(struct passage *passage, struct slice *in)
     struct direction *replies = direction_of(passage);
     struct http1_head head;
     uint64_t payload;
-    while (http1_take_head(&replies->http1, in, &head)) {
+    while (in->size > 0 && http1_take_head(&replies->http1, in, &head)) {
         if (!begin_reply(passage)) {
             in->size = 0;
             return false;
         }
-        fill_status_line(passage, &head.item);
+        struct pairing_entry entry;
+        struct record *record = reply_record(passage->connection, &entry);
+        fill_status_line(passage, record, &head.item);
         for (uint32_t i = 0; i < head.field_count; i++) {
             fill_reply_field(passage, (enum http1_field)head.fields[i].field, head.fields[i].value);
         }
-        end_reply_head(passage);
+        end_reply_head(replies, entry);
         if (!http1_take_rest(&replies->http1, in, &payload)) {
             return true;
         }
-        add_reply_body(passage, payload);
+        if (record != NULL) {
+            record->http.response_body_bytes += payload;
+        }
         if (!end_reply(passage, in->size == 0)) {
             return false;
         }
@@ -537,8 +564,9 @@ void http_exchange_replies(struct passage *passage, struct slice *in)
 {
     struct direction *replies = direction_of(passage);
     struct http1_item item;
+    struct pairing_entry entry;
     for (;;) {
-        if (!take_whole_replies(passage, in)) {
+        if (!take_whole_replies(passage, in) || is_used_up(replies, in)) {
             return;
         }
         switch (http1_next(&replies->http1, in, &item)) {
@@ -559,7 +587,7 @@ void http_exchange_replies(struct passage *passage, struct slice *in)
             }
             break;
         case HTTP1_START_LINE:
-            fill_status_line(passage, &item);
+            fill_status_line(passage, reply_record(passage->connection, &entry), &item);
             break;
         case HTTP1_FIELD:
             if (item.field != HTTP1_FIELD_OTHER) {
@@ -567,7 +595,9 @@ void http_exchange_replies(struct passage *passage, struct slice *in)
             }
             break;
         case HTTP1_HEAD_END:
-            end_reply_head(passage);
+            if (pairing_oldest(&passage->connection->pairing, &entry)) {
+                end_reply_head(replies, entry);
+            }
             break;
         case HTTP1_BODY:
             add_reply_body(passage, item.bytes.size);

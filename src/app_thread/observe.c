@@ -176,7 +176,8 @@ static void end_framed(struct observation *seen, const struct iovec *iov, size_t
             protocol_cut(&seen->passage, &seen->checkpoint, sent, replay, &source);
         }
         if (seen->passage.finished_count > 0) {
-            protocol_commit(&seen->passage, clock_now_ns());
+            bool ends = protocol_ends_when_sent(&seen->passage);
+            protocol_commit(&seen->passage, ends ? clock_now_ns() : seen->start_ns);
         }
     }
     protocol_drop_checkpoint(&seen->checkpoint);

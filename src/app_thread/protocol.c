@@ -427,10 +427,16 @@ void protocol_pass_unseen(struct passage *passage, uint64_t count)
     direction_of(passage)->bytes += count;
 }
 
+bool protocol_ends_when_sent(const struct passage *passage)
+{
+    return protocol_of(passage->connection) == PROTOCOL_REDIS;
+}
+
 void protocol_commit(struct passage *passage, uint64_t now)
 {
+    bool ends = protocol_ends_when_sent(passage);
     for (uint8_t i = 0; i < passage->finished_count; i++) {
-        if (protocol_of(passage->connection) == PROTOCOL_REDIS) {
+        if (ends) {
             exchange_complete(passage->self, passage->finished[i], now, RECORD_OK, 0);
         } else {
             http_exchange_request_sent(passage->self, passage->finished[i], now);
@@ -685,8 +691,13 @@ bool protocol_save(struct checkpoint *checkpoint, const struct connection *conne
         checkpoint->http1 = out->http1;
         return out->http1.carry_used == 0 || save_block(checkpoint, out->carry_block);
     case PROTOCOL_REDIS:
+        /* Between two commands there is nothing to keep, and the parser is large. */
+        checkpoint->was_idle = resp_is_idle(&out->resp);
+        if (likely(checkpoint->was_idle)) {
+            return true;
+        }
         checkpoint->resp = out->resp;
-        return resp_is_idle(&out->resp) || save_block(checkpoint, connection->redis.command_block);
+        return save_block(checkpoint, connection->redis.command_block);
     case PROTOCOL_UNDECIDED:
         memcpy(checkpoint->first, out->first, sizeof(checkpoint->first));
         return true;
@@ -746,7 +757,11 @@ static bool restore(struct connection *connection, const struct checkpoint *chec
         restore_carry(out, checkpoint);
         break;
     case PROTOCOL_REDIS:
-        out->resp = checkpoint->resp;
+        if (checkpoint->was_idle) {
+            resp_init(&out->resp, RESP_COMMANDS);
+        } else {
+            out->resp = checkpoint->resp;
+        }
         if (checkpoint->saved_block != 0) {
             memcpy(slab_address(connection->redis.command_block),
                    slab_address(checkpoint->saved_block), SLAB_BLOCK_BYTES);

@@ -43,6 +43,10 @@ void protocol_pass(struct passage *passage, struct slice bytes);
 /* Bytes pass that nobody can see (sendfile, splice). */
 void protocol_pass_unseen(struct passage *passage, uint64_t count);
 
+/* Whether what was framed to its end is over once it is sent (Redis commands without an answer), so
+   that protocol_commit needs to know when that was. */
+bool protocol_ends_when_sent(const struct passage *passage);
+
 /* The call sent everything that was framed before it. */
 void protocol_commit(struct passage *passage, uint64_t now);
 
@@ -84,6 +88,7 @@ struct checkpoint {
     uint8_t reply_mode;
     bool skips_next;
     bool sends_transaction;
+    bool was_idle; /* Redis: the parser stood between two commands, and is not kept */
     uint16_t current_slot;
     uint16_t text_used;
     uint16_t flags;

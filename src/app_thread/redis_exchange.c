@@ -539,7 +539,8 @@ static inline void complete_plain_answer(struct passage *passage, struct pairing
     if (unlikely(item->null)) {
         record->flags |= RECORD_FLAG_NULL_REPLY;
     }
-    exchange_complete(passage->self, entry.slot, passage->now, RECORD_OK, 0);
+    record->end_ns = passage->now > record->start_ns ? passage->now : record->start_ns;
+    segment_complete(attachment_segment(), attachment_doorbell(), entry.slot, passage->self->ring);
 }
 
 /* The short way for a scalar that lies whole in the input. `*goes_on` tells whether the protocol is

@@ -39,16 +39,20 @@ static inline uint64_t take_numbers(struct thread_state *self, uint64_t count)
     return __atomic_fetch_add(&self->random_counter, count, __ATOMIC_RELAXED);
 }
 
-/* Never 0. */
 static inline uint64_t random_of(const struct thread_state *self, uint64_t number)
 {
-    uint64_t value = mix(self->random_key + number * 0x9e3779b97f4a7c15ull);
-    return value + (value == 0);
+    return mix(self->random_key + number * 0x9e3779b97f4a7c15ull);
+}
+
+/* Identifiers of zeros mean that there is none. */
+static inline uint64_t not_zero(uint64_t value)
+{
+    return likely(value != 0) ? value : 1;
 }
 
 void trace_context_draw(struct thread_state *self, uint8_t bytes[8])
 {
-    uint64_t value = random_of(self, take_numbers(self, 1));
+    uint64_t value = not_zero(random_of(self, take_numbers(self, 1)));
     memcpy(bytes, &value, sizeof(value));
 }
 
@@ -63,8 +67,8 @@ static inline bool is_sampled(const uint8_t trace_id[16])
 static inline void begin_root(struct thread_state *self, struct record *record)
 {
     uint64_t number = take_numbers(self, 3);
-    uint64_t ids[3] = {random_of(self, number), random_of(self, number + 1),
-                       random_of(self, number + 2)};
+    uint64_t ids[3] = {random_of(self, number), not_zero(random_of(self, number + 1)),
+                       not_zero(random_of(self, number + 2))};
     memcpy(record->trace_id, ids, sizeof(record->trace_id));
     memcpy(record->span_id, &ids[2], sizeof(record->span_id));
     record->trace_flags = is_sampled(record->trace_id) ? 3 : 2; /* 1: sampled, 2: random */

@@ -40,6 +40,8 @@
 #define SEGMENT_MAGIC   0x6e61707365726977ull /* "wirespan" */
 #define SEGMENT_VERSION 1u
 #define SEGMENT_NO_SLOT UINT16_MAX
+/* A place that was written so many laps ago would be taken for one of this lap. */
+#define SEGMENT_LAPS 32768u
 
 enum slot_state { SLOT_FREE = 0, SLOT_CLAIMED = 1, SLOT_OPEN = 2, SLOT_DONE = 3 };
 
@@ -52,7 +54,7 @@ struct segment_ring {
     _Atomic uint32_t tail;
     _Atomic uint32_t drained;
     uint8_t padding[56];
-    /* (lap + 1) << 16 | slot, lap = position / LIMIT_SEGMENT_SLOTS modulo 65535. */
+    /* (lap + 1) << 16 | slot, lap = position / LIMIT_SEGMENT_SLOTS modulo SEGMENT_LAPS. */
     _Atomic uint32_t places[LIMIT_SEGMENT_SLOTS];
 };
 

@@ -45,6 +45,10 @@ enum flag {
     FLAG_LINE_CR = 1 << 12   /* a line in pieces: its last byte so far is CR */
 };
 
+_Static_assert(STATE_IDLE < HTTP1_IDLE_STATES && STATE_IDLE_CR < HTTP1_IDLE_STATES &&
+                   STATE_START_LINE >= HTTP1_IDLE_STATES,
+               "http1_is_idle");
+
 /* " HTTP/1.x" at the end of a request line. */
 #define VERSION_BYTES 9u
 /* "HTTP/1.x 200" at the start of a status line. */
@@ -305,7 +309,8 @@ static bool read_request_line(struct http1 *parser, const struct line *line,
     return true;
 }
 
-static bool read_status_line(struct http1 *parser, const struct line *line, struct http1_item *item)
+static inline __attribute__((always_inline)) bool
+read_status_line(struct http1 *parser, const struct line *line, struct http1_item *item)
 {
     const uint8_t *text = line->kept.data;
     if (line->kept.size < STATUS_BYTES || !read_version(text, &parser->version_minor) ||
@@ -328,8 +333,8 @@ static bool read_status_line(struct http1 *parser, const struct line *line, stru
 /* The two below take a start line that lies whole in the input and is plainly good; they return its
    size with its end, or 0. */
 
-static inline size_t take_plain_request_line(struct http1 *parser, struct slice in,
-                                             struct http1_item *item)
+static inline __attribute__((always_inline)) size_t
+take_plain_request_line(struct http1 *parser, struct slice in, struct http1_item *item)
 {
     const uint8_t *data = in.data;
     size_t method = block_first(block_bits(block_is_no_name(block_load_part(data, in.size))) |
@@ -341,7 +346,7 @@ static inline size_t take_plain_request_line(struct http1 *parser, struct slice 
     size_t end = begin + scan_target(data + begin, in.size - begin);
     if (unlikely(end == begin || in.size - end < VERSION_BYTES + 2 || data[end] != ' ' ||
                  !read_version(data + end + 1, &parser->version_minor) ||
-                 data[end + VERSION_BYTES] != '\r' || data[end + VERSION_BYTES + 1] != '\n')) {
+                 !scan_is_line_end(data + end + VERSION_BYTES))) {
         return 0;
     }
     item->method = slice_of(data, method);
@@ -356,15 +361,15 @@ static inline size_t take_plain_status_line(struct http1 *parser, struct slice i
 {
     size_t end = scan_line(in.data, in.size);
     struct line line = {slice_of(in.data, end), end};
-    if (in.size - end < 2 || in.data[end] != '\r' || in.data[end + 1] != '\n' ||
+    if (in.size - end < 2 || !scan_is_line_end(in.data + end) ||
         !read_status_line(parser, &line, item)) {
         return 0;
     }
     return end + 2;
 }
 
-static enum http1_event take_start_line(struct http1 *parser, struct slice *in,
-                                        struct http1_item *item)
+static __attribute__((noinline)) enum http1_event
+take_start_line(struct http1 *parser, struct slice *in, struct http1_item *item)
 {
     struct line line;
     size_t plain = parser->line_bytes != 0          ? 0
@@ -423,7 +428,7 @@ static bool equals_word(struct slice slice, struct slice lower)
     return slice_equals_ignoring_case(slice, lower);
 }
 
-static inline enum http1_field known_field(struct slice name)
+static inline __attribute__((always_inline)) enum http1_field known_field(struct slice name)
 {
     const uint8_t *data = name.data;
     switch (name.size) {
@@ -717,6 +722,15 @@ static enum http1_event end_head(struct http1 *parser, struct http1_item *item)
         return lose(parser);
     }
     bool is_old = parser->version_minor == 0;
+    const unsigned plain = FLAG_LENGTH | FLAG_CODED | FLAG_CHUNKED | FLAG_CHUNKED_SEEN |
+                           FLAG_KEEP_ALIVE | FLAG_HOST | FLAG_MAY_FOLD;
+    if (likely(!is_old && (parser->flags & ~plain) == 0)) {
+        item->until_close = parser->state == STATE_BODY_UNTIL_CLOSE;
+        item->keeps_alive = !item->until_close;
+        item->upgrades = false;
+        item->expects_continue = false;
+        return HTTP1_HEAD_END;
+    }
     item->until_close = parser->state == STATE_BODY_UNTIL_CLOSE;
     /* Transfer-Encoding does not exist in HTTP/1.0: the connection is not to be used again. */
     item->keeps_alive =
@@ -786,11 +800,11 @@ static inline struct slice plain_value(const uint8_t *data, size_t colon, size_t
 
 static inline bool is_line_end(const uint8_t *data, size_t size)
 {
-    return size >= 2 && data[0] == '\r' && data[1] == '\n';
+    return size >= 2 && scan_is_line_end(data);
 }
 
-static inline enum http1_event take_field(struct http1 *parser, struct slice *in,
-                                          struct http1_item *item)
+static __attribute__((noinline)) enum http1_event take_field(struct http1 *parser, struct slice *in,
+                                                             struct http1_item *item)
 {
     const uint8_t *data = in->data;
     size_t colon;
@@ -1201,9 +1215,4 @@ enum http1_event http1_end(struct http1 *parser)
         break;
     }
     return lose(parser);
-}
-
-bool http1_is_idle(const struct http1 *parser)
-{
-    return parser->state == STATE_IDLE || parser->state == STATE_IDLE_CR;
 }

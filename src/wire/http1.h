@@ -154,5 +154,11 @@ enum http1_event http1_skip(struct http1 *parser, uint64_t count);
    NEED_MORE if it came between messages; LOST if it cut a message short. */
 enum http1_event http1_end(struct http1 *parser);
 
+/* The first two states: between messages, perhaps behind the CR of an empty line. */
+#define HTTP1_IDLE_STATES 2u
+
 /* Between two messages: nothing of the next one has been seen. */
-bool http1_is_idle(const struct http1 *parser);
+static inline bool http1_is_idle(const struct http1 *parser)
+{
+    return parser->state < HTTP1_IDLE_STATES;
+}

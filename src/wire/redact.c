@@ -333,7 +333,7 @@ static void put_path_and_query(struct copy *copy, struct slice rest, bool target
 
 /* The commonest form, a path without user information anywhere: there is nothing to hide but pairs.
  */
-static bool is_plain_path(struct slice target, size_t *plain)
+static inline bool is_plain_path(struct slice target, size_t *plain)
 {
     if (target.size == 0 || (target.data[0] != '/' && target.data[0] != '*')) {
         return false;
@@ -393,4 +393,10 @@ size_t redact_target(struct slice target, bool target_cut, uint8_t *out, size_t 
     put_path_and_query(&copy, target, target_cut);
     *cut = copy.cut || target_cut;
     return copy.used;
+}
+
+bool redact_changes_nothing(struct slice target)
+{
+    size_t plain;
+    return is_plain_path(target, &plain) && plain == target.size;
 }

@@ -16,3 +16,7 @@
    part. */
 size_t redact_target(struct slice target, bool target_cut, uint8_t *out, size_t capacity,
                      bool *cut);
+
+/* Whether the copy of a target that is not cut would be the target itself, because there is nothing
+   in it that could be secret. A quick look: false may mean nothing. */
+bool redact_changes_nothing(struct slice target);

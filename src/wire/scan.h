@@ -160,10 +160,18 @@ static inline size_t block_first(uint64_t bits)
     return (size_t)(unsigned)__builtin_ctzll(bits) / BLOCK_BITS;
 }
 
+static inline bool scan_is_line_end(const uint8_t *data)
+{
+    uint16_t end;
+    memcpy(&end, data, sizeof end);
+    return end == ('\n' << 8 | '\r'); /* little-endian, as all of this */
+}
+
 /* Finds the colon and the CR of a field line "Name: value" CR LF, if the name is of letters, digits
    and '-' alone and has less than 32 bytes, and the value holds no control character. False for
    anything else: that needs a closer look. */
-static inline bool scan_plain_field(const uint8_t *data, size_t size, size_t *colon, size_t *end)
+static inline __attribute__((always_inline)) bool scan_plain_field(const uint8_t *data, size_t size,
+                                                                   size_t *colon, size_t *end)
 {
     size_t at = 0;
     /* What is missing of a block is 0, which belongs neither to a name nor to a value. */
@@ -188,5 +196,5 @@ static inline bool scan_plain_field(const uint8_t *data, size_t size, size_t *co
     }
     at += block_first(bits);
     *end = at;
-    return at + 1 < size && data[at] == '\r' && data[at + 1] == '\n';
+    return at + 1 < size && scan_is_line_end(data + at);
 }

@@ -1,20 +1,24 @@
 /*
  * One kind of operation, many times, on one thread: what single costs are measured with.
  *
- *     operations CASE COUNT [BURST]
+ *     operations CASE COUNT [BURST [CONNECTIONS [THREADS]]]
  *
  * Does COUNT operations in bursts, between which it sleeps, so that the exporter keeps up. Prints
- * the median over the bursts of the thread's processor time per operation, in nanoseconds.
+ * the median over the bursts of the thread's processor time per operation, in nanoseconds, and the
+ * process's memory in KiB at its end. With CONNECTIONS they take turns; with THREADS each has so
+ * many of its own, and does COUNT operations.
  *
  * The other end of a conversation lies in this same thread, and uses raw system calls: a preloaded
  * library sees one end only, and nothing depends on when somebody else runs.
  */
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -25,7 +29,7 @@
 
 #define BURST_REST_NS 10000000L
 #define START_NS      300000000L
-#define BURSTS_MAX    100000u
+#define THREADS_MAX   64u
 
 struct conversation {
     const char *request;
@@ -96,10 +100,17 @@ static uint64_t thread_time_ns(void)
 
 struct work {
     const struct conversation *conversation; /* NULL: reading a file */
-    int fd;                                  /* the file, or the watched end */
+    int fd;                                  /* the file, or the watched end at hand */
     int other_fd;
-    struct ssl_st *session;
-    char *sent; /* by the end that asks */
+    struct ssl_st **sessions; /* of each connection's watched end */
+    struct ssl_st *session;   /* that of the watched end at hand */
+    int (*ends)[2];           /* of each connection */
+    size_t connections;
+    size_t next_connection;
+    size_t count;
+    size_t burst;
+    uint64_t *times; /* of each burst */
+    char *sent;      /* by the end that asks */
     size_t sent_size;
     char *answered;
     size_t answered_size;
@@ -113,11 +124,21 @@ static void read_files(struct work *work, size_t count)
     }
 }
 
+static void take_turn(struct work *work)
+{
+    work->fd = work->ends[work->next_connection][0];
+    work->other_fd = work->ends[work->next_connection][1];
+    work->session = work->sessions[work->next_connection];
+    work->next_connection =
+        work->next_connection + 1 < work->connections ? work->next_connection + 1 : 0;
+}
+
 static void ask(struct work *work, size_t count)
 {
     size_t sent = work->sent_size;
     size_t answered = work->answered_size;
     for (size_t i = 0; i < count; i += work->conversation->repeat) {
+        take_turn(work);
         require(send(work->fd, work->sent, sent, 0) == (ssize_t)sent, "send");
         require(raw_read(work->other_fd, work->buffer, sent) == (ssize_t)sent, "read");
         require(raw_write(work->other_fd, work->answered, answered) == (ssize_t)answered, "write");
@@ -130,6 +151,7 @@ static void ask_above_tls(struct work *work, size_t count)
     int sent = (int)work->sent_size;
     int answered = (int)work->answered_size;
     for (size_t i = 0; i < count; i++) {
+        take_turn(work);
         require(SSL_write(work->session, work->sent, sent) == sent, "SSL_write");
         require(raw_read(work->other_fd, work->buffer, (size_t)sent) == sent, "read");
         require(raw_write(work->other_fd, work->answered, (size_t)answered) == answered, "write");
@@ -143,6 +165,7 @@ static void answer(struct work *work, size_t count)
     size_t sent = work->sent_size;
     size_t answered = work->answered_size;
     for (size_t i = 0; i < count; i += work->conversation->repeat) {
+        take_turn(work);
         require(raw_write(work->other_fd, work->sent, sent) == (ssize_t)sent, "write");
         require(recv(work->fd, work->buffer, sizeof(work->buffer), 0) == (ssize_t)sent, "recv");
         require(send(work->fd, work->answered, answered, 0) == (ssize_t)answered, "send");
@@ -192,13 +215,17 @@ static char *repeated(const char *text, size_t times, size_t *size)
 
 static void prepare_conversation(struct work *work, const struct conversation *conversation)
 {
-    int ends[2];
-    require(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0, "socketpair");
     work->conversation = conversation;
-    work->fd = ends[0];
-    work->other_fd = ends[1];
-    work->session = imitation_tls_new();
-    require(!conversation->is_tls || SSL_set_fd(work->session, work->fd) == 1, "SSL_set_fd");
+    work->ends = calloc(work->connections, sizeof(work->ends[0]));
+    require(work->ends != NULL, "memory");
+    work->sessions = calloc(work->connections, sizeof(work->sessions[0]));
+    require(work->sessions != NULL, "memory");
+    for (size_t i = 0; i < work->connections; i++) {
+        require(socketpair(AF_UNIX, SOCK_STREAM, 0, work->ends[i]) == 0, "socketpair");
+        work->sessions[i] = imitation_tls_new();
+        require(!conversation->is_tls || SSL_set_fd(work->sessions[i], work->ends[i][0]) == 1,
+                "SSL_set_fd");
+    }
     work->sent = repeated(conversation->request, conversation->repeat, &work->sent_size);
     work->answered = repeated(conversation->answer, conversation->repeat, &work->answered_size);
     require(work->sent_size <= sizeof(work->buffer) && work->answered_size <= sizeof(work->buffer),
@@ -237,30 +264,84 @@ static int compare_times(const void *a, const void *b)
     return *left < *right ? -1 : *left > *right;
 }
 
-int main(int argc, char **argv)
+static void *run(void *argument)
 {
-    static struct work work;
-    static uint64_t times[BURSTS_MAX];
-    require(argc == 3 || argc == 4, "usage: operations CASE COUNT [BURST]");
-    size_t count = strtoul(argv[2], NULL, 10);
-    size_t burst = argc == 4 ? strtoul(argv[3], NULL, 10) : count;
-    require(burst > 0 && count / burst >= 1 && count / burst < BURSTS_MAX, "counts");
-    prepare(&work, argv[1]);
-    size_t bursts = count / burst;
-    if (bursts > 1) {
-        start_exporter();
-    }
+    struct work *work = argument;
+    size_t bursts = work->count / work->burst;
     for (size_t i = 0; i < bursts; i++) {
         uint64_t before = thread_time_ns();
-        operate(&work, burst);
-        times[i] = thread_time_ns() - before;
+        operate(work, work->burst);
+        work->times[i] = thread_time_ns() - before;
         if (i + 1 < bursts) {
             nanosleep(&(struct timespec){.tv_nsec = BURST_REST_NS}, NULL);
         }
     }
-    qsort(times, bursts, sizeof(times[0]), compare_times);
-    printf("%.1f ns\n", (double)times[bursts / 2] / (double)burst);
-    free(work.sent);
-    free(work.answered);
+    return NULL;
+}
+
+static void allow_descriptors(void)
+{
+    struct rlimit limit;
+    require(getrlimit(RLIMIT_NOFILE, &limit) == 0, "getrlimit");
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* What is this process's alone, and what it shares by mapping. */
+static unsigned long memory_kib(void)
+{
+    char line[256];
+    unsigned long total = 0;
+    FILE *file = fopen("/proc/self/smaps_rollup", "r");
+    require(file != NULL, "smaps_rollup");
+    while (fgets(line, sizeof(line), file) != NULL) {
+        if (strncmp(line, "Private_Dirty:", 14) == 0 || strncmp(line, "Pss_Shmem:", 10) == 0) {
+            total += strtoul(strchr(line, ':') + 1, NULL, 10);
+        }
+    }
+    fclose(file);
+    return total;
+}
+
+static size_t argument_or(int argc, char **argv, int at, size_t otherwise)
+{
+    return argc > at ? strtoul(argv[at], NULL, 10) : otherwise;
+}
+
+int main(int argc, char **argv)
+{
+    static struct work works[THREADS_MAX];
+    pthread_t others[THREADS_MAX];
+    require(argc >= 3 && argc <= 6, "usage: operations CASE COUNT [BURST [CONNECTIONS [THREADS]]]");
+    size_t count = strtoul(argv[2], NULL, 10);
+    size_t burst = argument_or(argc, argv, 3, count);
+    size_t connections = argument_or(argc, argv, 4, 1);
+    size_t threads = argument_or(argc, argv, 5, 1);
+    require(burst > 0 && count >= burst && connections > 0 && threads > 0 && threads <= THREADS_MAX,
+            "counts");
+    size_t bursts = count / burst;
+    uint64_t *times = calloc(threads * bursts, sizeof(times[0]));
+    require(times != NULL, "memory");
+    allow_descriptors();
+    for (size_t i = 0; i < threads; i++) {
+        works[i].count = count;
+        works[i].burst = burst;
+        works[i].connections = connections;
+        works[i].times = times + i * bursts;
+        prepare(&works[i], argv[1]);
+    }
+    if (bursts > 1) {
+        start_exporter();
+    }
+    for (size_t i = 1; i < threads; i++) {
+        require(pthread_create(&others[i], NULL, run, &works[i]) == 0, "pthread_create");
+    }
+    run(&works[0]);
+    for (size_t i = 1; i < threads; i++) {
+        pthread_join(others[i], NULL);
+    }
+    qsort(times, threads * bursts, sizeof(times[0]), compare_times);
+    printf("%.1f ns\n%lu KiB\n", (double)times[threads * bursts / 2] / (double)burst,
+           argc > 4 ? memory_kib() : 0);
     return 0;
 }

@@ -1,0 +1,1 @@
+"""What tools/bench is made of: how programs are run and measured, and how the results are shown."""
