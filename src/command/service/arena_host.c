@@ -81,6 +81,15 @@ void arena_host_free(struct arena_host *host, uint32_t place)
     }
 }
 
+void arena_host_forget_pages(const struct arena_host *host)
+{
+    for (uint32_t place = 0; place < LIMIT_ARENA_PLACES; place++) {
+        if (host->segments[place] != NULL && !host->is_dead) {
+            madvise(host->segments[place], arena_segment_bytes(), MADV_DONTNEED);
+        }
+    }
+}
+
 /* Keeps the addresses while the file is not mapped there. */
 static void cover(void *address, size_t size)
 {

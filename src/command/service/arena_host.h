@@ -32,6 +32,10 @@ void arena_host_unmap(struct arena_host *host, uint32_t place);
  */
 void arena_host_free(struct arena_host *host, uint32_t place);
 
+/* Lets go of the pages that were looked at: they stay with who wrote them, and come back when they
+   are looked at again. */
+void arena_host_forget_pages(const struct arena_host *host);
+
 /* Whether any other process still has the arena mapped. The answer no is final. Everything that is
    mapped here is, at the same address, but for a moment in between. */
 bool arena_host_is_shared(struct arena_host *host);

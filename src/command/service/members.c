@@ -364,6 +364,7 @@ static void sweep(struct members *members)
         for (uint32_t place = 0; place < LIMIT_ARENA_PLACES; place++) {
             look_at_mark(members, member, place);
         }
+        arena_host_forget_pages(&member->host);
         if (may_be_unused(member) && !arena_host_is_shared(&member->host)) {
             /* Nobody can claim any more; what was claimed last is there to be taken. */
             adopt_claimed(members, member);
