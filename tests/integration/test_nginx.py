@@ -1,16 +1,22 @@
 #!/usr/bin/env python3
-"""nginx under the preload: static files, keep-alive, pipelining, sendfile, proxying, errors."""
+"""nginx under the preload: static files, keep-alive, pipelining, sendfile, proxying, errors; plain, and all
+of it over TLS."""
 
 import socket
+import ssl
 
-from support import case, expect, servers, spans, truth
+from support import case, expect, servers, spans, tls_front, truth
 from support.process import clean_environment, run
 from support.servers import program
 
 
-def pipelined(port: int, requests: list[bytes], answers: int) -> bytes:
+def pipelined(port: int, requests: list[bytes], answers: int, certificate: str | None = None) -> bytes:
     """Sends all requests in one segment and reads until the server closes."""
-    with socket.create_connection(("127.0.0.1", port)) as connection:
+    connection = socket.create_connection(("127.0.0.1", port))
+    if certificate:
+        connection = ssl.create_default_context(cafile=certificate).wrap_socket(
+            connection, server_hostname="localhost")
+    with connection:
         connection.sendall(b"".join(requests))
         received = b""
         while data := connection.recv(65536):
@@ -20,10 +26,13 @@ def pipelined(port: int, requests: list[bytes], answers: int) -> bytes:
 
 
 class Nginx(case.Case):
+    certificate: tuple[str, str] | None = None
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
         cls.truth = cls.enter(truth.TruthServer())
+        cls.behind_url, cls.behind_port = cls.truth.url, cls.truth.port
 
     def serve(self, exercise, workers: int = 1, server: str = "", proxied: bool = False,
               compared: bool = True) -> list[spans.Span]:
@@ -36,7 +45,8 @@ class Nginx(case.Case):
         (folder / "www" / "big").write_bytes(b"0123456789" * 100_000)
         self.truth.clear()
         with servers.Nginx(
-            folder, {**case.preload_environment(file)}, workers=workers, server=server
+            folder, {**case.preload_environment(file)}, workers=workers, server=server,
+            certificate=self.certificate,
         ) as nginx:
             exercise(nginx)
         self.truth.settle()
@@ -53,7 +63,7 @@ class Nginx(case.Case):
         expected = [self.server_span(entry, nginx) for entry in served]
         if proxied:
             for exchange in self.truth.exchanges:
-                client = expect.http_client(exchange, self.truth.url)
+                client = expect.http_client(exchange, self.behind_url)
                 client.parent_id = None  # proven or absent; see check_parents
                 expected.append(client)
         expect.compare(expected, found)
@@ -69,7 +79,7 @@ class Nginx(case.Case):
                 "http.request.method": entry.method,
                 "url.path": path,
                 "url.query": query or None,
-                "url.scheme": "http",
+                "url.scheme": nginx.scheme,
                 "http.response.status_code": entry.status,
                 "http.response.body.size": entry.response_body,
                 "error.type": str(entry.status) if entry.status >= 500 else None,
@@ -91,8 +101,11 @@ class Nginx(case.Case):
             wanted = parent.get("url.path") + ("?" + parent.get("url.query") if parent.get("url.query") else "")
             self.assertTrue(span.get("url.full").endswith(wanted), f"{span} is below {parent}: a wrong parent")
 
+    def trust(self) -> list[str]:
+        return ["--http1.1", "--cacert", self.certificate[0]] if self.certificate else []
+
     def curl(self, *arguments) -> bytes:
-        finished = run([program("curl"), "-s", "--noproxy", "*", *arguments], clean_environment())
+        finished = run([program("curl"), "-s", "--noproxy", "*", *self.trust(), *arguments], clean_environment())
         self.assertEqual(finished.code, 0, finished.errors)
         return finished.output
 
@@ -113,7 +126,7 @@ class Nginx(case.Case):
         def exercise(nginx):
             requests = [b"GET /hello?n=%d HTTP/1.1\r\nHost: test:%d\r\n\r\n" % (n, nginx.port) for n in range(5)]
             requests[-1] = requests[-1].replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
-            pipelined(nginx.port, requests, 5)
+            pipelined(nginx.port, requests, 5, self.certificate and self.certificate[0])
 
         self.serve(exercise)
 
@@ -136,8 +149,8 @@ class Nginx(case.Case):
 
         self.serve(
             exercise,
-            server=f"location / {{ proxy_pass {self.truth.url}; proxy_http_version 1.1; proxy_set_header Connection ''; "
-            f"proxy_set_header Host 127.0.0.1:{self.truth.port}; }}",
+            server=f"location / {{ proxy_pass {self.behind_url}; proxy_http_version 1.1; proxy_set_header Connection ''; "
+            f"proxy_set_header Host 127.0.0.1:{self.behind_port}; }}",
             proxied=True,
         )
 
@@ -149,7 +162,8 @@ class Nginx(case.Case):
 
         file = self.new_path("spans.jsonl")
         with servers.Nginx(
-            file.parent, case.preload_environment(file), server=f"location / {{ proxy_pass http://127.0.0.1:{closed}; }}"
+            file.parent, case.preload_environment(file), server=f"location / {{ proxy_pass http://127.0.0.1:{closed}; }}",
+            certificate=self.certificate,
         ) as nginx:
             exercise(nginx)
         found = spans.read_file(file)
@@ -157,6 +171,17 @@ class Nginx(case.Case):
         self.assertEqual(statuses, [502])
         refused = [span for span in found if span.kind == spans.CLIENT]
         self.assertEqual([span.get("error.type") for span in refused], ["connection_refused"])
+
+
+class NginxOverTls(Nginx):
+    """The same, with a certificate of its own, and to a server behind it that has one, too."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.certificate = case.make_certificate(cls.folder, "localhost")
+        cls.behind_port = cls.enter(tls_front.TlsFront(*cls.certificate, cls.truth.port)).port
+        cls.behind_url = f"https://127.0.0.1:{cls.behind_port}"
 
 
 if __name__ == "__main__":

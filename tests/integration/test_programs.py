@@ -70,15 +70,25 @@ class Programs(case.ClientCase):
 
 class Git(case.Case):
     def test_clone_over_dumb_http(self):
+        self.clone()
+
+    def test_clone_over_tls(self):
+        """By GnuTLS, with functions of libcurl's own between it and the socket."""
+        certificate = case.make_certificate(self.folder, "localhost")
+        self.clone(certificate, GIT_SSL_CAINFO=certificate[0])
+
+    def clone(self, certificate=None, **more):
         """git-remote-http is a child of a child; objects come over several connections."""
-        folder = self.folder / "nginx"
+        ground = self.new_path("nginx").parent
+        folder = ground / "nginx"
         folder.mkdir()
-        work = self.folder / "work"
+        work = ground / "work"
         environment = clean_environment(
             GIT_AUTHOR_NAME="a", GIT_AUTHOR_EMAIL="a@example.test", GIT_COMMITTER_NAME="a",
             GIT_COMMITTER_EMAIL="a@example.test", GIT_CONFIG_NOSYSTEM="1",
+            **more,
         )
-        environment["HOME"] = str(self.folder)
+        environment["HOME"] = str(ground)
 
         def git(*arguments):
             subprocess.run([program("git"), *arguments], env=environment, check=True, capture_output=True)
@@ -90,15 +100,15 @@ class Git(case.Case):
             git("-C", str(work), "commit", "-qm", f"commit {number}")
         git("clone", "-q", "--bare", str(work), str(folder / "www" / "repository.git"))
         git("-C", str(folder / "www" / "repository.git"), "update-server-info")
-        with servers.Nginx(folder) as nginx:
+        with servers.Nginx(folder, certificate=certificate) as nginx:
             plain = run(
-                [program("git"), "clone", "-q", f"{nginx.url}/repository.git", self.folder / "plain"], environment
+                [program("git"), "clone", "-q", f"{nginx.url}/repository.git", ground / "plain"], environment
             )
             self.assertEqual(plain.code, 0, plain.errors.decode())
             first = nginx.truth()
             file = self.new_path("spans.jsonl")
             preloaded = run(
-                [program("git"), "clone", "-q", f"{nginx.url}/repository.git", self.folder / "preloaded"],
+                [program("git"), "clone", "-q", f"{nginx.url}/repository.git", ground / "preloaded"],
                 {**case.preload_environment(file), **{k: environment[k] for k in environment}},
             )
             self.assertEqual(preloaded.code, 0, preloaded.errors.decode())

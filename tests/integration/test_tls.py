@@ -1,7 +1,11 @@
 #!/usr/bin/env python3
-"""TLS under the preload: the clients of the other files over TLS, where the same spans must come out."""
+"""TLS under the preload: the clients of the other files over TLS, where the same spans must come out;
+connections of both kinds beside each other; and what cannot be seen, which must say so."""
 
-from support import case
+import collections
+
+from support import case, expect, servers, spans
+from support.process import clean_environment, run
 from support.servers import program
 
 
@@ -102,6 +106,142 @@ class Clients(case.ClientCase):
             program("redis-cli"), "--tls", "--cacert", self.certificate, "-h", self.proxy.host, "-p", self.redis_port,
             "-r", "20", "SET", "key", "value", least=20,
         )
+
+    def test_libcurl_over_gnutls(self):
+        """In a program that loads it, and with it GnuTLS, for itself."""
+        script = """
+import ctypes, sys
+curl = ctypes.CDLL("libcurl-gnutls.so.4")
+curl.curl_easy_init.restype = ctypes.c_void_p
+certificate, base = sys.argv[1:]
+handle = ctypes.c_void_p(curl.curl_easy_init())
+curl.curl_easy_setopt(handle, 10065, ctypes.c_char_p(certificate.encode()))
+curl.curl_easy_setopt(handle, 10177, ctypes.c_char_p(b"*"))
+for n in range(10):
+    curl.curl_easy_setopt(handle, 10002, ctypes.c_char_p(f"{base}/hello?n={n}".encode()))
+    print(curl.curl_easy_perform(handle), flush=True)
+curl.curl_easy_cleanup(handle)
+"""
+        self.check("/usr/bin/python3", "-c", script, self.certificate, self.url, least=10)
+
+    # ---- many, and beside each other ----
+
+    def expected(self):
+        """Some cases talk to the servers both ways: who came through the front said https."""
+        found = super().expected()
+        for wanted, exchange in zip(found, self.truth.exchanges):
+            if "plain" in exchange.target:
+                plain = expect.http_client(exchange, self.truth.url)
+                wanted.attributes = plain.attributes
+        return found
+
+    def test_tls_and_plain_in_turn(self):
+        """One thread after the other, each with connections of both kinds, new ones and kept ones."""
+        script = """
+import http.client, os, ssl, sys, threading
+secure, plain = (url.split("//")[1] for url in sys.argv[1:])
+context = ssl.create_default_context(cafile=os.environ["TEST_CERTIFICATE"])
+def work(t):
+    kept = [http.client.HTTPSConnection(secure, context=context), http.client.HTTPConnection(plain)]
+    for n in range(20):
+        for kind in (0, 1):
+            name = ("tls", "plain")[kind]
+            connection = kept[kind]
+            if n % 5 == 4:
+                connection.close()
+            connection.request("POST", f"/echo?n={t}-{n}-{name}", body=f"{name} {n}")
+            assert connection.getresponse().read() == f"{name} {n}".encode()
+threads = [threading.Thread(target=work, args=(t,)) for t in range(8)]
+[t.start() for t in threads]; [t.join() for t in threads]; print("done")
+"""
+        self.check("/usr/bin/python3", "-c", script, self.url, self.truth.url, least=320, bytes_too=False)
+
+    def test_a_thousand_connections(self):
+        """In one event loop, over memory buffers, at once and used again."""
+        script = """
+import asyncio, os, ssl, sys, aiohttp
+secure, plain = sys.argv[1:]
+context = ssl.create_default_context(cafile=os.environ["TEST_CERTIFICATE"])
+async def main():
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=100)) as session:
+        async def one(n):
+            base, name = (plain, "plain") if n % 4 == 3 else (secure, "tls")
+            headers = {"Connection": "close"} if n % 2 else {}
+            async with session.get(f"{base}/hello?n={n}-{name}", ssl=context, headers=headers) as answer:
+                return len(await answer.read())
+        print(sum(await asyncio.gather(*(one(n) for n in range(2000)))))
+asyncio.run(main())
+"""
+        file = self.new_path("spans.jsonl")
+        arguments = [self.python, "-c", script, self.url, self.truth.url]
+        finished = self.run_preloaded(arguments, file)
+        self.assertEqual((finished.code, finished.output), (0, b"26000\n"), finished.errors)
+        self.assertGreaterEqual(self.truth.connections(), 1000)
+        self.check_spans(spans.read_file(file), finished)
+
+    # ---- what cannot be seen ----
+
+    def test_java(self):
+        """Its TLS is written in Java: a span for each connection says that it is TLS, and nothing else."""
+        store = self.folder / "trust.p12"
+        made = run([program("keytool"), "-importcert", "-noprompt", "-storetype", "PKCS12", "-storepass", "password",
+                    "-keystore", store, "-file", self.certificate, "-alias", "test"], clean_environment())
+        self.assertEqual(made.code, 0, made.output)
+        compiled = run([program("javac"), "-d", self.folder, case.CLIENTS / "HttpJava.java"], clean_environment())
+        self.assertEqual(compiled.code, 0, compiled.errors)
+        arguments = [
+            program("java"), "-XX:TieredStopAtLevel=1", f"-Djavax.net.ssl.trustStore={store}",
+            "-Djavax.net.ssl.trustStorePassword=password", "-cp", self.folder, "HttpJava", "connection", self.url,
+            self.http_script,
+        ]
+        plain = self.run_plain(arguments)
+        file = self.new_path("spans.jsonl")
+        finished = self.run_preloaded(arguments, file)
+        self.check_same(plain, finished, errors_too=True)
+        self.assertGreaterEqual(len(self.truth.exchanges), 18)
+        found = spans.read_file(file)
+        self.assertGreater(len(found), 0)
+        self.assertEqual({span.get("wirespan.connection.opaque_reason") for span in found}, {"tls"})
+        self.assertEqual({span.get("url.full") for span in found}, {None})
+
+    def test_a_handshake_that_fails(self):
+        """The client does not trust the server: no exchange came of it, and its connection says so."""
+        file = self.new_path("spans.jsonl")
+        arguments = [program("curl"), "-s", "--noproxy", "*", "--cacert", "/etc/ssl/certs/ca-certificates.crt",
+                     self.url + "/hello"]
+        self._reset()
+        finished = run(arguments, case.preload_environment(file))
+        self._settle()
+        self.assertEqual(finished.code, 60)
+        found = spans.read_file(file)
+        self.assertEqual([span.get("wirespan.connection.opaque_reason") for span in found], ["tls"])
+
+
+class RedisServer(case.Case):
+    """A redis-server that encrypts by itself, seen from the client's side, and preloaded itself."""
+
+    def test_redis_cli(self):
+        certificate, key = case.make_certificate(self.folder, "localhost")
+        port = servers.free_port()
+        file, of_server = self.new_path("spans.jsonl"), self.new_path("spans.jsonl")
+        options = ["--tls-port", port, "--tls-cert-file", certificate, "--tls-key-file", key,
+                   "--tls-ca-cert-file", certificate, "--tls-auth-clients", "no"]
+        with servers.RedisServer(
+            self.folder, *options, environment=case.preload_environment(of_server)
+        ) as server:
+            told = collections.Counter()
+            for more in (["-p", server.port], ["--tls", "--cacert", certificate, "-p", port]):
+                finished = run([program("redis-cli"), *more, "-r", "20", "SET", "key", "value"],
+                               case.preload_environment(file))
+                self.assertEqual((finished.code, finished.output), (0, b"OK\n" * 20), finished.errors)
+                for span in spans.read_file(file):
+                    self.assertIn(span.get("server.port"), (port, server.port))
+                    attributes = {name: value for name, value in span.attributes.items() if not name.endswith("port")}
+                    told[span.kind, str(sorted(attributes.items()))] += 1 if "--tls" in more else -1
+                file.unlink()
+        self.assertEqual({count for count in told.values()}, {0}, told)
+        # The server's own view is none, over TLS as in plain text: its clients make the spans.
+        self.assertEqual([span.name for span in spans.read_file(of_server)], [])
 
 
 if __name__ == "__main__":

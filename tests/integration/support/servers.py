@@ -57,7 +57,7 @@ http {{
     sendfile on;
     keepalive_requests 1000000;
     server {{
-        listen 127.0.0.1:{port} backlog=1024;
+        listen 127.0.0.1:{port} backlog=1024{tls};
         root {folder}/www;
         {server}
     }}
@@ -71,8 +71,11 @@ class Nginx(Daemon):
 
     def __init__(self, folder: pathlib.Path, environment: dict[str, str] | None = None, *, workers: int = 1,
                  server: str = "", http: str = "", main: str = "", access_log: bool = True,
-                 before: list | None = None):
+                 before: list | None = None, certificate: tuple[str, str] | None = None):
         self.port = free_port()
+        self.scheme = "https" if certificate else "http"
+        if certificate:
+            server = f"ssl_certificate {certificate[0]}; ssl_certificate_key {certificate[1]}; {server}"
         self.folder = folder
         self.access_log = folder / "access.log"
         (folder / "www").mkdir(parents=True, exist_ok=True)
@@ -80,6 +83,7 @@ class Nginx(Daemon):
         configuration.write_text(
             NGINX_MAIN.format(
                 workers=workers, folder=folder, port=self.port, server=server, http=http, main=main,
+                tls=" ssl" if certificate else "",
                 access_log=f"{self.access_log} truth" if access_log else "off",
                 # Workers that give up root could not read a private folder.
                 user="user root root;" if os.geteuid() == 0 else "",
@@ -110,4 +114,4 @@ class Nginx(Daemon):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"

@@ -33,7 +33,7 @@ class TlsFront:
         self.thread.join(20)
 
     async def _listen(self):
-        return await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self.context, backlog=1024)
+        return await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self.context, backlog=1024, ssl_shutdown_timeout=2)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -145,6 +145,11 @@ class TruthServer:
             if not self.lock.wait_for(lambda: self.open == 0, deadline_seconds):
                 raise TimeoutError(f"{self.open} connections to the truth server are still open")
 
+    def connections(self) -> int:
+        """How many there were since the last clear."""
+        with self.lock:
+            return len(self.bytes_by_connection)
+
     def clear(self) -> None:
         self.settle()
         with self.lock:
