@@ -2,8 +2,13 @@
 
 #include <stddef.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "base/system_call.h"
+
+/* Attaching takes microseconds; a thread that was interrupted in it takes a time slice. */
+#define AWAIT_NS    50000
+#define AWAIT_TRIES 400
 
 struct attachment *attachment;
 _Atomic bool attachment_is_on;
@@ -22,18 +27,36 @@ SLOW struct segment *attachment_segment_slow(void)
     }
     /* The child of a fork starts with one thread, but a second may be there before the first call
        that is observed. The one that comes late goes unobserved for a moment. */
-    uint32_t idle = 0;
-    if (!atomic_compare_exchange_strong_explicit(&page->is_renewing, &idle, 1, memory_order_acquire,
-                                                 memory_order_relaxed)) {
+    uint32_t none = RENEWAL_NONE;
+    if (!atomic_compare_exchange_strong_explicit(&page->renewal, &none, RENEWAL_BUSY,
+                                                 memory_order_acquire, memory_order_relaxed)) {
         return NULL;
     }
     struct segment *segment = attachment_renew(page);
-    if (segment == NULL) {
-        /* is_renewing stays set: a process without a segment does not try at every call. */
-        return NULL;
-    }
-    /* release: the page is complete before the segment can be seen */
+    /* release: the page is complete before the segment can be seen, and the segment is there before
+       the renewal is over */
     atomic_store_explicit(&page->segment, segment, memory_order_release);
+    /* Also without a segment: such a process does not try at every call. */
+    atomic_store_explicit(&page->renewal, RENEWAL_DONE, memory_order_release);
+    return segment;
+}
+
+static bool is_under_way(void)
+{
+    const struct attachment *page = attachment;
+    return page != NULL &&
+           (atomic_load_explicit(&page->renewal, memory_order_acquire) == RENEWAL_BUSY ||
+            atomic_load_explicit(&page->is_asking, memory_order_acquire) != 0);
+}
+
+struct segment *attachment_await_segment(void)
+{
+    struct segment *segment = attachment_segment();
+    const struct timespec pause = {.tv_nsec = AWAIT_NS};
+    for (int tries = 0; segment == NULL && tries < AWAIT_TRIES && is_under_way(); tries++) {
+        raw_system_call(SYS_nanosleep, (long)&pause, 0, 0, 0, 0, 0);
+        segment = attachment_segment();
+    }
     return segment;
 }
 
@@ -43,7 +66,7 @@ void attachment_replace_segment(void)
     /* Connections from before are strangers to the new segment: they hold slots of the old one. */
     atomic_fetch_add_explicit(&page->epoch, 2, memory_order_relaxed);
     atomic_store_explicit(&page->segment, NULL, memory_order_release);
-    atomic_store_explicit(&page->is_renewing, 0, memory_order_release);
+    atomic_store_explicit(&page->renewal, RENEWAL_NONE, memory_order_release);
     attachment_segment();
 }
 

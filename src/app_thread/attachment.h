@@ -14,10 +14,16 @@
 #include "base/compiler.h"
 #include "handoff/segment.h"
 
+enum attachment_renewal_state {
+    RENEWAL_NONE = 0, /* nobody has tried: a new process */
+    RENEWAL_BUSY = 1, /* one thread is at it */
+    RENEWAL_DONE = 2  /* there is a segment, or none can be had */
+};
+
 struct attachment {
     _Atomic(struct segment *) segment; /* NULL: observation is off, or the process is new */
     _Atomic uint32_t epoch;            /* differs from process to process */
-    _Atomic uint32_t is_renewing;      /* one thread is attaching the new process */
+    _Atomic uint32_t renewal;          /* enum attachment_renewal_state */
     _Atomic int32_t process_id;        /* 0 in the child of a fork until it is asked for */
     uint64_t random_seed;
     _Atomic uint32_t next_serial; /* of connections */
@@ -78,6 +84,11 @@ static inline uint32_t attachment_epoch(void)
 /* Takes a new segment in the place of the one that nobody drains any more; to be called where no
    data passes. What other threads have open there at this moment is lost with it. */
 void attachment_replace_segment(void);
+
+/* attachment_segment(), which waits for a moment if another thread attaches the new process just
+   now, or asks for it; to be called where no data passes, so that no connection's first bytes are
+   missed. */
+struct segment *attachment_await_segment(void);
 
 /* This process's id, remembered in the page. In a vfork child that is the parent's. */
 int32_t attachment_process_id(void);

@@ -273,10 +273,14 @@ static bool is_alive(uint64_t now_ns)
 
 void agent_after_connection(void)
 {
-    struct segment *segment = attachment_segment();
+    struct segment *segment = attachment_await_segment();
     uint64_t now = clock_now_ns();
     if (likely(segment != NULL && is_alive(now))) {
         return;
+    }
+    if (segment == NULL &&
+        atomic_load_explicit(&attachment->renewal, memory_order_acquire) == RENEWAL_BUSY) {
+        return; /* a second one in its place would take away what the first begins */
     }
     uint64_t tried = atomic_load_explicit(&attachment->asked_ns, memory_order_relaxed);
     if ((tried != 0 && now - tried < RETRY_NS) ||

@@ -399,7 +399,7 @@ static void start_thread(void)
        exchange to make it at the same time, the one that comes late would get none, and the thread
        would give up for good. */
     if (atomic_load_explicit(&background.state, memory_order_relaxed) != BACKGROUND_NONE ||
-        attachment_segment() == NULL ||
+        attachment_await_segment() == NULL ||
         !atomic_compare_exchange_strong_explicit(&background.state, &none, BACKGROUND_STARTING,
                                                  memory_order_acq_rel, memory_order_relaxed)) {
         return;

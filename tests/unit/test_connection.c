@@ -76,7 +76,7 @@ static void become_child(void)
     new_segment();
     atomic_store(&attachment->segment, NULL);
     atomic_store(&attachment->epoch, 0);
-    atomic_store(&attachment->is_renewing, 0);
+    atomic_store(&attachment->renewal, RENEWAL_NONE);
 }
 
 static struct iovec iov_of(const char *bytes, size_t size)
