@@ -46,7 +46,7 @@ static const struct field symbol_section = FIELD(Sym, st_shndx);
 
 static struct slice range(struct slice bytes, uint64_t offset, uint64_t size)
 {
-    if (offset > bytes.size) {
+    if (offset >= bytes.size) {
         return (struct slice){0};
     }
     uint64_t left = bytes.size - offset;

@@ -21,12 +21,19 @@ static const char *verdict_word(enum finding_level worst)
     return worst <= FINDING_NOTE ? "seen" : levels[worst].word;
 }
 
-/* Names and paths are others': no control character of theirs reaches the terminal. */
+/* Names and paths are others': no control character of theirs reaches the terminal, neither those
+   of ASCII nor those beyond it, which begin with this byte in UTF-8. */
+#define C1_LEAD 0xC2
+
 static void put_text(FILE *out, const char *text)
 {
     for (; *text != '\0'; text++) {
         unsigned char byte = (unsigned char)*text;
-        fputc(byte < 0x20 || byte == 0x7F ? '?' : byte, out);
+        unsigned char next = (unsigned char)text[1];
+        bool is_control =
+            byte < 0x20 || byte == 0x7F || (byte == C1_LEAD && next >= 0x80 && next < 0xA0);
+        fputc(is_control ? '?' : byte, out);
+        text += byte == C1_LEAD && is_control;
     }
 }
 

@@ -148,8 +148,7 @@ static bool read_number(const char *status, const char *name, int *number)
 void process_view_take_status(struct process_view *view, const char *status, pid_t *parent)
 {
     int number = 0;
-    const char *state = strstr(status, "\nState:");
-    if (state != NULL && state[strlen("\nState:\t")] == 'Z') {
+    if (strstr(status, "\nState:\tZ") != NULL) {
         view->state = PROCESS_HAS_ENDED;
     }
     *parent = read_number(status, "\nPPid:", &number) ? number : 0;
