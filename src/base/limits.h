@@ -149,3 +149,19 @@
 #define LIMIT_VIEW_CONNECTIONS 128u
 /* Complaints about bad input of one source that are said one by one; the rest are counted. */
 #define LIMIT_VIEW_COMPLAINTS 10u
+
+/* `wirespan doctor` looks into files up to this size: several times the largest runtime's. */
+#define LIMIT_DOCTOR_FILE_BYTES (512u << 20)
+/* A name or path in such a file: the kernel's PATH_MAX; C++ mangles longer ones, which are none of
+   those looked for. */
+#define LIMIT_DOCTOR_TEXT 4096u
+/* Objects of one program, and entries of one that name others: many times those of a browser. */
+#define LIMIT_DOCTOR_OBJECTS 1024u
+/* Scripts that are the interpreter of the one before: the kernel follows four, and env(1) may stand
+   between. */
+#define LIMIT_DOCTOR_STEPS 8u
+/* The first line of a script that the kernel reads. */
+#define LIMIT_DOCTOR_SCRIPT_LINE 256u
+/* The environment, memory map and auxiliary vector of a process: what the kernel lets a program be
+   started with is a little more. */
+#define LIMIT_DOCTOR_PROC_BYTES (4u << 20)

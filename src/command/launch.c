@@ -93,9 +93,9 @@ const struct argp launch_argp = {.options = options, .parser = parse};
 
 static char *old_preload; /* what LD_PRELOAD was; NULL: not set */
 
-/* Beside the command, as in the build's folder, or where it is installed. */
-static bool find_library(char path[PATH_MAX])
+bool launch_find_library(char path[PATH_MAX])
 {
+    /* as in the build's folder, beside the command, or where it is installed */
     static const char *const places[] = {"/../", "/", "/" WIRESPAN_LIBRARY_FROM_COMMAND "/"};
     char self[PATH_MAX];
     ssize_t size = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -138,7 +138,7 @@ void launch_prepare(struct launch *launch)
     char library[PATH_MAX];
     char address[REGISTRATION_PATH + 2 * REGISTRATION_TOKEN];
     launch->is_observed = false;
-    if (!find_library(library)) {
+    if (!launch_find_library(library)) {
         fprintf(stderr, "wirespan %s: %s is not where it was installed; nothing is observed\n",
                 launch->name, LIBRARY);
         return;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <argp.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -24,6 +25,9 @@ struct launch {
 /* The options that both take; a child parser of argp, whose input is the struct launch. Options
    that are nothing but another name for a variable set it in this process's environment. */
 extern const struct argp launch_argp;
+
+/* Where libwirespan.so is, seen from this command. False, and `path` undefined, without one. */
+bool launch_find_library(char path[PATH_MAX]);
 
 /* Opens the socket and sets the command's environment. Without the library or the socket it says so
    and leaves is_observed false. */

@@ -16,6 +16,7 @@ static const struct subcommand subcommands[] = {
     {"run", run_main, "run a command, observed; this program exports for it"},
     {"entrypoint", entrypoint_main, "the same as the first process of a container"},
     {"agent", agent_main, "export for all observed programs of this machine"},
+    {"doctor", doctor_main, "tell whether a program can be seen, and why if not"},
     {"view", view_main, "receive or read traces and draw them in the terminal"},
 };
 

@@ -8,4 +8,5 @@ enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 int run_main(int argc, char **argv);
 int entrypoint_main(int argc, char **argv);
 int agent_main(int argc, char **argv);
+int doctor_main(int argc, char **argv);
 int view_main(int argc, char **argv);
