@@ -14,6 +14,10 @@ struct callbacks {
        `cause` (record_abort_cause) says which. Bounded in time; must be callable in a signal
        handler. */
     void (*before_end)(int32_t cause);
+    /* Around a fork that runs no handlers of the C library's. May be NULL. */
+    void (*before_fork)(void);
+    void (*after_fork_in_parent)(void);
+    void (*after_fork_in_child)(void);
     /* From the process's exit handlers. */
     void (*at_exit)(void);
     /* The program's first thread ends; others may live on. */

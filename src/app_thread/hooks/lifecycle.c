@@ -117,10 +117,8 @@ void lifecycle_before_vfork(void)
     mark_vfork();
 }
 
-void lifecycle_before_clone(int (*function)(void *), void *stack, int flags)
+bool lifecycle_before_clone(int (*function)(void *), void *stack, int flags)
 {
-    (void)function;
-    (void)stack;
     if (unlikely(original_clone == NULL)) {
         originals_resolve();
     }
@@ -128,6 +126,7 @@ void lifecycle_before_clone(int (*function)(void *), void *stack, int flags)
     if ((flags & CLONE_VM) && !(flags & CLONE_THREAD)) {
         mark_vfork();
     }
+    return fork_is_clone(function, stack, flags);
 }
 
 /* A sandbox may kill the process for any system call that it does not make by itself. */
@@ -172,15 +171,15 @@ static void missed(int fd)
     }
 }
 
-void lifecycle_before_syscall(long number, long a, long b, long c)
+bool lifecycle_before_syscall(long number, long a, long b, long c)
 {
     struct thread_state *self = &thread_state;
     if (number == SYS_vfork) {
         mark_vfork();
-        return;
+        return false;
     }
     if (!hook_is_on() || hook_is_aside(self)) {
-        return;
+        return false;
     }
     switch (number) {
     case SYS_close:
@@ -227,6 +226,7 @@ void lifecycle_before_syscall(long number, long a, long b, long c)
     default:
         break;
     }
+    return fork_is_system_call(number, a, b);
 }
 
 /* ---- threads ---- */

@@ -1,10 +1,24 @@
 /* What the tail jumps call before they jump. Each may run in a signal handler and keeps errno. */
 #pragma once
 
+#include <stdbool.h>
+#include <sys/types.h>
+
 void lifecycle_before_exec(void);
 void lifecycle_before_vfork(void);
-void lifecycle_before_clone(int (*function)(void *), void *stack, int flags);
 void lifecycle_before_prctl(int option);
 void lifecycle_before_dlopen(void);
 void lifecycle_before_dlclose(void);
-void lifecycle_before_syscall(long number, long a, long b, long c);
+
+/* These two answer whether the call is a fork: then the stub goes on to the function below rather
+   than to the original. */
+bool lifecycle_before_clone(int (*function)(void *), void *stack, int flags);
+bool lifecycle_before_syscall(long number, long a, long b, long c);
+
+/* ---- forks.c ---- */
+
+bool fork_is_clone(int (*function)(void *), void *stack, int flags);
+int fork_clone(int (*function)(void *), void *stack, int flags, void *argument, pid_t *parent_id,
+               void *thread_area, pid_t *child_id);
+bool fork_is_system_call(long number, long a, long b);
+long fork_system_call(long number, long a, long b, long c, long d, long e);

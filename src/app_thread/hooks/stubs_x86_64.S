@@ -6,7 +6,7 @@
 
     .text
 
-.macro STUB name, before, adjust
+.macro STUB name, before, adjust, otherwise
     .globl \name
     .type \name, @function
     .p2align 4
@@ -23,6 +23,9 @@
     movq %r9, 40(%rsp)
     movq %rax, 48(%rsp)
     call \before
+    .ifnb \otherwise
+    movb %al, %r10b
+    .endif
     movq 0(%rsp), %rdi
     movq 8(%rsp), %rsi
     movq 16(%rsp), %rdx
@@ -33,6 +36,10 @@
     addq $72, %rsp
     .cfi_adjust_cfa_offset -72
     \adjust
+    .ifnb \otherwise
+    testb %r10b, %r10b
+    jne \otherwise
+    .endif
     movq original_\name(%rip), %r11
     testq %r11, %r11
     je no_original
@@ -52,8 +59,8 @@ STUB fexecve, lifecycle_before_exec
 STUB execveat, lifecycle_before_exec
 STUB vfork, lifecycle_before_vfork
 STUB __vfork, lifecycle_before_vfork
-STUB clone, lifecycle_before_clone
-STUB __clone, lifecycle_before_clone
+STUB clone, lifecycle_before_clone, , fork_clone
+STUB __clone, lifecycle_before_clone, , fork_clone
 STUB prctl, lifecycle_before_prctl
 /* RTLD_DEEPBIND (8) would hide this library from the object and all that it loads. */
 STUB dlopen, lifecycle_before_dlopen, "andl $~8, %esi"
@@ -94,6 +101,7 @@ syscall:
     movq %r8, 32(%rsp)
     movq %r9, 40(%rsp)
     call lifecycle_before_syscall
+    movb %al, %r10b
     movq 0(%rsp), %rdi
     movq 8(%rsp), %rsi
     movq 16(%rsp), %rdx
@@ -102,6 +110,8 @@ syscall:
     movq 40(%rsp), %r9
     addq $72, %rsp
     .cfi_adjust_cfa_offset -72
+    testb %r10b, %r10b
+    jne fork_system_call
     jmp *original_syscall(%rip)
 1:
     movq %rdi, %rax
