@@ -371,11 +371,8 @@ static SLOW bool touch_slow(struct thread_state *self, int fd, struct touch *tou
     }
 }
 
-bool connection_find(int fd, struct touch *touch)
+static inline bool find(int fd, struct touch *touch)
 {
-    if ((unsigned)fd >= LIMIT_DESCRIPTORS) {
-        return false;
-    }
     uint32_t block = atomic_load_explicit(&descriptor_connections[fd], memory_order_acquire);
     if (block == 0) {
         return false;
@@ -388,13 +385,18 @@ bool connection_find(int fd, struct touch *touch)
            atomic_load_explicit(&descriptor_connections[fd], memory_order_acquire) == block;
 }
 
+bool connection_find(int fd, struct touch *touch)
+{
+    return (unsigned)fd < LIMIT_DESCRIPTORS && find(fd, touch);
+}
+
 bool connection_touch(struct thread_state *self, int fd, struct touch *touch)
 {
     if (likely((unsigned)fd < LIMIT_DESCRIPTORS &&
                atomic_load_explicit(&descriptor_kinds[fd], memory_order_acquire) ==
                    DESCRIPTOR_CONNECTION &&
                atomic_load_explicit(&attachment_is_on, memory_order_relaxed) && !self->is_ours)) {
-        return connection_find(fd, touch);
+        return find(fd, touch);
     }
     return touch_slow(self, fd, touch);
 }

@@ -97,17 +97,6 @@ void exchange_abandon(uint16_t slot, enum loss reason)
     }
 }
 
-bool exchange_other_half_done(uint16_t slot, uint8_t half)
-{
-    struct record *record = exchange_record(slot);
-    if (record == NULL) {
-        return false;
-    }
-    /* acq_rel: the second half sees all that the first wrote into the record */
-    uint8_t before = __atomic_fetch_or(&record->halves, half, __ATOMIC_ACQ_REL);
-    return (before & (uint8_t)~half) != 0;
-}
-
 enum record_error exchange_error_of(int system_error)
 {
     switch (system_error) {

@@ -57,7 +57,16 @@ void exchange_count_loss(enum loss reason);
 
 /* An HTTP exchange ends when both its request and its answer have ended. Marks one half (1 the
    request, 2 the answer) and tells whether the other was marked before. */
-bool exchange_other_half_done(uint16_t slot, uint8_t half);
+static inline bool exchange_other_half_done(uint16_t slot, uint8_t half)
+{
+    struct record *record = exchange_record(slot);
+    if (record == NULL) {
+        return false;
+    }
+    /* acq_rel: the second half sees all that the first wrote into the record */
+    uint8_t before = __atomic_fetch_or(&record->halves, half, __ATOMIC_ACQ_REL);
+    return (before & (uint8_t)~half) != 0;
+}
 
 /* errno of a failed call as an error of the exchange. */
 enum record_error exchange_error_of(int system_error);

@@ -330,27 +330,31 @@ static void drift(struct passage *passage, struct slice *in)
 
 /* ---- passing ---- */
 
+static inline void dispatch_exchanges(struct passage *passage, bool is_http, struct slice *in)
+{
+    bool is_request = direction_of(passage) == connection_requests(passage->connection);
+    if (is_http && is_request) {
+        http_exchange_requests(passage, in);
+    } else if (is_http) {
+        http_exchange_replies(passage, in);
+    } else if (is_request) {
+        redis_exchange_commands(passage, in);
+    } else {
+        redis_exchange_replies(passage, in);
+    }
+}
+
 static void dispatch(struct passage *passage, struct slice *in)
 {
-    struct connection *connection = passage->connection;
-    bool is_request = direction_of(passage) == connection_requests(connection);
-    switch (protocol_of(connection)) {
+    switch (protocol_of(passage->connection)) {
     case PROTOCOL_UNDECIDED:
         identify(passage, in);
         break;
     case PROTOCOL_HTTP1:
-        if (is_request) {
-            http_exchange_requests(passage, in);
-        } else {
-            http_exchange_replies(passage, in);
-        }
+        dispatch_exchanges(passage, true, in);
         break;
     case PROTOCOL_REDIS:
-        if (is_request) {
-            redis_exchange_commands(passage, in);
-        } else {
-            redis_exchange_replies(passage, in);
-        }
+        dispatch_exchanges(passage, false, in);
         break;
     case PROTOCOL_WEBSOCKET:
         websocket_exchange_frames(passage, in);
@@ -360,7 +364,7 @@ static void dispatch(struct passage *passage, struct slice *in)
         break;
     case PROTOCOL_COUNTED:
     default:
-        if (unlikely(connection->wants_hello)) {
+        if (unlikely(passage->connection->wants_hello)) {
             note_hello(passage, *in);
         }
         in->size = 0;
@@ -385,7 +389,12 @@ void protocol_pass(struct passage *passage, struct slice bytes)
        a protocol may change in between, hence the loop. */
     while (in.size > 0 && goes_on(passage)) {
         size_t before = in.size;
-        dispatch(passage, &in);
+        enum connection_protocol protocol = protocol_of(passage->connection);
+        if (likely(protocol == PROTOCOL_HTTP1 || protocol == PROTOCOL_REDIS)) {
+            dispatch_exchanges(passage, protocol == PROTOCOL_HTTP1, &in);
+        } else {
+            dispatch(passage, &in);
+        }
         direction->bytes += before - in.size;
         size -= before - in.size;
     }

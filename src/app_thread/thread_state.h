@@ -26,7 +26,7 @@ enum thread_ownership {
 
 struct thread_state {
     uint64_t random_key;     /* 0: not drawn yet */
-    uint64_t random_counter; /* advanced atomically: a signal handler may draw in between */
+    uint64_t random_counter; /* advanced at once: a signal handler may draw in between */
     uint32_t random_epoch;   /* of the process that drew the key */
     uint32_t slot_cursor;
     uint32_t ring;

@@ -1,5 +1,7 @@
 #include "wire/traceparent.h"
 
+#include "wire/scan.h"
+
 /* 00-<32 hex>-<16 hex>-<2 hex> */
 #define TRACE_ID_AT  3u
 #define PARENT_ID_AT 36u
@@ -8,43 +10,58 @@
 
 #define KNOWN_FLAGS 3u
 
-/* The value of a lower-case hexadecimal digit, and 0x10 for the digits alone, so that 0 means that
-   it is none. */
-static const uint8_t digits[256] = {
-    ['0'] = 0x10, ['1'] = 0x11, ['2'] = 0x12, ['3'] = 0x13, ['4'] = 0x14, ['5'] = 0x15,
-    ['6'] = 0x16, ['7'] = 0x17, ['8'] = 0x18, ['9'] = 0x19, ['a'] = 0x1a, ['b'] = 0x1b,
-    ['c'] = 0x1c, ['d'] = 0x1d, ['e'] = 0x1e, ['f'] = 0x1f,
-};
-
-/* Reads `count` bytes; false if a digit is wrong. `*any` tells whether one of them is not zero. */
-static inline bool read_hex(const uint8_t *text, uint8_t *bytes, size_t count, bool *any)
+/* 16 digits become 8 bytes. Returns false if one of them is no lower-case digit; `*any` gets a bit
+   that is not zero if a byte is not. */
+static inline bool read_eight(const uint8_t *text, uint8_t bytes[8], uint64_t *any)
 {
-    unsigned all = 0x10;
-    unsigned some = 0;
-    for (size_t i = 0; i < count; i++) {
-        unsigned high = digits[text[2 * i]];
-        unsigned low = digits[text[2 * i + 1]];
-        all &= high & low;
-        some |= high | low;
-        bytes[i] = (uint8_t)(high << 4 | (low & 0x0f));
+    typedef uint16_t pairs __attribute__((vector_size(16)));
+    block digits = block_load(text);
+    block number = digits - BLOCK_OF('0');
+    block letter = digits - BLOCK_OF('a');
+    block is_number = (block)(number < BLOCK_OF(10));
+    block is_letter = (block)(letter < BLOCK_OF(6));
+    pairs values = (pairs)((is_number & number) | (is_letter & (letter + BLOCK_OF(10))));
+    /* The digit that comes first in memory is the low byte of its pair. */
+    pairs joined = (values & 0x000f) << 4 | values >> 8;
+    for (size_t i = 0; i < 8; i++) {
+        bytes[i] = (uint8_t)joined[i];
     }
-    *any = (some & 0x0f) != 0;
-    return all != 0;
+    uint64_t all;
+    memcpy(&all, bytes, sizeof(all));
+    *any |= all;
+    return block_bits(~(is_number | is_letter)) == 0;
+}
+
+/* 16 and more: no digit. */
+static inline uint8_t digit_of(uint8_t byte)
+{
+    if ((uint8_t)(byte - '0') < 10) {
+        return (uint8_t)(byte - '0');
+    }
+    return (uint8_t)(byte - 'a') < 6 ? (uint8_t)(byte - 'a' + 10) : 16;
+}
+
+static inline bool read_byte(const uint8_t *text, uint8_t *byte)
+{
+    uint8_t high = digit_of(text[0]);
+    uint8_t low = digit_of(text[1]);
+    *byte = (uint8_t)(high << 4 | low);
+    return high < 16 && low < 16;
 }
 
 bool traceparent_parse(struct slice value, struct traceparent *parsed)
 {
     struct traceparent read;
     uint8_t version;
-    bool has_trace_id;
-    bool has_parent_id;
-    bool ignored;
+    uint64_t trace_id = 0;
+    uint64_t parent_id = 0;
     const uint8_t *text = value.data;
     if (value.size < WHOLE_SIZE || text[2] != '-' || text[PARENT_ID_AT - 1] != '-' ||
-        text[FLAGS_AT - 1] != '-' || !read_hex(text, &version, 1, &ignored) || version == 0xFF ||
-        !read_hex(text + TRACE_ID_AT, read.trace_id, sizeof(read.trace_id), &has_trace_id) ||
-        !read_hex(text + PARENT_ID_AT, read.parent_id, sizeof(read.parent_id), &has_parent_id) ||
-        !read_hex(text + FLAGS_AT, &read.flags, 1, &ignored) || !has_trace_id || !has_parent_id) {
+        text[FLAGS_AT - 1] != '-' || !read_byte(text, &version) || version == 0xFF ||
+        !read_eight(text + TRACE_ID_AT, read.trace_id, &trace_id) ||
+        !read_eight(text + TRACE_ID_AT + 16, read.trace_id + 8, &trace_id) ||
+        !read_eight(text + PARENT_ID_AT, read.parent_id, &parent_id) ||
+        !read_byte(text + FLAGS_AT, &read.flags) || trace_id == 0 || parent_id == 0) {
         return false;
     }
     if (value.size > WHOLE_SIZE && (version == 0 || text[WHOLE_SIZE] != '-')) {

@@ -1,11 +1,14 @@
 """How the cost of an exchange grows with the number of connections and of threads."""
 
+import resource
 import subprocess
 
 from measure.arms import OPERATIONS, PLAIN, WIRESPAN, Cases, lost_share
 from support.receiver import Receiver
 
-CONNECTIONS = (1, 10, 100, 1000, 10_000)
+# Both ends of a connection are in the program: as many as the system lets it have.
+MOST = min(10_000, (resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 200) // 2)
+CONNECTIONS = (1, 10, 100, 1000, MOST)
 THREADS = (1, 2, 4, 8, 16, 32, 64)
 EXCHANGES = 102_400
 BURST = 512

@@ -10,11 +10,17 @@ import time
 from measure.arms import DRAIN, OPERATIONS, PLAIN, WIRESPAN, Cases, duration_us, lost_share
 from measure.cost import children, memory_kib, per_unit, thread_times, wake_ups
 from support import servers
-from support.process import clean_environment
+from support.process import clean_environment, wait_until
 from support.receiver import Receiver
 from support.servers import program
 
 IDLE_SECONDS = 5
+
+
+def first_child(pid: int) -> int:
+    """A server that listens may not have made its worker yet."""
+    wait_until(lambda: children(pid), 30, "a worker process")
+    return children(pid)[0]
 
 
 class Native(Cases):
@@ -30,7 +36,7 @@ class Native(Cases):
         (folder / "www").mkdir()
         (folder / "www" / "hello").write_bytes(b"hello, world\n")
         with servers.Nginx(folder, self.environment(receiver, arm), access_log=False) as nginx:
-            worker = children(nginx.process.pid)[0]
+            worker = first_child(nginx.process.pid)
             wrk = [program("wrk"), "-t", "1", "-c", "32", "-d", "4s", "--latency", f"{nginx.url}/hello"]
             before = thread_times(worker)
             said = subprocess.run(wrk, capture_output=True, text=True, timeout=60, check=True,
@@ -107,7 +113,7 @@ class Native(Cases):
         (folder / "www" / "hello").parent.mkdir()
         (folder / "www" / "hello").write_bytes(b"hello, world\n")
         with servers.Nginx(folder, self.environment(receiver, arm), access_log=False) as nginx:
-            worker = children(nginx.process.pid)[0]
+            worker = first_child(nginx.process.pid)
             subprocess.run([program("curl"), "-s", f"{nginx.url}/hello"], check=True, timeout=30,
                            env=clean_environment(), stdout=subprocess.DEVNULL)
             if arm == WIRESPAN and self.observes:
