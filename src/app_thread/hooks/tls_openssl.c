@@ -441,9 +441,14 @@ static bool has_threads(void)
     return is_single != NULL && *is_single == 0;
 }
 
+/* The loader has looked for this one already: most programs have no libuv, and nothing more is
+   asked in them. */
+extern const char uv_fileno[] __attribute__((weak));
+
 SLOW const char *tls_openssl_patch_program(void)
 {
-    if (original_dlopen == NULL || original_dlclose == NULL || !find_in_program()) {
+    const char *volatile uv = uv_fileno;
+    if (uv == NULL || original_dlopen == NULL || original_dlclose == NULL || !find_in_program()) {
         return NULL;
     }
     struct openssl *openssl = &program.openssl;
