@@ -139,6 +139,7 @@ struct connection {
     uint16_t session_slot;            /* WebSocket or opaque: the record of the connection itself */
     uint8_t opaque_reason;            /* enum opaque_reason */
     bool wants_hello;                 /* a ClientHello is passing, its random has not passed yet */
+    _Atomic bool hello_is_bound;      /* its session was found */
     bool encrypted_end;               /* the peer ended the stream below TLS */
     _Atomic uint8_t websocket_closed; /* close frames seen, a bit per direction; 4: a reason, too */
     uint64_t opened_ns;

@@ -607,7 +607,7 @@ static bool start_above(struct connection *connection, uintptr_t session)
     connection->session_slot = SEGMENT_NO_SLOT;
     connection->opaque_reason = OPAQUE_NONE;
     connection->wants_hello = false;
-    atomic_store_explicit(&connection->hello, 0, memory_order_relaxed);
+    atomic_store_explicit(&connection->hello_is_bound, true, memory_order_relaxed);
     bool is_below = connection_source(connection) == 0;
     for (int i = 0; i < 2; i++) {
         struct direction *direction = &connection->directions[i];

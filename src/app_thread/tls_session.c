@@ -57,28 +57,41 @@ static struct session_entry *find_entry(uintptr_t session)
     return NULL;
 }
 
-/* A free entry, or one whose connection is gone. */
-static SLOW struct session_entry *make_entry(uintptr_t session)
-{
-    struct session_entry *set = set_of(session);
-    struct touch touch;
-    for (uint32_t i = 0; i < WAYS; i++) {
-        uintptr_t old = atomic_load_explicit(&set[i].session, memory_order_relaxed);
-        uint64_t bound = atomic_load_explicit(&set[i].bound, memory_order_relaxed);
-        bool is_dead = old == 0 || (BLOCK_OF(bound) != 0 && !touch_of(bound, &touch));
-        if (is_dead &&
-            atomic_compare_exchange_strong_explicit(&set[i].session, &old, session,
-                                                    memory_order_relaxed, memory_order_relaxed)) {
-            atomic_store_explicit(&set[i].bound, 0, memory_order_relaxed);
-            return &set[i];
-        }
-    }
-    return NULL;
-}
-
 static bool is_of(const struct touch *touch, uintptr_t session)
 {
     return connection_source(touch->connection) == session;
+}
+
+/* How little an entry is worth keeping: it is free, its connection has gone or has another session
+   by now, or no connection was found yet. */
+enum worth { WORTH_NOTHING, WORTH_TRIES, WORTH_KEEPING };
+
+static enum worth worth_of(const struct session_entry *entry, uintptr_t session)
+{
+    uint64_t bound = atomic_load_explicit(&entry->bound, memory_order_relaxed);
+    struct touch touch;
+    if (session == 0 ||
+        (BLOCK_OF(bound) != 0 && !(touch_of(bound, &touch) && is_of(&touch, session)))) {
+        return WORTH_NOTHING;
+    }
+    return BLOCK_OF(bound) == 0 ? WORTH_TRIES : WORTH_KEEPING;
+}
+
+static SLOW struct session_entry *make_entry(uintptr_t session)
+{
+    struct session_entry *set = set_of(session);
+    for (enum worth worth = WORTH_NOTHING; worth < WORTH_KEEPING; worth++) {
+        for (uint32_t i = 0; i < WAYS; i++) {
+            uintptr_t old = atomic_load_explicit(&set[i].session, memory_order_relaxed);
+            if (worth_of(&set[i], old) <= worth &&
+                atomic_compare_exchange_strong_explicit(
+                    &set[i].session, &old, session, memory_order_relaxed, memory_order_relaxed)) {
+                atomic_store_explicit(&set[i].bound, 0, memory_order_relaxed);
+                return &set[i];
+            }
+        }
+    }
+    return NULL;
 }
 
 bool tls_session_find(const void *session, struct touch *touch)
@@ -113,6 +126,13 @@ static uint64_t fold(const uint8_t random[TLS_RANDOM_BYTES])
     return key == 0 ? 1 : key;
 }
 
+/* A ClientHello has passed it whose session is not known yet. */
+static bool is_waiting(const struct connection *connection)
+{
+    return atomic_load_explicit(&connection->hello, memory_order_relaxed) != 0 &&
+           !atomic_load_explicit(&connection->hello_is_bound, memory_order_relaxed);
+}
+
 void tls_session_hello(struct connection *connection, const uint8_t random[TLS_RANDOM_BYTES])
 {
     uint64_t key = fold(random);
@@ -120,13 +140,13 @@ void tls_session_hello(struct connection *connection, const uint8_t random[TLS_R
                           atomic_load_explicit(&connection->generation, memory_order_relaxed)};
     struct touch other;
     atomic_store_explicit(&connection->hello, key, memory_order_relaxed);
+    atomic_store_explicit(&connection->hello_is_bound, false, memory_order_relaxed);
     _Atomic uint64_t *set = tls_hellos[key % HELLO_SETS];
     /* With all ways taken by handshakes that are going on, one of them loses its hint. */
     uint32_t way = (uint32_t)(key >> 61) % WAYS;
     for (uint32_t i = 0; i < WAYS; i++) {
         uint64_t word = atomic_load_explicit(&set[i], memory_order_relaxed);
-        if (!touch_of(word, &other) ||
-            atomic_load_explicit(&other.connection->hello, memory_order_relaxed) == 0) {
+        if (!touch_of(word, &other) || !is_waiting(other.connection)) {
             way = i;
             break;
         }
@@ -144,6 +164,7 @@ static bool find_hello(const struct tls_identity *identity, struct touch *touch)
     uint32_t found = 0;
     for (uint32_t i = 0; i < WAYS; i++) {
         if (touch_of(atomic_load_explicit(&set[i], memory_order_acquire), &candidate) &&
+            is_waiting(candidate.connection) &&
             atomic_load_explicit(&candidate.connection->hello, memory_order_relaxed) == key &&
             (identity->role == ROLE_UNKNOWN || identity->role == candidate.connection->role) &&
             (found == 0 || candidate.connection != touch->connection)) {
@@ -152,6 +173,12 @@ static bool find_hello(const struct tls_identity *identity, struct touch *touch)
         }
     }
     return found == 1;
+}
+
+bool tls_session_is_hello(const struct connection *connection,
+                          const uint8_t random[TLS_RANDOM_BYTES])
+{
+    return atomic_load_explicit(&connection->hello, memory_order_relaxed) == fold(random);
 }
 
 /* ---- binding ---- */

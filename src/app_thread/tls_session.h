@@ -50,3 +50,7 @@ void tls_session_forget(const void *session);
 
 /* A connection's ClientHello was seen with these random bytes; its holder says so. */
 void tls_session_hello(struct connection *connection, const uint8_t random[TLS_RANDOM_BYTES]);
+
+/* Whether that connection's ClientHello had these random bytes. */
+bool tls_session_is_hello(const struct connection *connection,
+                          const uint8_t random[TLS_RANDOM_BYTES]);

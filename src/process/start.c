@@ -21,6 +21,7 @@
 #include "app_thread/connection.h"
 #include "app_thread/hooks/hook.h"
 #include "app_thread/hooks/originals.h"
+#include "app_thread/hooks/tls.h"
 #include "base/symbol_versions.h"
 #include "base/system_call.h"
 #include "process/agent.h"
@@ -271,6 +272,23 @@ static void at_exit(void)
     }
 }
 
+/* Plain words on stderr: the C library's streams are not to be touched before the program begins.
+ */
+static void tell(const char *text)
+{
+    raw_system_call(SYS_write, STDERR_FILENO, (long)text, (long)strlen(text), 0, 0, 0);
+}
+
+static void patch_tls(const struct config *config)
+{
+    const char *why = config->patch_tls ? tls_openssl_patch_program() : NULL;
+    if (why != NULL && config->log_level >= LOG_LEVEL_INFO) {
+        tell("wirespan: the program's own TLS library stays unread: ");
+        tell(why);
+        tell("\n");
+    }
+}
+
 static void switch_on(const struct config *config, struct start_memory *memory)
 {
     attachment = make_page();
@@ -287,6 +305,7 @@ static void switch_on(const struct config *config, struct start_memory *memory)
         export_here(memory);
     }
     atexit(at_exit);
+    patch_tls(config);
     atomic_store_explicit(&attachment_is_on, true, memory_order_release);
 }
 

