@@ -6,9 +6,10 @@
 
 #include "base/system_call.h"
 
-/* Attaching takes microseconds; a thread that was interrupted in it takes a time slice. */
-#define AWAIT_NS    50000
-#define AWAIT_TRIES 400
+/* Attaching takes microseconds; asking for an arena may take a second, and the thread that asks
+   waits no longer either. */
+#define AWAIT_NS    100000
+#define AWAIT_TRIES 10000
 
 struct attachment *attachment;
 _Atomic bool attachment_is_on;
