@@ -58,7 +58,8 @@ struct segment *attachment_await_segment(void)
         raw_system_call(SYS_nanosleep, (long)&pause, 0, 0, 0, 0, 0);
         segment = attachment_segment();
     }
-    return segment;
+    /* Again: the other thread may have been done between the look and the question. */
+    return segment != NULL ? segment : attachment_segment();
 }
 
 void attachment_replace_segment(void)
