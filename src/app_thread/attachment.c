@@ -6,9 +6,10 @@
 
 #include "base/system_call.h"
 
-/* Attaching takes microseconds; a thread that was interrupted in it takes a time slice. */
-#define AWAIT_NS    50000
-#define AWAIT_TRIES 400
+/* Attaching takes microseconds; asking for an arena may take a second, and the thread that asks
+   waits no longer either. */
+#define AWAIT_NS    100000
+#define AWAIT_TRIES 10000
 
 struct attachment *attachment;
 _Atomic bool attachment_is_on;
@@ -57,7 +58,8 @@ struct segment *attachment_await_segment(void)
         raw_system_call(SYS_nanosleep, (long)&pause, 0, 0, 0, 0, 0);
         segment = attachment_segment();
     }
-    return segment;
+    /* Again: the other thread may have been done between the look and the question. */
+    return segment != NULL ? segment : attachment_segment();
 }
 
 void attachment_replace_segment(void)

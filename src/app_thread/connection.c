@@ -523,6 +523,17 @@ void connection_finish_all(struct thread_state *self, int32_t cause)
     }
 }
 
+void connection_finish_orderly(struct thread_state *self)
+{
+    uint32_t highest = atomic_load_explicit(&highest_descriptor, memory_order_relaxed);
+    for (uint32_t fd = 0; fd <= highest && fd < LIMIT_DESCRIPTORS; fd++) {
+        struct touch touch;
+        if (connection_find((int)fd, &touch) && protocol_ends_with_process(touch.connection)) {
+            descriptor_closing(self, (int)fd);
+        }
+    }
+}
+
 /* ---- addresses ---- */
 
 static bool is_mapped_ipv4(const struct in6_addr *address)

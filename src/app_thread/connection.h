@@ -212,6 +212,9 @@ void descriptor_range_closing(struct thread_state *self, unsigned first, unsigne
    RECORD_ERROR_ABORTED by `cause` (record_abort_cause); 0: an orderly end, which closes its
    connections. */
 void connection_finish_all(struct thread_state *self, int32_t cause);
+/* The same where somebody outside ends what is open, and knows how the process ended: finishes only
+   what ends in order with it. Other threads may go on, and are observed to their end. */
+void connection_finish_orderly(struct thread_state *self);
 
 /* ---- parts of a connection, for the exchanges ---- */
 

@@ -557,6 +557,23 @@ void protocol_finish(struct thread_state *self, struct connection *connection,
     }
 }
 
+bool protocol_ends_with_process(struct connection *connection)
+{
+    struct pairing_entry entry;
+    if (connection->session_slot != SEGMENT_NO_SLOT || connection->encrypted_end ||
+        attachment_reports_connections) {
+        return true;
+    }
+    if (!pairing_oldest(&connection->pairing, &entry)) {
+        return false;
+    }
+    if (connection->redis.command_block != 0) {
+        return entry.effect == REDIS_QUIT || entry.effect == REDIS_SHUTDOWN;
+    }
+    return connection->role == ROLE_SERVER &&
+           http1_lasts_until_close(&connection_replies(connection)->http1);
+}
+
 void protocol_abandon(struct thread_state *self, struct connection *connection, uint64_t now)
 {
     struct direction *requests = connection_requests(connection);

@@ -58,6 +58,10 @@ void protocol_end(struct passage *passage);
 void protocol_finish(struct thread_state *self, struct connection *connection,
                      enum record_error fallback, uint64_t now);
 
+/* Whether the end of the process ends what is open on the connection in order, as a close would. To
+   be asked at that end only: nothing is held, so the answer may be of a moment ago. */
+bool protocol_ends_with_process(struct connection *connection);
+
 /* Both directions are held: everything open is given up and counted. */
 void protocol_abandon(struct thread_state *self, struct connection *connection, uint64_t now);
 

@@ -45,8 +45,8 @@ struct segment *arena_segment(struct arena *mapping, uint32_t place)
                                       place * arena_segment_bytes());
 }
 
-uint32_t arena_claim(struct arena *mapping, uint32_t place_count, int32_t process_id,
-                     uint64_t boottime_ns, struct segment_clock clock)
+uint32_t arena_claim(struct arena *mapping, uint32_t place_count,
+                     const struct arena_claimant *claimant, struct segment_clock clock)
 {
     for (uint32_t number = 0; number < place_count && number < LIMIT_ARENA_PLACES; number++) {
         struct arena_place *place = &mapping->places[number];
@@ -55,11 +55,12 @@ uint32_t arena_claim(struct arena *mapping, uint32_t place_count, int32_t proces
         if (atomic_load_explicit(&place->state, memory_order_relaxed) == PLACE_FREE &&
             atomic_compare_exchange_strong_explicit(&place->state, &free, PLACE_CLAIMED,
                                                     memory_order_acquire, memory_order_relaxed)) {
-            place->process_id = process_id;
-            place->claimed_ns = boottime_ns;
+            place->process_id = claimant->process_id;
+            place->namespace_id = claimant->namespace_id;
+            place->claimed_ns = claimant->boottime_ns;
             atomic_store_explicit(&place->mark, 0, memory_order_relaxed);
-            segment_initialize(arena_segment(mapping, number), LIMIT_ARENA_SLOTS, process_id,
-                               clock);
+            segment_initialize(arena_segment(mapping, number), LIMIT_ARENA_SLOTS,
+                               claimant->process_id, clock);
             return number;
         }
     }

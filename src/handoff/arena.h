@@ -12,10 +12,10 @@
  * Who with whom
  *   places[i].state  FREE->CLAIMED->TAKEN: application threads; ->FREE: the drainer
  *   places[i]        the claimer until TAKEN (release), then the drainer reads
- *   places[i].mark   application threads, before exec; the drainer reads and clears
- *   claims           application threads add when a place is TAKEN; the drainer reads
- *   environment      the first claimer, before TAKEN; the drainer reads
- *   flush_requested  application threads add; flush_done: the drainer; both futexes
+ *   places[i].mark   application threads, set before exec, cleared at the end of one that went on;
+ * the drainer reads and clears claims           application threads add when a place is TAKEN; the
+ * drainer reads environment      the first claimer, before TAKEN; the drainer reads flush_requested
+ * application threads add; flush_done: the drainer; both futexes
  *
  * Processes that share an arena are forks of one program: they trust each other. The drainer trusts
  * none of them: it reads a value once and checks its copy.
@@ -32,7 +32,7 @@
 #include "handoff/segment.h"
 
 #define ARENA_MAGIC   0x616e657261736577ull /* "wesarena" */
-#define ARENA_VERSION 1u
+#define ARENA_VERSION 2u
 #define ARENA_NONE    UINT32_MAX
 
 enum arena_place_state { PLACE_FREE = 0, PLACE_CLAIMED = 1, PLACE_TAKEN = 2 };
@@ -41,8 +41,15 @@ struct arena_place {
     _Atomic uint32_t state;
     _Atomic uint32_t mark; /* 1: the process is about to exec */
     int32_t process_id;    /* as the process knows itself: in its own namespace */
-    uint32_t reserved;
-    uint64_t claimed_ns; /* CLOCK_BOOTTIME */
+    uint32_t namespace_id; /* which that is, as the kernel numbers it; 0: not known */
+    uint64_t claimed_ns;   /* CLOCK_BOOTTIME */
+};
+
+/* Who claims a place. */
+struct arena_claimant {
+    int32_t process_id;
+    uint32_t namespace_id;
+    uint64_t boottime_ns;
 };
 
 struct arena {
@@ -56,7 +63,8 @@ struct arena {
     _Atomic uint32_t flush_done;
     _Atomic uint32_t environment_size; /* 0: not written */
     struct arena_place places[LIMIT_ARENA_PLACES];
-    char environment[LIMIT_ENVIRONMENT_BYTES]; /* NAME=value, each with its NUL */
+    char environment[LIMIT_ENVIRONMENT_BYTES]; /* NAME=value, each with its NUL; =PATH: the program
+                                                */
 };
 
 /* Where the segments begin: a page's boundary. */
@@ -78,8 +86,8 @@ bool arena_is_valid(const struct arena *arena, size_t mapped_size);
 
 /* Claims a place among the first `place_count` and lays its segment out. `mapping` is the whole
    arena. ARENA_NONE if all are taken. */
-uint32_t arena_claim(struct arena *mapping, uint32_t place_count, int32_t process_id,
-                     uint64_t boottime_ns, struct segment_clock clock);
+uint32_t arena_claim(struct arena *mapping, uint32_t place_count,
+                     const struct arena_claimant *claimant, struct segment_clock clock);
 
 /* Announces the claimed place to the drainer. */
 void arena_publish(struct arena *mapping, uint32_t place, struct doorbell *doorbell);

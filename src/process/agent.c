@@ -1,5 +1,6 @@
 #include "process/agent.h"
 
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -17,12 +18,12 @@
 #include "handoff/bell_page.h"
 #include "process/identity.h"
 
-/* A launcher answers in well under a millisecond; one that was stopped must not hold programs up.
- */
-#define ANSWER_US   250000
-#define RETRY_NS    UINT64_C(5000000000)
-#define DESCRIPTORS 2
-#define PAGE_BYTES  4096u
+/* A launcher answers in well under a millisecond, half a second late on a machine with many times
+   more to do than processors; one that was stopped must not hold programs up for long. */
+#define ANSWER_SECONDS 1
+#define RETRY_NS       UINT64_C(5000000000)
+#define DESCRIPTORS    2
+#define PAGE_BYTES     4096u
 /* Of the addresses that `ulimit -v` leaves a program, one in so many may be taken. */
 #define ADDRESS_SHARE 16u
 #define CONTROL_SIZE  CMSG_SPACE(DESCRIPTORS * sizeof(int))
@@ -59,7 +60,7 @@ static long connect_to_agent(void)
     if (fd < 0) {
         return fd;
     }
-    const struct timeval limit = {.tv_usec = ANSWER_US};
+    const struct timeval limit = {.tv_sec = ANSWER_SECONDS};
     raw_system_call(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDTIMEO, (long)&limit, sizeof(limit), 0);
     raw_system_call(SYS_setsockopt, fd, SOL_SOCKET, SO_RCVTIMEO, (long)&limit, sizeof(limit), 0);
     long result = raw_system_call(SYS_connect, fd, (long)&name, size, 0, 0, 0);
@@ -242,6 +243,22 @@ static uint64_t clock_of(clockid_t clock)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* In which namespace our number is ours: without it the drainer would have to look for us among all
+   processes. */
+static uint32_t namespace_id(void)
+{
+    char text[32];
+    long size = raw_system_call(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/ns/pid", (long)text,
+                                sizeof(text), 0, 0);
+    uint32_t number = 0;
+    for (long i = 0; i < size && i < (long)sizeof(text); i++) {
+        if (text[i] >= '0' && text[i] <= '9') {
+            number = number * 10 + (uint32_t)(text[i] - '0');
+        }
+    }
+    return number;
+}
+
 struct segment *agent_renew(struct attachment *page)
 {
     struct arena *arena = atomic_load_explicit(&agent.arena, memory_order_acquire);
@@ -250,9 +267,13 @@ struct segment *agent_renew(struct attachment *page)
     }
     identity_draw(page);
     struct segment_clock clock = {clock_of(CLOCK_REALTIME), clock_now_ns()};
+    const struct arena_claimant self = {
+        .process_id = attachment_process_id(),
+        .namespace_id = namespace_id(),
+        .boottime_ns = clock_of(CLOCK_BOOTTIME),
+    };
     uint32_t place_count = atomic_load_explicit(&agent.place_count, memory_order_relaxed);
-    uint32_t place =
-        arena_claim(arena, place_count, attachment_process_id(), clock_of(CLOCK_BOOTTIME), clock);
+    uint32_t place = arena_claim(arena, place_count, &self, clock);
     if (place == ARENA_NONE) {
         return NULL;
     }
@@ -295,12 +316,22 @@ void agent_after_connection(void)
 
 /* ---- ends ---- */
 
-void agent_before_exec(void)
+static void set_mark(uint32_t mark)
 {
     struct arena *arena = atomic_load_explicit(&agent.arena, memory_order_acquire);
     if (arena != NULL && atomic_load_explicit(&attachment->segment, memory_order_acquire) != NULL) {
-        atomic_store_explicit(&arena->places[attachment->place].mark, 1, memory_order_release);
+        atomic_store_explicit(&arena->places[attachment->place].mark, mark, memory_order_release);
     }
+}
+
+void agent_before_exec(void)
+{
+    set_mark(1);
+}
+
+void agent_before_end(void)
+{
+    set_mark(0);
 }
 
 void agent_finish(uint32_t timeout_ms)

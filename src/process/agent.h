@@ -20,7 +20,7 @@
 void agent_configure(const struct registration_address *address, const char *environment,
                      size_t environment_size);
 
-/* Asks for an arena, when the program is loaded; waits a quarter of a second at most. */
+/* Asks for an arena, when the program is loaded; waits a second at most. */
 void agent_attach(void);
 
 /* attachment_renewal: claims a segment of the arena. */
@@ -31,6 +31,9 @@ void agent_after_connection(void);
 
 /* The process is about to exec, if it can. */
 void agent_before_exec(void);
+
+/* The process ends as this program: no exec that was announced has come about. */
+void agent_before_end(void);
 
 /* The process ends: the launcher's own command waits, `timeout_ms` at most, until what it finished
    is exported. */

@@ -232,14 +232,20 @@ static void export_here(struct start_memory *memory)
 
 /* ---- the same where another process exports ---- */
 
+/* What is open is ended by the drainer, which knows how the process ended. */
 static void before_agents_end(int32_t cause)
 {
+    bool is_exec = cause == record_abort_cause(ABORT_EXEC, 0);
     if (has_segment()) {
-        connection_finish_all(&thread_state, cause);
+        if (!is_exec) {
+            agent_before_end();
+        }
+        connection_finish_orderly(&thread_state);
+        if (is_exec) {
+            agent_before_exec();
+        }
     }
-    if (cause == record_abort_cause(ABORT_EXEC, 0)) {
-        agent_before_exec();
-    } else {
+    if (!is_exec) {
         agent_finish(END_FLUSH_MS);
     }
 }
@@ -251,8 +257,21 @@ static void finish_for_agent(void)
     }
 }
 
+/* The program's name, as a variable without a name: the drainer may come to look at /proc when the
+   process has ended, or is another program. */
+static void note_program(struct start_memory *memory)
+{
+    size_t size = strlen(memory->program_path) + 1;
+    if (size > 1 && size < LIMIT_ENVIRONMENT_BYTES - memory->text_size) {
+        memory->text[memory->text_size] = '=';
+        memcpy(memory->text + memory->text_size + 1, memory->program_path, size);
+        memory->text_size += size + 1;
+    }
+}
+
 static void export_there(struct start_memory *memory)
 {
+    note_program(memory);
     attachment_renew = agent_renew;
     callbacks = (struct callbacks){
         .after_connection = agent_after_connection,

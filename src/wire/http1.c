@@ -1189,6 +1189,11 @@ enum http1_event http1_skip(struct http1 *parser, uint64_t count)
     return is_chunk ? HTTP1_BODY : HTTP1_MESSAGE_END;
 }
 
+bool http1_lasts_until_close(const struct http1 *parser)
+{
+    return parser->state == STATE_BODY_UNTIL_CLOSE || parser->state == STATE_MESSAGE_END;
+}
+
 enum http1_event http1_end(struct http1 *parser)
 {
     switch ((enum state)parser->state) {

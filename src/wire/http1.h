@@ -154,6 +154,9 @@ enum http1_event http1_skip(struct http1 *parser, uint64_t count);
    NEED_MORE if it came between messages; LOST if it cut a message short. */
 enum http1_event http1_end(struct http1 *parser);
 
+/* Whether the direction's end would complete the message at hand. */
+bool http1_lasts_until_close(const struct http1 *parser);
+
 /* The first two states: between messages, perhaps behind the CR of an empty line. */
 #define HTTP1_IDLE_STATES 2u
 

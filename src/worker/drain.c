@@ -84,6 +84,8 @@ static struct resource *detect_resource(struct exporter *exporter,
     struct resource_source from = {
         .root = exporter->seams.root,
         .process_id = process->process_id,
+        .program_id = process->program_id,
+        .program = process->program,
         .boot_time_ns = exporter->seams.boot_time_ns,
     };
     for (size_t at = 0; at < sizeof(from.random); at += 8) {

@@ -25,6 +25,7 @@
 #endif
 
 struct builder {
+    int32_t described_id; /* whose /proc is read */
     const struct config *config;
     const struct resource_source *source;
     size_t count;
@@ -154,8 +155,8 @@ static int hex_digit(uint8_t byte)
 
 static struct slice read_of(struct builder *builder, const char *name)
 {
-    return proc_file_read_of(builder->source->root, builder->source->process_id, name,
-                             builder->file, sizeof(builder->file));
+    return proc_file_read_of(builder->source->root, builder->described_id, name, builder->file,
+                             sizeof(builder->file));
 }
 
 static struct slice read_file(struct builder *builder, const char *path)
@@ -165,19 +166,47 @@ static struct slice read_file(struct builder *builder, const char *path)
 
 /* ---- process ---- */
 
-static struct slice executable_name(struct builder *builder)
+static struct slice base_name(struct slice path)
 {
     static const struct slice deleted = {(const uint8_t *)" (deleted)", 10};
-    struct slice path = proc_file_link_of(builder->source->root, builder->source->process_id, "exe",
-                                          builder->file, sizeof(builder->file));
-    if (path.size == 0) {
-        return first_line(read_of(builder, "comm"));
-    }
     if (path.size > deleted.size &&
         memcmp(path.data + path.size - deleted.size, deleted.data, deleted.size) == 0) {
         path.size -= deleted.size;
     }
     return after_last(path, '/');
+}
+
+static struct slice executable_of(struct builder *builder, int32_t process_id)
+{
+    return base_name(proc_file_link_of(builder->source->root, process_id, "exe", builder->file,
+                                       sizeof(builder->file)));
+}
+
+static struct slice executable_name(struct builder *builder)
+{
+    const char *program = builder->source->program;
+    if (program != NULL) {
+        return base_name(slice_of(program, strlen(program)));
+    }
+    struct slice name = executable_of(builder, builder->described_id);
+    return name.size > 0 ? name : first_line(read_of(builder, "comm"));
+}
+
+static bool runs_the_program(struct builder *builder, int32_t process_id)
+{
+    return process_id != 0 &&
+           slice_equals(executable_of(builder, process_id), executable_name(builder));
+}
+
+/* Whose /proc describes the process: its own, unless it has ended, or is another program by now. */
+static void choose_described(struct builder *builder)
+{
+    const struct resource_source *source = builder->source;
+    builder->described_id = source->process_id;
+    if (source->program != NULL && !runs_the_program(builder, source->process_id)) {
+        builder->described_id =
+            runs_the_program(builder, source->program_id) ? source->program_id : 0;
+    }
 }
 
 /* Ticks after boot at which the process started: field 22 of stat, counted from behind the name,
@@ -226,12 +255,15 @@ static void set_owner(struct builder *builder)
 
 static void detect_process(struct builder *builder)
 {
+    choose_described(builder);
     set_int(builder, SLICE("process.pid"), builder->source->process_id);
     set_string(builder, SLICE("process.executable.name"), executable_name(builder));
     struct slice command = field_of(read_of(builder, "cmdline"), '\0', 0);
     command.size = command.size < COMMAND_BYTES ? command.size : COMMAND_BYTES;
     set_string(builder, SLICE("process.command"), command);
-    set_creation_time(builder);
+    if (builder->described_id == builder->source->process_id) {
+        set_creation_time(builder);
+    }
     set_owner(builder);
 }
 

@@ -28,6 +28,8 @@ struct resource {
 struct resource_source {
     const char *root; /* "" outside tests: /proc and /etc are looked for below it */
     int32_t process_id;
+    int32_t program_id;    /* of the same program: asked if the process has ended; 0: none */
+    const char *program;   /* the path of the executable; NULL: /proc says it */
     uint64_t boot_time_ns; /* Unix time at which this machine started */
     uint8_t random[16];    /* becomes service.instance.id */
 };

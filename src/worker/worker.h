@@ -35,9 +35,12 @@ struct worker_host {
 /* Whose segment it is, where that is another process than ours. */
 struct worker_process {
     int32_t process_id; /* as our /proc has it; 0: not known */
+    /* Another process of the same program, which describes it where it has ended itself; 0: none */
+    int32_t program_id;
     /* Its environment's snapshot, which names its service; NULL: ours. Only read during the call.
      */
     const char *const *environment;
+    const char *program; /* the path of its executable, by its own word; NULL: ask /proc */
 };
 
 struct worker_api {

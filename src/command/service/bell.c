@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -11,26 +12,36 @@
 #define PAGE_BYTES  4096
 #define STACK_BYTES (64 << 10)
 
+/* What the thread needs; it goes on while its process ends. */
+struct ringer {
+    struct bell_page *page;
+    int event;
+};
+
 static void *listen_for_rings(void *argument)
 {
-    const struct bell *bell = argument;
-    uint32_t word = doorbell_word(&bell->page->doorbell);
+    const struct ringer *ringer = argument;
+    uint32_t word = doorbell_word(&ringer->page->doorbell);
     for (;;) {
-        doorbell_wait(&bell->page->doorbell, word, UINT64_C(3600000000000));
-        uint32_t now = doorbell_word(&bell->page->doorbell);
+        doorbell_wait(&ringer->page->doorbell, word, UINT64_C(3600000000000));
+        uint32_t now = doorbell_word(&ringer->page->doorbell);
         if (now != word) {
             word = now;
             const uint64_t one = 1;
-            /* Full it is readable, too. */
-            if (write(bell->event, &one, sizeof(one)) < 0 && errno == EBADF) {
-                return NULL;
-            }
+            ssize_t written = write(ringer->event, &one, sizeof(one));
+            (void)written; /* full it is readable, too */
         }
     }
+    return NULL;
 }
 
-static int start_thread(struct bell *bell)
+static int start_thread(const struct bell *bell)
 {
+    struct ringer *ringer = malloc(sizeof(*ringer));
+    if (ringer == NULL) {
+        return -ENOMEM;
+    }
+    *ringer = (struct ringer){.page = bell->page, .event = bell->event};
     pthread_attr_t attributes;
     pthread_t thread;
     sigset_t all;
@@ -40,7 +51,7 @@ static int start_thread(struct bell *bell)
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int result = pthread_create(&thread, &attributes, listen_for_rings, bell);
+    int result = pthread_create(&thread, &attributes, listen_for_rings, ringer);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
     return -result;

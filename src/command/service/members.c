@@ -24,9 +24,9 @@
 
 struct holder {
     bool is_adopted;
-    int pidfd;        /* -1: the process could not be found */
-    pid_t process_id; /* 0: the same */
-    bool is_marked;   /* had announced an exec at the last sweep */
+    int pidfd;          /* -1: the process could not be found */
+    pid_t process_id;   /* 0: the same */
+    uint64_t marked_ns; /* when the announcement of an exec was first seen; 0: there is none */
 };
 
 struct member {
@@ -44,7 +44,11 @@ struct member {
 
 int members_init(struct members *members, struct exporter *exporter, struct bell *bell)
 {
-    *members = (struct members){.exporter = exporter, .bell = bell};
+    *members = (struct members){
+        .exporter = exporter,
+        .bell = bell,
+        .namespace_id = process_namespace_id(),
+    };
     members->events = epoll_create1(EPOLL_CLOEXEC);
     return members->events < 0 ? -errno : 0;
 }
@@ -57,8 +61,14 @@ static void watch(struct members *members, int pidfd)
 
 /* ---- ends ---- */
 
-static int32_t end_cause(const struct members *members, pid_t process_id, int pidfd)
+static int32_t end_cause(const struct members *members, const struct member *member, uint32_t place)
 {
+    pid_t process_id = member->holders[place].process_id;
+    int pidfd = member->holders[place].pidfd;
+    /* What ended was another program already. */
+    if (atomic_load_explicit(&member->host.header->places[place].mark, memory_order_acquire) != 0) {
+        return record_abort_cause(ABORT_EXEC, 0);
+    }
     if (process_id != 0 && process_id == members->command && members->command_end != 0) {
         return members->command_end;
     }
@@ -181,21 +191,28 @@ static bool hold(struct holder *holder, pid_t process_id, int pidfd)
 
 /* Finds the process that calls itself so. False if it has ended. A holder without a pidfd is one
    that may live where it cannot be seen: only the end of the arena ends it. */
-static bool identify(const struct member *member, int32_t own_id, uint64_t claimed_ns,
-                     struct holder *holder)
+static bool identify(const struct members *members, const struct member *member,
+                     const struct arena_place *place, struct holder *holder)
 {
+    int32_t own_id = place->process_id;
+    uint32_t namespace_id = place->namespace_id;
     if (member->owner_pidfd >= 0 && own_id == member->owner_own_id) {
         return hold(holder, member->owner, dup(member->owner_pidfd));
     }
     /* Processes of the drainer's own namespace call themselves as it does. */
-    if (member->owner_own_id == member->owner && own_id > 0) {
+    bool is_neighbour = namespace_id != 0 && namespace_id == members->namespace_id;
+    if ((is_neighbour || member->owner_own_id == member->owner) && own_id > 0) {
         int pidfd = process_open(own_id);
-        if (pidfd >= 0 && fits(member, own_id, claimed_ns)) {
+        if (pidfd >= 0 && fits(member, own_id, place->claimed_ns)) {
             return hold(holder, own_id, pidfd);
         }
         if (pidfd >= 0) {
             close(pidfd);
         }
+    }
+    if (is_neighbour) {
+        holder->process_id = own_id;
+        return false;
     }
     pid_t found = process_find(own_id, member->host.inode);
     return found < 0 || (found > 0 && hold(holder, found, process_open(found)));
@@ -203,12 +220,14 @@ static bool identify(const struct member *member, int32_t own_id, uint64_t claim
 
 /* The environment that the program wrote down, as it would have been passed to it. */
 struct environment {
+    const char *program; /* NULL: not told */
     const char *names[ENVIRONMENT_NAMES + 1];
     char text[LIMIT_ENVIRONMENT_BYTES + 1];
 };
 
 static const char *const *read_environment(const struct arena *arena, struct environment *copy)
 {
+    copy->program = NULL;
     uint32_t size = atomic_load_explicit(&arena->environment_size, memory_order_acquire);
     if (size == 0 || size > LIMIT_ENVIRONMENT_BYTES) {
         return NULL;
@@ -217,7 +236,11 @@ static const char *const *read_environment(const struct arena *arena, struct env
     copy->text[size] = '\0';
     size_t count = 0;
     for (size_t at = 0; at < size && count < ENVIRONMENT_NAMES; at += strlen(copy->text + at) + 1) {
-        copy->names[count++] = copy->text + at;
+        if (copy->text[at] == '=') {
+            copy->program = copy->text + at + 1;
+        } else {
+            copy->names[count++] = copy->text + at;
+        }
     }
     copy->names[count] = NULL;
     return copy->names;
@@ -230,9 +253,13 @@ static bool add_segment(struct members *members, struct member *member, uint32_t
         return false;
     }
     struct environment *environment = malloc(sizeof(*environment));
-    struct worker_process process = {.process_id = process_id};
+    struct worker_process process = {
+        .process_id = process_id,
+        .program_id = member->owner_pidfd >= 0 ? member->owner : 0,
+    };
     if (environment != NULL) {
         process.environment = read_environment(member->host.header, environment);
+        process.program = environment->program;
     }
     int result = wirespan_worker.add_segment(members->exporter, member->host.segments[place],
                                              arena_segment_bytes(), &process);
@@ -244,7 +271,8 @@ static void adopt(struct members *members, struct member *member, uint32_t numbe
 {
     struct arena_place *place = &member->host.header->places[number];
     struct holder *holder = &member->holders[number];
-    bool is_alive = identify(member, place->process_id, place->claimed_ns, holder);
+    const struct arena_place claim = *place;
+    bool is_alive = identify(members, member, &claim, holder);
     if (!add_segment(members, member, number, holder->process_id)) {
         if (holder->pidfd >= 0) {
             close(holder->pidfd);
@@ -257,7 +285,7 @@ static void adopt(struct members *members, struct member *member, uint32_t numbe
     member->holder_count++;
     members->holder_count++;
     if (!is_alive) {
-        drop_holder(members, member, number, record_abort_cause(ABORT_UNKNOWN, 0));
+        drop_holder(members, member, number, end_cause(members, member, number));
     } else if (holder->pidfd >= 0) {
         watch(members, holder->pidfd);
     }
@@ -301,8 +329,7 @@ static void drop_ended(struct members *members, struct member *member)
     for (uint32_t place = 0; place < LIMIT_ARENA_PLACES; place++) {
         struct holder *holder = &member->holders[place];
         if (holder->is_adopted && holder->pidfd >= 0 && process_has_ended(holder->pidfd)) {
-            drop_holder(members, member, place,
-                        end_cause(members, holder->process_id, holder->pidfd));
+            drop_holder(members, member, place, end_cause(members, member, place));
         }
     }
     if (member->owner_pidfd >= 0 && process_has_ended(member->owner_pidfd)) {
@@ -326,17 +353,20 @@ static bool may_be_unused(const struct member *member)
 
 /* A process that announced an exec a second ago and does not map the arena any more has become a
    program that is not observed. */
-static void look_at_mark(struct members *members, struct member *member, uint32_t number)
+static void look_at_mark(struct members *members, struct member *member, uint32_t number,
+                         uint64_t now_ns)
 {
     struct holder *holder = &member->holders[number];
     struct arena_place *place = &member->host.header->places[number];
     if (!holder->is_adopted || holder->pidfd < 0 ||
         atomic_load_explicit(&place->mark, memory_order_acquire) == 0) {
-        holder->is_marked = false;
+        holder->marked_ns = 0;
         return;
     }
-    if (!holder->is_marked) {
-        holder->is_marked = true;
+    if (holder->marked_ns == 0) {
+        holder->marked_ns = now_ns;
+    }
+    if (now_ns == 0 || now_ns - holder->marked_ns < SWEEP_NS) {
         return;
     }
     switch (process_maps(holder->process_id, member->host.inode)) {
@@ -349,20 +379,20 @@ static void look_at_mark(struct members *members, struct member *member, uint32_
     case PROCESS_YES:
         /* The exec failed. */
         atomic_store_explicit(&place->mark, 0, memory_order_relaxed);
-        holder->is_marked = false;
+        holder->marked_ns = 0;
         break;
     case PROCESS_UNKNOWN:
         break;
     }
 }
 
-static void sweep(struct members *members)
+static void sweep(struct members *members, uint64_t now_ns)
 {
     struct member **link = &members->first;
     while (*link != NULL) {
         struct member *member = *link;
         for (uint32_t place = 0; place < LIMIT_ARENA_PLACES; place++) {
-            look_at_mark(members, member, place);
+            look_at_mark(members, member, place, now_ns);
         }
         arena_host_forget_pages(&member->host);
         if (may_be_unused(member) && !arena_host_is_shared(&member->host)) {
@@ -392,7 +422,7 @@ void members_follow(struct members *members, uint64_t now_ns)
     }
     if (has_ended || (now_ns != 0 && now_ns - members->swept_ns >= SWEEP_NS)) {
         members->swept_ns = now_ns != 0 ? now_ns : members->swept_ns;
-        sweep(members);
+        sweep(members, now_ns);
     }
 }
 

@@ -26,10 +26,11 @@ struct members {
     struct member *first;
     uint32_t count;
     uint32_t holder_count;
-    int events;          /* readable when a process has ended: an epoll descriptor */
-    uint64_t swept_ns;   /* the last look at what makes no event */
-    pid_t command;       /* whose end waits for the export; 0: none's */
-    int32_t command_end; /* how it ended, as its parent was told; ABORT_UNKNOWN: not told */
+    uint32_t namespace_id; /* of the numbers that processes have here; 0: not known */
+    int events;            /* readable when a process has ended: an epoll descriptor */
+    uint64_t swept_ns;     /* the last look at what makes no event */
+    pid_t command;         /* whose end waits for the export; 0: none's */
+    int32_t command_end;   /* how it ended, as its parent was told; ABORT_UNKNOWN: not told */
 };
 
 /* Returns 0 or -errno. */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,6 +26,12 @@ int process_open(pid_t process_id)
 {
     long fd = syscall(SYS_pidfd_open, process_id, 0);
     return fd < 0 ? -errno : (int)fd;
+}
+
+uint32_t process_namespace_id(void)
+{
+    struct stat status;
+    return stat("/proc/self/ns/pid", &status) == 0 ? (uint32_t)status.st_ino : 0;
 }
 
 bool process_has_ended(int pidfd)

@@ -10,6 +10,9 @@ enum process_answer { PROCESS_NO, PROCESS_YES, PROCESS_UNKNOWN };
 /* A pidfd, close-on-exec, or -errno: -ESRCH if there is no such process. */
 int process_open(pid_t process_id);
 
+/* The namespace in which this process numbers others, as the kernel numbers it; 0: not told. */
+uint32_t process_namespace_id(void);
+
 /* Whether the process that the pidfd stands for has ended. */
 bool process_has_ended(int pidfd);
 
