@@ -1,5 +1,6 @@
 #include "command/doctor/patient.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,7 +171,11 @@ static bool look_at_file(struct patient *patient, const char *search_path)
 {
     const struct text_list *steps = &patient->program.steps;
     const struct text_list *hooked = &patient->preload.library.exports;
-    if (!inspect_path(&patient->executable, &here, steps->items[steps->count - 1], hooked)) {
+    /* The kernel follows links first: $ORIGIN, and the name that is asked for, are the file's. */
+    char path[PATH_MAX];
+    const char *last = steps->items[steps->count - 1];
+    const char *real = realpath(last, path);
+    if (!inspect_path(&patient->executable, &here, real != NULL ? real : last, hooked)) {
         return false;
     }
     patient->subject.executable = &patient->executable;

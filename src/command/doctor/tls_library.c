@@ -6,8 +6,8 @@
 const struct tls_library tls_libraries[] = {
     {"BoringSSL", NULL, NULL, "third_party/boringssl", TLS_OPAQUE, TLS_OPAQUE},
     {"rustls", NULL, NULL, "/rustls-0.", TLS_OPAQUE, TLS_OPAQUE},
-    {"OpenSSL", "libssl.so", "SSL_CTX_new", NULL, TLS_OPAQUE, TLS_OPAQUE},
-    {"GnuTLS", "libgnutls.so", "gnutls_init", NULL, TLS_OPAQUE, TLS_OPAQUE},
+    {"OpenSSL", "libssl.so", "SSL_CTX_new", NULL, TLS_PLAINTEXT, TLS_OPAQUE},
+    {"GnuTLS", "libgnutls.so", "gnutls_init", NULL, TLS_PLAINTEXT, TLS_OPAQUE},
     {"NSS", "libssl3.so", "SSL_ImportFD", NULL, TLS_OPAQUE, TLS_OPAQUE},
     {"Mbed TLS", "libmbedtls.so", "mbedtls_ssl_handshake", NULL, TLS_OPAQUE, TLS_OPAQUE},
     {"wolfSSL", "libwolfssl.so", "wolfSSL_new", NULL, TLS_OPAQUE, TLS_OPAQUE},

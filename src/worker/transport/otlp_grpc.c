@@ -6,29 +6,18 @@
 #include "worker/transport/create.h"
 #include "worker/transport/grpc.h"
 #include "worker/transport/gzip.h"
+#include "worker/transport/otlp_transport.h"
 #include "worker/transport/outcome.h"
-#include "worker/transport/post.h"
 
 #define METHOD "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
 struct otlp_grpc {
-    struct transport base;
-    struct post *post;
-    char place[128]; /* the endpoint; the method says nothing to a reader */
-    bool gzip;
-    uint8_t *frame;    /* of the batch in flight */
-    size_t batch_size; /* not compressed, which is what servers limit */
-    uint32_t span_count;
+    struct otlp_transport otlp;
     /* From the answer's headers and trailers. */
     int status;
     char message[160];
     struct rpc_status details;
 };
-
-static struct otlp_grpc *self_of(struct transport *transport)
-{
-    return (struct otlp_grpc *)transport;
-}
 
 static void forget_answer(struct otlp_grpc *self)
 {
@@ -51,12 +40,11 @@ static void on_header(void *context, struct slice name, struct slice value)
     }
 }
 
-static uint8_t *frame_batch(const struct otlp_grpc *self, const struct export_batch *batch,
-                            size_t *size)
+static uint8_t *frame_batch(const struct export_batch *batch, bool is_compressed, size_t *size)
 {
     struct slice plain = slice_of(batch->bytes, batch->size);
     uint8_t *frame;
-    if (self->gzip) {
+    if (is_compressed) {
         frame = gzip_compress(plain, GRPC_FRAME_HEAD, size);
     } else {
         *size = GRPC_FRAME_HEAD + plain.size;
@@ -66,36 +54,24 @@ static uint8_t *frame_batch(const struct otlp_grpc *self, const struct export_ba
         }
     }
     if (frame != NULL) {
-        grpc_frame_head(frame, self->gzip, (uint32_t)(*size - GRPC_FRAME_HEAD));
+        grpc_frame_head(frame, is_compressed, (uint32_t)(*size - GRPC_FRAME_HEAD));
     }
     return frame;
 }
 
-static void release_frame(struct otlp_grpc *self)
-{
-    free(self->frame);
-    self->frame = NULL;
-}
-
 static int begin(struct transport *transport, const struct export_batch *batch)
 {
-    struct otlp_grpc *self = self_of(transport);
+    struct otlp_grpc *self = (struct otlp_grpc *)transport;
     if (batch->size > LIMIT_EXPORT_REQUEST_BYTES) {
         return -EMSGSIZE;
     }
     size_t size;
-    self->frame = frame_batch(self, batch, &size);
-    if (self->frame == NULL) {
+    uint8_t *frame = frame_batch(batch, self->otlp.gzip, &size);
+    if (frame == NULL) {
         return -ENOMEM;
     }
-    self->batch_size = batch->size;
-    self->span_count = batch->span_count;
     forget_answer(self);
-    int result = post_begin(self->post, slice_of(self->frame, size));
-    if (result != 0) {
-        release_frame(self);
-    }
-    return result;
+    return otlp_transport_begin(&self->otlp, batch, slice_of(frame, size), frame);
 }
 
 /* Servers answer in the request's encoding, so a compressed answer is gzip. False if `body` is not
@@ -109,12 +85,12 @@ static bool read_reply(const struct otlp_grpc *self, struct slice body,
         return false;
     }
     if (!compressed) {
-        return otlp_reply_read(message, self->span_count, outcome);
+        return otlp_reply_read(message, self->otlp.span_count, outcome);
     }
     size_t size;
     uint8_t *plain = gzip_expand(message, LIMIT_EXPORT_RESPONSE_BYTES, &size);
     bool is_read =
-        plain != NULL && otlp_reply_read(slice_of(plain, size), self->span_count, outcome);
+        plain != NULL && otlp_reply_read(slice_of(plain, size), self->otlp.span_count, outcome);
     free(plain);
     return is_read;
 }
@@ -135,16 +111,16 @@ static enum transport_result judge_answer(struct otlp_grpc *self, const struct p
     int status = self->status;
     if (status == GRPC_OK || is_ok_without_trailers(self, answer)) {
         if (!read_reply(self, answer->body, outcome)) {
-            outcome_say(outcome, "%s delivered, but its answer cannot be read", self->place);
+            outcome_say(outcome, "%s delivered, but its answer cannot be read", self->otlp.place);
         }
         return TRANSPORT_DELIVERED;
     }
     if (status == GRPC_ABSENT) {
         status = grpc_status_of_http(answer->status);
         outcome_say(outcome, "%s answered HTTP %ld without a gRPC status (is it a gRPC receiver?)",
-                    self->place, answer->status);
+                    self->otlp.place, answer->status);
     } else {
-        outcome_say(outcome, "%s answered %s%s%.120s", self->place, grpc_status_name(status),
+        outcome_say(outcome, "%s answered %s%s%.120s", self->otlp.place, grpc_status_name(status),
                     self->message[0] != '\0' ? ": " : "", self->message);
     }
     if (!grpc_is_retryable(status, self->details.has_retry_info)) {
@@ -160,23 +136,24 @@ static enum transport_result judge_breakage(const struct otlp_grpc *self,
 {
     /* A server that refuses a message by the size in its head does so while it is being sent;
        libcurl then often loses the status. It will do so again. */
-    if (answer->is_reset && self->batch_size > LIMIT_USUAL_GRPC_MESSAGE_BYTES) {
+    if (answer->is_reset && self->otlp.batch_size > LIMIT_USUAL_GRPC_MESSAGE_BYTES) {
         outcome_say(outcome,
                     "%s stopped reading a batch of %zu bytes: lower OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
-                    self->place, self->batch_size);
+                    self->otlp.place, self->otlp.batch_size);
         return TRANSPORT_REFUSED;
     }
-    outcome_say(outcome, "%s: %s%s", self->place, answer->error,
+    outcome_say(outcome, "%s: %s%s", self->otlp.place, answer->error,
                 answer->is_mute ? "; if that is a port for OTLP over HTTP, set "
                                   "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
                                 : "");
     return TRANSPORT_RETRY;
 }
 
-static enum transport_result judge(struct otlp_grpc *self, const struct post_answer *answer,
+static enum transport_result judge(struct otlp_transport *otlp, const struct post_answer *answer,
                                    struct transport_outcome *outcome)
 {
-    const char *place = self->place;
+    struct otlp_grpc *self = (struct otlp_grpc *)otlp;
+    const char *place = otlp->place;
     switch (answer->failure) {
     case POST_ANSWERED:
         if (!answer->is_http2) {
@@ -201,48 +178,16 @@ static enum transport_result judge(struct otlp_grpc *self, const struct post_ans
     return TRANSPORT_REFUSED;
 }
 
-static enum transport_result step(struct transport *transport, struct transport_outcome *outcome)
-{
-    struct otlp_grpc *self = self_of(transport);
-    struct post_answer answer;
-    if (!post_step(self->post, &answer)) {
-        return TRANSPORT_PENDING;
-    }
-    release_frame(self);
-    *outcome = (struct transport_outcome){0};
-    return judge(self, &answer, outcome);
-}
-
-static size_t descriptors(struct transport *transport, struct pollfd *into, size_t capacity,
-                          int *timeout_ms)
-{
-    return post_descriptors(self_of(transport)->post, into, capacity, timeout_ms);
-}
-
-static void cancel(struct transport *transport)
-{
-    post_cancel(self_of(transport)->post);
-    release_frame(self_of(transport));
-}
-
-static void destroy(struct transport *transport)
-{
-    struct otlp_grpc *self = self_of(transport);
-    post_destroy(self->post);
-    release_frame(self);
-    free(self);
-}
-
 static const struct transport_ops otlp_grpc_ops = {
     .name = "otlp/grpc",
     .begin = begin,
-    .step = step,
-    .descriptors = descriptors,
-    .cancel = cancel,
-    .destroy = destroy,
+    .step = otlp_transport_step,
+    .descriptors = otlp_transport_descriptors,
+    .cancel = otlp_transport_cancel,
+    .destroy = otlp_transport_destroy,
 };
 
-static struct post *create_post(struct otlp_grpc *self, const struct config *config)
+static bool prepare(struct otlp_grpc *self, const struct config *config)
 {
     char url[sizeof(config->endpoint) + sizeof(METHOD)];
     size_t base = strlen(config->endpoint);
@@ -260,13 +205,14 @@ static struct post *create_post(struct otlp_grpc *self, const struct config *con
     if (config->timeout_ms > 0) {
         headers[count++] = timeout;
     }
-    return post_create(config, &(struct post_options){
-                                   .url = url,
-                                   .http = POST_HTTP_2,
-                                   .headers = headers,
-                                   .on_header = on_header,
-                                   .context = self,
-                               });
+    const struct post_options options = {
+        .url = url,
+        .http = POST_HTTP_2,
+        .headers = headers,
+        .on_header = on_header,
+        .context = self,
+    };
+    return otlp_transport_init(&self->otlp, &otlp_grpc_ops, judge, config, &options);
 }
 
 struct transport *otlp_grpc_create(const struct config *config)
@@ -275,13 +221,9 @@ struct transport *otlp_grpc_create(const struct config *config)
     if (self == NULL) {
         return NULL;
     }
-    self->base.ops = &otlp_grpc_ops;
-    self->gzip = config->gzip;
-    post_describe_place(config->endpoint, self->place, sizeof(self->place));
-    self->post = create_post(self, config);
-    if (self->post == NULL) {
+    if (!prepare(self, config)) {
         free(self);
         return NULL;
     }
-    return &self->base;
+    return &self->otlp.base;
 }

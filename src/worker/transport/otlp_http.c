@@ -6,27 +6,17 @@
 #include "worker/transport/create.h"
 #include "worker/transport/gzip.h"
 #include "worker/transport/otlp_reply.h"
+#include "worker/transport/otlp_transport.h"
 #include "worker/transport/outcome.h"
-#include "worker/transport/post.h"
 #include "worker/transport/retry_after.h"
 
 struct otlp_http {
-    struct transport base;
-    struct post *post;
-    char place[128];
-    bool gzip;
-    uint8_t *compressed; /* of the batch in flight */
-    uint32_t span_count;
+    struct otlp_transport otlp;
     /* From the answer's headers. */
     uint32_t retry_after_ms;
     bool is_protobuf;
     bool is_encoded;
 };
-
-static struct otlp_http *self_of(struct transport *transport)
-{
-    return (struct otlp_http *)transport;
-}
 
 static void on_header(void *context, struct slice name, struct slice value)
 {
@@ -44,33 +34,23 @@ static void on_header(void *context, struct slice name, struct slice value)
     }
 }
 
-static void release_body(struct otlp_http *self)
-{
-    free(self->compressed);
-    self->compressed = NULL;
-}
-
 static int begin(struct transport *transport, const struct export_batch *batch)
 {
-    struct otlp_http *self = self_of(transport);
+    struct otlp_transport *otlp = (struct otlp_transport *)transport;
     struct slice body = slice_of(batch->bytes, batch->size);
+    uint8_t *compressed = NULL;
     if (body.size > LIMIT_EXPORT_REQUEST_BYTES) {
         return -EMSGSIZE;
     }
-    if (self->gzip) {
+    if (otlp->gzip) {
         size_t size;
-        self->compressed = gzip_compress(body, 0, &size);
-        if (self->compressed == NULL) {
+        compressed = gzip_compress(body, 0, &size);
+        if (compressed == NULL) {
             return -ENOMEM;
         }
-        body = slice_of(self->compressed, size);
+        body = slice_of(compressed, size);
     }
-    self->span_count = batch->span_count;
-    int result = post_begin(self->post, body);
-    if (result != 0) {
-        release_body(self);
-    }
-    return result;
+    return otlp_transport_begin(otlp, batch, body, compressed);
 }
 
 /* RFC 9113 6.5: every HTTP/2 server opens with a SETTINGS frame (type 4, stream 0). */
@@ -107,7 +87,7 @@ static void say_status(const struct otlp_http *self, const struct post_answer *a
     } else if (!self->is_protobuf) {
         outcome_quote(answer->body, status.message, sizeof(status.message));
     }
-    outcome_say(outcome, "%s answered %ld%s%s%.100s", self->place, answer->status,
+    outcome_say(outcome, "%s answered %ld%s%s%.100s", self->otlp.place, answer->status,
                 advice_for(answer->status), status.message[0] != '\0' ? ": " : "", status.message);
 }
 
@@ -118,7 +98,7 @@ static enum transport_result judge_answer(const struct otlp_http *self,
     if (answer->status >= 200 && answer->status < 300) {
         /* Not every receiver answers in kind; what it says besides 2xx is then not for us. */
         if (self->is_protobuf && !self->is_encoded) {
-            otlp_reply_read(answer->body, self->span_count, outcome);
+            otlp_reply_read(answer->body, self->otlp.span_count, outcome);
         }
         return TRANSPORT_DELIVERED;
     }
@@ -135,75 +115,44 @@ static enum transport_result judge_answer(const struct otlp_http *self,
     }
 }
 
-static enum transport_result judge(const struct otlp_http *self, const struct post_answer *answer,
+static enum transport_result judge(struct otlp_transport *otlp, const struct post_answer *answer,
                                    struct transport_outcome *outcome)
 {
+    const struct otlp_http *self = (const struct otlp_http *)otlp;
     switch (answer->failure) {
     case POST_ANSWERED:
         return judge_answer(self, answer, outcome);
     case POST_BROKEN:
-        outcome_say(outcome, "%s: %s", self->place, answer->error);
+        outcome_say(outcome, "%s: %s", self->otlp.place, answer->error);
         return TRANSPORT_RETRY;
     case POST_TOO_LARGE:
-        outcome_say(outcome, "%s answered %ld with more than %u bytes", self->place, answer->status,
-                    LIMIT_EXPORT_RESPONSE_BYTES);
+        outcome_say(outcome, "%s answered %ld with more than %u bytes", self->otlp.place,
+                    answer->status, LIMIT_EXPORT_RESPONSE_BYTES);
         return TRANSPORT_REFUSED;
     case POST_NOT_HTTP:
         if (is_http2_opening(answer->body)) {
             outcome_say(outcome,
                         "%s answers in HTTP/2, as gRPC receivers do: set "
                         "OTEL_EXPORTER_OTLP_PROTOCOL=grpc, or use the port for HTTP (4318)",
-                        self->place);
+                        self->otlp.place);
         } else {
-            outcome_say(outcome, "%s does not answer in HTTP", self->place);
+            outcome_say(outcome, "%s does not answer in HTTP", self->otlp.place);
         }
         return TRANSPORT_REFUSED;
     case POST_UNUSABLE:
-        outcome_say(outcome, "%s cannot be used: %s", self->place, answer->error);
+        outcome_say(outcome, "%s cannot be used: %s", self->otlp.place, answer->error);
         return TRANSPORT_REFUSED;
     }
     return TRANSPORT_REFUSED;
 }
 
-static enum transport_result step(struct transport *transport, struct transport_outcome *outcome)
-{
-    struct otlp_http *self = self_of(transport);
-    struct post_answer answer;
-    if (!post_step(self->post, &answer)) {
-        return TRANSPORT_PENDING;
-    }
-    release_body(self);
-    *outcome = (struct transport_outcome){0};
-    return judge(self, &answer, outcome);
-}
-
-static size_t descriptors(struct transport *transport, struct pollfd *into, size_t capacity,
-                          int *timeout_ms)
-{
-    return post_descriptors(self_of(transport)->post, into, capacity, timeout_ms);
-}
-
-static void cancel(struct transport *transport)
-{
-    post_cancel(self_of(transport)->post);
-    release_body(self_of(transport));
-}
-
-static void destroy(struct transport *transport)
-{
-    struct otlp_http *self = self_of(transport);
-    post_destroy(self->post);
-    release_body(self);
-    free(self);
-}
-
 static const struct transport_ops otlp_http_ops = {
     .name = "otlp/http",
     .begin = begin,
-    .step = step,
-    .descriptors = descriptors,
-    .cancel = cancel,
-    .destroy = destroy,
+    .step = otlp_transport_step,
+    .descriptors = otlp_transport_descriptors,
+    .cancel = otlp_transport_cancel,
+    .destroy = otlp_transport_destroy,
 };
 
 struct transport *otlp_http_create(const struct config *config)
@@ -212,24 +161,21 @@ struct transport *otlp_http_create(const struct config *config)
     if (self == NULL) {
         return NULL;
     }
-    self->base.ops = &otlp_http_ops;
-    self->gzip = config->gzip;
-    post_describe_place(config->endpoint, self->place, sizeof(self->place));
     const char *headers[] = {
         "Content-Type: application/x-protobuf",
         config->gzip ? "Content-Encoding: gzip" : NULL,
         NULL,
     };
-    self->post = post_create(config, &(struct post_options){
-                                         .url = config->endpoint,
-                                         .http = POST_HTTP_1_1,
-                                         .headers = headers,
-                                         .on_header = on_header,
-                                         .context = self,
-                                     });
-    if (self->post == NULL) {
+    const struct post_options options = {
+        .url = config->endpoint,
+        .http = POST_HTTP_1_1,
+        .headers = headers,
+        .on_header = on_header,
+        .context = self,
+    };
+    if (!otlp_transport_init(&self->otlp, &otlp_http_ops, judge, config, &options)) {
         free(self);
         return NULL;
     }
-    return &self->base;
+    return &self->otlp.base;
 }
