@@ -63,7 +63,7 @@ static void go_adrift(struct thread_state *self, struct connection *connection, 
         return;
     }
     uint64_t now = clock_now_ns();
-    if (connection->malformed) {
+    if (atomic_load_explicit(&connection->malformed, memory_order_relaxed)) {
         protocol_finish(self, connection, RECORD_ERROR_PROTOCOL, now);
         protocol = PROTOCOL_COUNTED;
     } else {
@@ -104,6 +104,12 @@ static SLOW bool settle(struct thread_state *self, struct connection *connection
     }
     uint32_t pending = atomic_load_explicit(&connection->pending, memory_order_seq_cst);
     uint32_t freed = 0;
+    if (unlikely(pending & PENDING_HELD)) {
+        atomic_fetch_and_explicit(&connection->pending, ~(uint32_t)PENDING_HELD,
+                                  memory_order_seq_cst);
+        protocol_release(self, connection, pending);
+        pending = atomic_load_explicit(&connection->pending, memory_order_seq_cst);
+    }
     if (pending & PENDING_UPGRADE) {
         atomic_fetch_and_explicit(&connection->pending, ~(uint32_t)PENDING_UPGRADE,
                                   memory_order_seq_cst);
@@ -167,7 +173,13 @@ static SLOW bool adopt(struct connection *connection, uint32_t epoch)
         0) {
         connection_set_adrift_for_good(connection);
     }
-    bool was_open = pairing_count(&connection->pairing) > 0 ||
+    /* What waited was the parent's. */
+    bool has_held = (atomic_fetch_and_explicit(&connection->pending, ~(uint32_t)PENDING_HELD,
+                                               memory_order_relaxed) &
+                     PENDING_HELD) != 0;
+    protocol_drop_held(connection);
+    atomic_store_explicit(&connection->unframed, false, memory_order_relaxed);
+    bool was_open = has_held || pairing_count(&connection->pairing) > 0 ||
                     connection_requests(connection)->current_slot != SEGMENT_NO_SLOT;
     struct pairing_entry entry;
     while (pairing_oldest(&connection->pairing, &entry)) {
@@ -286,8 +298,12 @@ static void initialize(struct connection *connection, uint32_t block, int fd,
 {
     uint32_t generation = atomic_load_explicit(&connection->generation, memory_order_relaxed);
     /* Not the generation, nor the locks, which somebody late may be looking at: they are free. */
-    size_t kept = offsetof(struct connection, references);
+    size_t kept = offsetof(struct connection, block);
     memset((uint8_t *)connection + kept, 0, sizeof(*connection) - kept);
+    atomic_store_explicit(&connection->unframed, false, memory_order_relaxed);
+    atomic_store_explicit(&connection->protocol, PROTOCOL_UNDECIDED, memory_order_relaxed);
+    atomic_store_explicit(&connection->plaintext_of, 0, memory_order_relaxed);
+    atomic_store_explicit(&connection->pending, 0, memory_order_relaxed);
     connection->block = block;
     connection->descriptor = fd;
     connection->role = (uint8_t)role;
@@ -501,11 +517,7 @@ static void note_abort(int fd, int32_t cause)
     if (block == 0) {
         return;
     }
-    struct connection *connection = connection_at(block);
-    if (connection->failure == RECORD_OK) {
-        connection->failure_errno = cause;
-        connection->failure = RECORD_ERROR_ABORTED;
-    }
+    connection_fail(connection_at(block), RECORD_ERROR_ABORTED, cause);
 }
 
 void connection_finish_all(struct thread_state *self, int32_t cause)

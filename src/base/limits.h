@@ -21,6 +21,10 @@
    answered something leaves nothing else unanswered for so long. */
 #define LIMIT_ADRIFT_QUIET_NS UINT64_C(1000000000)
 
+/* Bytes of one direction that wait until another thread has framed what it sent: the answers to one
+   call's requests. Beyond it the connection goes adrift. */
+#define LIMIT_HELD_BYTES (64u << 10)
+
 /* One HTTP head, all its lines: what common servers accept at most. */
 #define LIMIT_HTTP_HEAD_BYTES (64u << 10)
 /* The part of a header line that is kept when the line arrives in pieces. */
