@@ -137,7 +137,7 @@ struct connection {
     uint8_t opaque_reason;    /* enum opaque_reason */
     _Atomic uint32_t failure; /* how the socket failed, for what is open; connection_failure() */
     uint32_t held[2];         /* slab buffers of bytes that wait; each direction's holder */
-    bool connecting;          /* connect() said EINPROGRESS */
+    _Atomic bool connecting;  /* connect() said EINPROGRESS */
     _Atomic bool malformed;   /* going adrift for good: the bytes broke the protocol's rules */
     _Atomic bool replied;     /* adrift: the last bytes seen went the replies' way */
     bool pipelines;           /* a request was sent before the one before it was answered */
@@ -241,6 +241,16 @@ static inline enum record_error connection_failure(const struct connection *conn
     uint32_t failure = atomic_load_explicit(&connection->failure, memory_order_relaxed);
     *system_error = (int)(failure >> 8);
     return (enum record_error)(failure & 0xFF);
+}
+
+static inline bool connection_is_connecting(const struct connection *connection)
+{
+    return atomic_load_explicit(&connection->connecting, memory_order_relaxed);
+}
+
+static inline void connection_set_connecting(struct connection *connection, bool connecting)
+{
+    atomic_store_explicit(&connection->connecting, connecting, memory_order_relaxed);
 }
 
 /* Remembers the first failure. */

@@ -50,7 +50,7 @@ static uint64_t iov_size(const struct iovec *iov, size_t count)
 static void fail(struct thread_state *self, struct connection *connection, enum direction_name held,
                  int error, uint64_t now)
 {
-    if (is_passing_error(error) || (error == ENOTCONN && connection->connecting)) {
+    if (is_passing_error(error) || (error == ENOTCONN && connection_is_connecting(connection))) {
         return;
     }
     connection_fail(connection, exchange_error_of(error), error);
@@ -143,8 +143,8 @@ static void pass_sent(struct observation *seen, const struct iovec *iov, size_t 
 {
     struct connection *connection = seen->touch.connection;
     bool is_server = connection->role == ROLE_SERVER;
-    bool failed =
-        result < 0 && !is_passing_error(error) && !(error == ENOTCONN && connection->connecting);
+    bool failed = result < 0 && !is_passing_error(error) &&
+                  !(error == ENOTCONN && connection_is_connecting(connection));
     uint64_t now = clock_now_ns();
     if (result > 0 || (failed && seen->holds && !is_server)) {
         struct passage passage = {.self = seen->self,
@@ -337,7 +337,7 @@ void observe_connect_begin(int fd, const void *address, uint32_t size, uint64_t 
 static void report_failed_connect(struct thread_state *self, struct connection *connection,
                                   int error)
 {
-    connection->connecting = false;
+    connection_set_connecting(connection, false);
     uint16_t slot = exchange_begin(self, connection, RECORD_CONNECT, connection->opened_ns);
     exchange_complete(self, slot, clock_now_ns(), exchange_error_of(error), error);
     /* The application may try another address on the same socket. */
@@ -357,9 +357,9 @@ static void connect_outcome(int fd, bool in_progress, int error)
     }
     struct connection *connection = touch.connection;
     if (in_progress) {
-        connection->connecting = connection->opened_ns != 0;
+        connection_set_connecting(connection, connection->opened_ns != 0);
     } else if (error == 0) {
-        connection->connecting = false;
+        connection_set_connecting(connection, false);
     } else if (connection->opened_ns != 0 && connection->directions[DIRECTION_OUT].bytes == 0) {
         report_failed_connect(self, connection, error);
     }
@@ -383,7 +383,7 @@ void observe_connect_end(int fd, int result, int error)
 void observe_socket_error(int fd, int error)
 {
     struct touch touch;
-    if (connection_find(fd, &touch) && touch.connection->connecting) {
+    if (connection_find(fd, &touch) && connection_is_connecting(touch.connection)) {
         connect_outcome(fd, false, error);
     }
 }
