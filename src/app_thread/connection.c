@@ -324,6 +324,7 @@ static void initialize(struct connection *connection, uint32_t block, int fd,
     connection->block = block;
     connection->descriptor = fd;
     connection->role = (uint8_t)role;
+    connection->unannounced = role == ROLE_UNKNOWN;
     connection->serial =
         atomic_fetch_add_explicit(&attachment->next_serial, 1, memory_order_relaxed) + 1;
     connection->session_slot = SEGMENT_NO_SLOT;

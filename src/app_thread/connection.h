@@ -135,6 +135,7 @@ struct connection {
     uint8_t role;             /* enum connection_role */
     uint8_t adrift_protocol;  /* what it was before it went adrift */
     uint8_t opaque_reason;    /* enum opaque_reason */
+    bool unannounced;         /* inherited, received, one of a pair */
     _Atomic uint32_t failure; /* how the socket failed, for what is open; connection_failure() */
     uint32_t held[2];         /* slab buffers of bytes that wait; each direction's holder */
     _Atomic bool connecting;  /* connect() said EINPROGRESS */
