@@ -239,7 +239,8 @@ static void end_request(struct passage *passage)
         entry.flags |= PAIRING_COMPLETE;
         pairing_update_newest(&passage->connection->pairing, entry);
     }
-    http_exchange_request_sent(passage->self, slot, passage->end_ns);
+    /* If that ends the exchange, the answer has said when. */
+    http_exchange_request_sent(passage->self, slot, passage->now);
 }
 
 static inline void add_request_body(struct passage *passage, uint64_t count)

@@ -105,11 +105,10 @@ static inline bool begin_send(struct observation *seen)
         return false;
     }
     seen->epoch = attachment_epoch();
-    seen->start_ns = clock_now_ns();
-    if (unlikely(connection->write_began_ns != 0)) {
-        seen->start_ns = connection->write_began_ns;
-    }
+    seen->start_ns = 0;
     if (connection->role != ROLE_SERVER) {
+        bool goes_on = unlikely(connection->write_began_ns != 0);
+        seen->start_ns = goes_on ? connection->write_began_ns : clock_now_ns();
         /* Before the call; pairs with has_in_flight of whoever reads an answer. */
         atomic_store_explicit(&connection->unframed, true, memory_order_release);
     }
@@ -145,13 +144,12 @@ static void pass_sent(struct observation *seen, const struct iovec *iov, size_t 
     bool is_server = connection->role == ROLE_SERVER;
     bool failed = result < 0 && !is_passing_error(error) &&
                   !(error == ENOTCONN && connection_is_connecting(connection));
-    uint64_t now = clock_now_ns();
     if (result > 0 || (failed && seen->holds && !is_server)) {
         struct passage passage = {.self = seen->self,
                                   .connection = connection,
                                   .direction = DIRECTION_OUT,
-                                  .now = is_server || !seen->holds ? now : seen->start_ns,
-                                  .end_ns = now};
+                                  .now =
+                                      is_server || !seen->holds ? clock_now_ns() : seen->start_ns};
         pass_iov(&passage, iov, count, result > 0 ? (uint64_t)result : UINT64_MAX);
     }
     if (unlikely(seen->source != 0)) {
@@ -159,7 +157,7 @@ static void pass_sent(struct observation *seen, const struct iovec *iov, size_t 
         connection->write_began_ns = result < 0 && error == EAGAIN ? seen->start_ns : 0;
     }
     if (result < 0) {
-        fail(seen->self, connection, DIRECTION_OUT, error, now);
+        fail(seen->self, connection, DIRECTION_OUT, error, clock_now_ns());
     }
 }
 

@@ -411,7 +411,7 @@ static bool is_behind_held(const struct passage *passage)
            !passage->is_late;
 }
 
-static bool append_held(uint32_t *first, const struct passage *passage, struct slice bytes)
+static bool append_held(uint32_t *first, struct passage *passage, struct slice bytes)
 {
     if (*first == 0) {
         *first = slab_take(SLAB_BUFFER);
@@ -423,7 +423,7 @@ static bool append_held(uint32_t *first, const struct passage *passage, struct s
         head->start_ns = passage->now;
     }
     struct held_block *head = slab_address(*first);
-    head->end_ns = passage->end_ns;
+    head->end_ns = passage_end_ns(passage);
     while (bytes.size > 0 && head->total < LIMIT_HELD_BYTES) {
         struct held_block *last = slab_address(head->last);
         if (last->used == sizeof(last->bytes)) {

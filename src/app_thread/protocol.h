@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "app_thread/clock.h"
 #include "app_thread/connection.h"
 #include "app_thread/thread_state.h"
 #include "base/slice.h"
@@ -25,8 +26,16 @@ struct passage {
     bool in_flight;  /* requests may have been sent that are not framed yet */
     bool waits;      /* what is left is to be held back */
     uint64_t now;    /* when the bytes began to pass */
-    uint64_t end_ns; /* when they had passed */
+    uint64_t end_ns; /* when they had passed; 0: now, passage_end_ns() looks */
 };
+
+static inline uint64_t passage_end_ns(struct passage *passage)
+{
+    if (passage->end_ns == 0) {
+        passage->end_ns = clock_now_ns();
+    }
+    return passage->end_ns;
+}
 
 /* Bytes pass; the caller holds the direction. */
 void protocol_pass(struct passage *passage, struct slice bytes);

@@ -75,7 +75,7 @@ static void finish_unanswered(struct passage *passage, uint16_t slot)
         record->redis.database = passage->connection->redis.database;
         record->redis.protocol = passage->connection->redis.version;
     }
-    exchange_complete(passage->self, slot, passage->end_ns, RECORD_OK, 0);
+    exchange_complete(passage->self, slot, passage_end_ns(passage), RECORD_OK, 0);
 }
 
 /* CLIENT REPLY in a transaction is queued: when it takes effect, and for which answers, is not
