@@ -26,12 +26,13 @@ struct attachment {
     _Atomic uint32_t renewal;          /* enum attachment_renewal_state */
     _Atomic int32_t process_id;        /* 0 in the child of a fork until it is asked for */
     uint64_t random_seed;
-    _Atomic uint32_t next_serial; /* of connections */
-    _Atomic uint32_t next_ring;   /* of threads */
-    struct doorbell *doorbell;    /* of the segment's drainer */
-    uint32_t place;               /* of the segment in its arena, where there is one */
-    _Atomic uint32_t is_asking;   /* one thread asks for an arena */
-    _Atomic uint64_t asked_ns;    /* when one did */
+    _Atomic uint32_t next_serial;    /* of connections */
+    _Atomic uint32_t next_ring;      /* of threads */
+    _Atomic uint32_t wants_exporter; /* there are exchanges of connections that nobody announced */
+    struct doorbell *doorbell;       /* of the segment's drainer */
+    uint32_t place;                  /* of the segment in its arena, where there is one */
+    _Atomic uint32_t is_asking;      /* one thread asks for an arena */
+    _Atomic uint64_t asked_ns;       /* when one did */
 };
 
 /* The page; NULL before start, or if it could not be had. */

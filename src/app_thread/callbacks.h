@@ -8,7 +8,8 @@
 #include <stdint.h>
 
 struct callbacks {
-    /* On leaving socket, connect or accept: the worker's thread may be started here. */
+    /* On leaving socket, connect or accept, or before a wait: the worker's thread may be started
+       here. */
     void (*after_connection)(void);
     /* Before the process ends in a way that runs no exit handlers, or execs, which may fail:
        `cause` (record_abort_cause) says which. Bounded in time; must be callable in a signal

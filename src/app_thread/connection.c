@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -44,8 +45,24 @@ static void unlock(struct connection *connection, enum direction_name name)
     atomic_store_explicit(&connection->busy[name], 0, memory_order_seq_cst);
 }
 
+/* A connect() whose outcome nobody asked for before the descriptor was closed. */
+static SLOW void report_given_up(struct thread_state *self, struct connection *connection)
+{
+    const struct direction *directions = connection->directions;
+    int system_error;
+    enum record_error error = connection_failure(connection, &system_error);
+    if (error != RECORD_OK && connection->opened_ns != 0 && directions[DIRECTION_OUT].bytes == 0 &&
+        directions[DIRECTION_IN].bytes == 0) {
+        uint16_t slot = exchange_begin(self, connection, RECORD_CONNECT, connection->opened_ns);
+        exchange_complete(self, slot, clock_now_ns(), error, system_error);
+    }
+}
+
 static void finish_and_free(struct thread_state *self, struct connection *connection)
 {
+    if (unlikely(connection_is_connecting(connection))) {
+        report_given_up(self, connection);
+    }
     protocol_finish(self, connection, RECORD_ERROR_CANCELLED, clock_now_ns());
     atomic_store_explicit(&connection->pending, 0, memory_order_relaxed);
     /* release: a thread that still sees the old generation sees nothing of the next connection */
@@ -63,7 +80,7 @@ static void go_adrift(struct thread_state *self, struct connection *connection, 
         return;
     }
     uint64_t now = clock_now_ns();
-    if (connection->malformed) {
+    if (atomic_load_explicit(&connection->malformed, memory_order_relaxed)) {
         protocol_finish(self, connection, RECORD_ERROR_PROTOCOL, now);
         protocol = PROTOCOL_COUNTED;
     } else {
@@ -104,6 +121,12 @@ static SLOW bool settle(struct thread_state *self, struct connection *connection
     }
     uint32_t pending = atomic_load_explicit(&connection->pending, memory_order_seq_cst);
     uint32_t freed = 0;
+    if (unlikely(pending & PENDING_HELD)) {
+        atomic_fetch_and_explicit(&connection->pending, ~(uint32_t)PENDING_HELD,
+                                  memory_order_seq_cst);
+        protocol_release(self, connection, pending);
+        pending = atomic_load_explicit(&connection->pending, memory_order_seq_cst);
+    }
     if (pending & PENDING_UPGRADE) {
         atomic_fetch_and_explicit(&connection->pending, ~(uint32_t)PENDING_UPGRADE,
                                   memory_order_seq_cst);
@@ -167,7 +190,13 @@ static SLOW bool adopt(struct connection *connection, uint32_t epoch)
         0) {
         connection_set_adrift_for_good(connection);
     }
-    bool was_open = pairing_count(&connection->pairing) > 0 ||
+    /* What waited was the parent's. */
+    bool has_held = (atomic_fetch_and_explicit(&connection->pending, ~(uint32_t)PENDING_HELD,
+                                               memory_order_relaxed) &
+                     PENDING_HELD) != 0;
+    protocol_drop_held(connection);
+    atomic_store_explicit(&connection->unframed, false, memory_order_relaxed);
+    bool was_open = has_held || pairing_count(&connection->pairing) > 0 ||
                     connection_requests(connection)->current_slot != SEGMENT_NO_SLOT;
     struct pairing_entry entry;
     while (pairing_oldest(&connection->pairing, &entry)) {
@@ -286,11 +315,16 @@ static void initialize(struct connection *connection, uint32_t block, int fd,
 {
     uint32_t generation = atomic_load_explicit(&connection->generation, memory_order_relaxed);
     /* Not the generation, nor the locks, which somebody late may be looking at: they are free. */
-    size_t kept = offsetof(struct connection, references);
+    size_t kept = offsetof(struct connection, block);
     memset((uint8_t *)connection + kept, 0, sizeof(*connection) - kept);
+    atomic_store_explicit(&connection->unframed, false, memory_order_relaxed);
+    atomic_store_explicit(&connection->protocol, PROTOCOL_UNDECIDED, memory_order_relaxed);
+    atomic_store_explicit(&connection->plaintext_of, 0, memory_order_relaxed);
+    atomic_store_explicit(&connection->pending, 0, memory_order_relaxed);
     connection->block = block;
     connection->descriptor = fd;
     connection->role = (uint8_t)role;
+    connection->unannounced = role == ROLE_UNKNOWN;
     connection->serial =
         atomic_fetch_add_explicit(&attachment->next_serial, 1, memory_order_relaxed) + 1;
     connection->session_slot = SEGMENT_NO_SLOT;
@@ -403,6 +437,24 @@ bool connection_touch(struct thread_state *self, int fd, struct touch *touch)
 
 /* ---- descriptors ---- */
 
+/* Before the last descriptor of a connection that is not known to stand is closed: asks the kernel
+   how far it came, in ways that take nothing from the program. */
+static SLOW void look_at_connecting(struct connection *connection, int fd)
+{
+    struct sockaddr_storage address;
+    socklen_t size = sizeof(address);
+    if (raw_system_call(SYS_getpeername, fd, (long)&address, (long)&size, 0, 0, 0) == 0) {
+        connection_set_connecting(connection, false);
+        return;
+    }
+    uint8_t state = 0; /* the first byte of struct tcp_info */
+    size = sizeof(state);
+    long result =
+        raw_system_call(SYS_getsockopt, fd, IPPROTO_TCP, TCP_INFO, (long)&state, (long)&size, 0);
+    bool has_failed = result == 0 && state != TCP_SYN_SENT;
+    connection_fail(connection, has_failed ? RECORD_ERROR_OTHER : RECORD_ERROR_CANCELLED, 0);
+}
+
 void descriptor_closing(struct thread_state *self, int fd)
 {
     if ((unsigned)fd >= LIMIT_DESCRIPTORS) {
@@ -418,7 +470,12 @@ void descriptor_closing(struct thread_state *self, int fd)
     }
     /* Again: a thread that was about to link the number may have called it a connection since. */
     atomic_store_explicit(&descriptor_kinds[fd], DESCRIPTOR_UNKNOWN, memory_order_release);
-    drop_reference(self, connection_at(block));
+    struct connection *connection = connection_at(block);
+    if (unlikely(connection_is_connecting(connection)) && !self->is_ours &&
+        atomic_load_explicit(&connection->references, memory_order_relaxed) == 1) {
+        look_at_connecting(connection, fd);
+    }
+    drop_reference(self, connection);
 }
 
 void descriptor_made(struct thread_state *self, int fd, enum descriptor_kind kind)
@@ -503,11 +560,7 @@ static void note_abort(int fd, int32_t cause)
     if (block == 0) {
         return;
     }
-    struct connection *connection = connection_at(block);
-    if (connection->failure == RECORD_OK) {
-        connection->failure_errno = cause;
-        connection->failure = RECORD_ERROR_ABORTED;
-    }
+    connection_fail(connection_at(block), RECORD_ERROR_ABORTED, cause);
 }
 
 void connection_finish_all(struct thread_state *self, int32_t cause)

@@ -58,7 +58,10 @@ enum connection_pending {
     PENDING_CLOSE = 1,
     PENDING_ADRIFT = 2,
     PENDING_ADRIFT_FOR_GOOD = 4, /* with PENDING_ADRIFT: no boundary to come back at */
-    PENDING_UPGRADE = 8          /* the oldest exchange was answered by 101 to WebSocket */
+    PENDING_HELD_OUT = 16,       /* bytes of that direction wait for both (protocol_release) */
+    PENDING_HELD_IN = 32,
+    PENDING_HELD = PENDING_HELD_OUT | PENDING_HELD_IN,
+    PENDING_UPGRADE = 8 /* the oldest exchange was answered by 101 to WebSocket */
 };
 
 struct direction {
@@ -112,34 +115,39 @@ struct redis_session {
 };
 
 struct connection {
-    /* These two outlive the block's use as one connection. */
+    /* Looked at by threads that come late, too: these outlive the block's use as one connection, or
+       are set one by one when it is taken. */
     _Atomic uint32_t generation; /* odd while in use */
     _Atomic uint8_t busy[2];     /* a try-lock for each direction */
-    uint8_t reserved[2];
+    _Atomic bool unframed;       /* a call is sending what is framed when it is back */
+    _Atomic uint8_t protocol;    /* enum connection_protocol */
     _Atomic uint32_t answers; /* given by this process, ever: ends what threads do for a request */
-    /* From here on zeroed when the block is taken. */
     _Atomic uint32_t references; /* descriptors */
     _Atomic uint32_t pending;    /* enum connection_pending */
     _Atomic uint32_t epoch;      /* of the process whose segment the slots are in */
+    /* Whose bytes are framed: the address of a TLS session above the socket; 0: the socket's own.
+       Changed by the holder of both directions. */
+    _Atomic uintptr_t plaintext_of;
+    /* From here on zeroed when the block is taken. */
     uint32_t block;
     uint32_t serial;
     int32_t descriptor;       /* the first one */
     uint8_t role;             /* enum connection_role */
-    _Atomic uint8_t protocol; /* enum connection_protocol */
     uint8_t adrift_protocol;  /* what it was before it went adrift */
-    uint8_t failure;          /* enum record_error: how the socket failed, for what is open */
-    int32_t failure_errno;
-    bool connecting;      /* connect() said EINPROGRESS */
-    bool malformed;       /* going adrift for good: the bytes broke the protocol's rules */
-    _Atomic bool replied; /* adrift: the last bytes seen went the replies' way */
-    bool pipelines;       /* a request was sent before the one before it was answered */
-    bool in_tunnel;       /* beyond a CONNECT */
+    uint8_t opaque_reason;    /* enum opaque_reason */
+    bool unannounced;         /* inherited, received, one of a pair */
+    _Atomic uint32_t failure; /* how the socket failed, for what is open; connection_failure() */
+    uint32_t held[2];         /* slab buffers of bytes that wait; each direction's holder */
+    _Atomic bool connecting;  /* connect() said EINPROGRESS */
+    _Atomic bool malformed;   /* going adrift for good: the bytes broke the protocol's rules */
+    _Atomic bool replied;     /* adrift: the last bytes seen went the replies' way */
+    bool pipelines;           /* a request was sent before the one before it was answered */
+    bool in_tunnel;           /* beyond a CONNECT */
     bool is_unix;
     bool has_endpoints;
-    uint16_t session_slot;            /* WebSocket or opaque: the record of the connection itself */
-    uint8_t opaque_reason;            /* enum opaque_reason */
     bool wants_hello;                 /* a ClientHello is passing, its random has not passed yet */
     _Atomic bool hello_is_bound;      /* its session was found */
+    uint16_t session_slot;            /* WebSocket or opaque: the record of the connection itself */
     bool encrypted_end;               /* the peer ended the stream below TLS */
     _Atomic uint8_t websocket_closed; /* close frames seen, a bit per direction; 4: a reason, too */
     uint64_t opened_ns;
@@ -147,9 +155,6 @@ struct connection {
     uint64_t upgraded_ns;        /* with PENDING_UPGRADE: when the answer came */
     _Atomic uint64_t ping_sent_ns;
     _Atomic uint64_t websocket_closed_ns;
-    /* Whose bytes are framed: the address of a TLS session above the socket; 0: the socket's own.
-       Changed by the holder of both directions. */
-    _Atomic uintptr_t plaintext_of;
     _Atomic uint64_t hello;              /* of the ClientHello's random bytes; 0: none seen */
     _Atomic uint64_t encrypted_bytes[2]; /* on the wire, where the plaintext is framed */
     uint64_t write_began_ns; /* a TLS library asked to be called again with the same bytes */
@@ -232,6 +237,35 @@ static inline struct direction *connection_replies(struct connection *connection
 static inline uintptr_t connection_source(const struct connection *connection)
 {
     return atomic_load_explicit(&connection->plaintext_of, memory_order_acquire);
+}
+
+/* How the socket failed, and errno; RECORD_OK if it did not. */
+static inline enum record_error connection_failure(const struct connection *connection,
+                                                   int *system_error)
+{
+    uint32_t failure = atomic_load_explicit(&connection->failure, memory_order_relaxed);
+    *system_error = (int)(failure >> 8);
+    return (enum record_error)(failure & 0xFF);
+}
+
+static inline bool connection_is_connecting(const struct connection *connection)
+{
+    return atomic_load_explicit(&connection->connecting, memory_order_relaxed);
+}
+
+static inline void connection_set_connecting(struct connection *connection, bool connecting)
+{
+    atomic_store_explicit(&connection->connecting, connecting, memory_order_relaxed);
+}
+
+/* Remembers the first failure. */
+static inline void connection_fail(struct connection *connection, enum record_error error,
+                                   int system_error)
+{
+    uint32_t none = 0;
+    atomic_compare_exchange_strong_explicit(&connection->failure, &none,
+                                            (uint32_t)system_error << 8 | (uint32_t)error,
+                                            memory_order_relaxed, memory_order_relaxed);
 }
 
 /* Learns the socket's two addresses (getpeername, getsockname), once. */

@@ -5,6 +5,7 @@
 
 #include "app_thread/attachment.h"
 #include "app_thread/trace_context.h"
+#include "base/compiler.h"
 
 static struct record *claim(struct thread_state *self, struct segment *segment, uint16_t *slot)
 {
@@ -21,6 +22,10 @@ static void describe(struct record *record, struct connection *connection, enum 
         return;
     }
     record->connection = connection->serial;
+    if (unlikely(connection->unannounced)) {
+        connection->unannounced = false;
+        atomic_store_explicit(&attachment->wants_exporter, 1, memory_order_relaxed);
+    }
     if (connection_source(connection) != 0) {
         record->flags |= RECORD_FLAG_TLS;
     }

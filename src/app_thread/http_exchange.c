@@ -21,7 +21,7 @@ static struct direction *direction_of(struct passage *passage)
 /* The record that the request at hand fills; NULL if there is none to fill. */
 static struct record *request_record(struct passage *passage)
 {
-    return passage->suppressed ? NULL : exchange_record(direction_of(passage)->current_slot);
+    return exchange_record(direction_of(passage)->current_slot);
 }
 
 #define REQUEST_FIELDS                                                                             \
@@ -75,13 +75,7 @@ static void begin_request(struct passage *passage)
 {
     struct connection *connection = passage->connection;
     struct direction *requests = direction_of(passage);
-    passage->births++;
     requests->current_slot = SEGMENT_NO_SLOT;
-    passage->suppressed = passage->mode == PASSAGE_COUNT ||
-                          (passage->mode == PASSAGE_REFILL && passage->births <= passage->skipped);
-    if (passage->suppressed) {
-        return;
-    }
     enum record_kind kind =
         connection->role == ROLE_SERVER ? RECORD_HTTP_SERVER : RECORD_HTTP_CLIENT;
     uint16_t slot = exchange_begin(passage->self, connection, kind, passage->now);
@@ -105,8 +99,7 @@ static SLOW void mark_method(struct passage *passage, struct slice method)
     bool is_head = slice_equals(method, SLICE("HEAD"));
     bool is_connect = slice_equals(method, SLICE("CONNECT"));
     struct pairing_entry entry;
-    if (!passage->suppressed && (is_head || is_connect) &&
-        pairing_newest(&passage->connection->pairing, &entry)) {
+    if ((is_head || is_connect) && pairing_newest(&passage->connection->pairing, &entry)) {
         entry.flags |= is_head ? PAIRING_HEAD : PAIRING_CONNECT;
         pairing_update_newest(&passage->connection->pairing, entry);
     }
@@ -229,7 +222,9 @@ static inline void end_request_head(struct passage *passage, struct record *reco
 
 void http_exchange_request_sent(struct thread_state *self, uint16_t slot, uint64_t now)
 {
-    if (exchange_other_half_done(slot, HALF_REQUEST)) {
+    struct record *record = exchange_record(slot);
+    if (record != NULL && exchange_other_half_done(slot, HALF_REQUEST)) {
+        record->flags |= RECORD_FLAG_EARLY_REPLY;
         exchange_complete(self, slot, now, RECORD_OK, 0);
     }
 }
@@ -238,25 +233,14 @@ static void end_request(struct passage *passage)
 {
     struct direction *requests = direction_of(passage);
     uint16_t slot = requests->current_slot;
-    if (passage->births == 0) {
-        passage->first_ended = true;
-    } else {
-        passage->ends++;
-    }
     requests->current_slot = SEGMENT_NO_SLOT;
-    if (passage->suppressed) {
-        return;
-    }
     struct pairing_entry entry;
     if (pairing_newest(&passage->connection->pairing, &entry) && entry.slot == slot) {
         entry.flags |= PAIRING_COMPLETE;
         pairing_update_newest(&passage->connection->pairing, entry);
     }
-    if (passage->before_call && passage->finished_count < PASSAGE_FINISHED_MAX) {
-        passage->finished[passage->finished_count++] = slot;
-    } else {
-        http_exchange_request_sent(passage->self, slot, passage->now);
-    }
+    /* If that ends the exchange, the answer has said when. */
+    http_exchange_request_sent(passage->self, slot, passage->now);
 }
 
 static inline void add_request_body(struct passage *passage, uint64_t count)
@@ -377,7 +361,7 @@ static bool begin_reply(struct passage *passage)
 }
 
 static inline void fill_status_line(struct passage *passage, struct record *record,
-                                    const struct http1_item *item)
+                                    bool is_sent_whole, const struct http1_item *item)
 {
     direction_of(passage)->status = item->status;
     if (record == NULL) {
@@ -387,7 +371,10 @@ static inline void fill_status_line(struct passage *passage, struct record *reco
         record->http.interim_count++;
     } else {
         record->http.status = item->status;
-        record->http.version_minor = item->version_minor;
+        /* Until then the request's side writes it. */
+        if (is_sent_whole) {
+            record->http.version_minor = item->version_minor;
+        }
     }
 }
 
@@ -440,9 +427,6 @@ static void complete_oldest(struct thread_state *self, struct connection *connec
     record->error = (uint8_t)error;
     record->system_error = system_error;
     record->end_ns = now > record->start_ns ? now : record->start_ns;
-    if (!(entry.flags & PAIRING_COMPLETE)) {
-        record->flags |= RECORD_FLAG_EARLY_REPLY;
-    }
     if (exchange_other_half_done(entry.slot, HALF_REPLY)) {
         exchange_complete(self, entry.slot, now, error, system_error);
     }
@@ -457,7 +441,8 @@ static bool change_protocol(struct passage *passage, uint16_t handshake, bool is
     struct connection *connection = passage->connection;
     enum direction_name other = passage->direction == DIRECTION_IN ? DIRECTION_OUT : DIRECTION_IN;
     uint8_t free = 0;
-    if (!atomic_compare_exchange_strong_explicit(&connection->busy[other], &free, 1,
+    if (!passage->holds_both &&
+        !atomic_compare_exchange_strong_explicit(&connection->busy[other], &free, 1,
                                                  memory_order_acquire, memory_order_relaxed)) {
         if (is_websocket && is_last) {
             connection->upgraded_ns = passage->now;
@@ -476,7 +461,9 @@ static bool change_protocol(struct passage *passage, uint16_t handshake, bool is
     } else {
         protocol_park_both(passage, OPAQUE_UPGRADED);
     }
-    atomic_store_explicit(&connection->busy[other], 0, memory_order_release);
+    if (!passage->holds_both) {
+        atomic_store_explicit(&connection->busy[other], 0, memory_order_release);
+    }
     return true;
 }
 
@@ -507,7 +494,7 @@ static bool end_reply(struct passage *passage, bool is_last)
     }
     struct record *record = exchange_record(entry.slot);
     bool is_websocket = false;
-    if (record != NULL && status == 101) {
+    if (record != NULL && status == 101 && (entry.flags & PAIRING_COMPLETE)) {
         record->flags |= RECORD_FLAG_UPGRADED;
         is_websocket = slice_equals_ignoring_case(record_find_field(record, FIELD_UPGRADE),
                                                   SLICE("websocket"));
@@ -528,6 +515,24 @@ static void add_reply_body(struct passage *passage, uint64_t count)
     }
 }
 
+/* What comes next may answer a request that is not framed, or not to its end. */
+static SLOW bool may_answer_unframed(struct passage *passage)
+{
+    struct pairing_entry entry;
+    return http1_is_idle(&direction_of(passage)->http1) &&
+           (!pairing_oldest(&passage->connection->pairing, &entry) ||
+            !(entry.flags & PAIRING_COMPLETE));
+}
+
+/* Whether the replies are to be read on now. */
+static inline bool reads_on(struct passage *passage)
+{
+    if (unlikely(passage->in_flight) && may_answer_unframed(passage)) {
+        passage->waits = true;
+    }
+    return !passage->waits;
+}
+
 /* The short way for replies that lie whole in the input. Returns false if the protocol has changed,
    or the reply answers nothing. */
 static inline bool take_whole_replies(struct passage *passage, struct slice *in)
@@ -535,14 +540,14 @@ static inline bool take_whole_replies(struct passage *passage, struct slice *in)
     struct direction *replies = direction_of(passage);
     struct http1_head head;
     uint64_t payload;
-    while (in->size > 0 && http1_take_head(&replies->http1, in, &head)) {
+    while (in->size > 0 && reads_on(passage) && http1_take_head(&replies->http1, in, &head)) {
         if (!begin_reply(passage)) {
             in->size = 0;
             return false;
         }
         struct pairing_entry entry;
         struct record *record = reply_record(passage->connection, &entry);
-        fill_status_line(passage, record, &head.item);
+        fill_status_line(passage, record, (entry.flags & PAIRING_COMPLETE) != 0, &head.item);
         for (uint32_t i = 0; i < head.field_count; i++) {
             fill_reply_field(passage, (enum http1_field)head.fields[i].field, head.fields[i].value);
         }
@@ -565,8 +570,10 @@ void http_exchange_replies(struct passage *passage, struct slice *in)
     struct direction *replies = direction_of(passage);
     struct http1_item item;
     struct pairing_entry entry;
+    struct record *record;
     for (;;) {
-        if (!take_whole_replies(passage, in) || is_used_up(replies, in)) {
+        if (!take_whole_replies(passage, in) || is_used_up(replies, in) ||
+            unlikely(passage->waits)) {
             return;
         }
         switch (http1_next(&replies->http1, in, &item)) {
@@ -587,7 +594,9 @@ void http_exchange_replies(struct passage *passage, struct slice *in)
             }
             break;
         case HTTP1_START_LINE:
-            fill_status_line(passage, reply_record(passage->connection, &entry), &item);
+            record = reply_record(passage->connection, &entry);
+            fill_status_line(passage, record,
+                             record != NULL && (entry.flags & PAIRING_COMPLETE) != 0, &item);
             break;
         case HTTP1_FIELD:
             if (item.field != HTTP1_FIELD_OTHER) {
@@ -669,9 +678,10 @@ void http_exchange_end(struct passage *passage)
         complete_oldest(passage->self, connection, entry, RECORD_OK, 0, passage->now);
     }
     if (connection->role != ROLE_SERVER) {
-        enum record_error error =
-            connection->failure != RECORD_OK ? connection->failure : RECORD_ERROR_EOF;
-        fail_all(passage->self, connection, error, connection->failure_errno, passage->now);
+        int system_error;
+        enum record_error error = connection_failure(connection, &system_error);
+        fail_all(passage->self, connection, error != RECORD_OK ? error : RECORD_ERROR_EOF,
+                 system_error, passage->now);
     }
 }
 

@@ -12,6 +12,13 @@
 #include "app_thread/exchange.h"
 #include "app_thread/host_names.h"
 
+static struct passage passage_of(struct thread_state *self, struct connection *connection,
+                                 enum direction_name direction, uint64_t now)
+{
+    return (struct passage){
+        .self = self, .connection = connection, .direction = direction, .now = now, .end_ns = now};
+}
+
 static bool is_passing_error(int error)
 {
     return error == EAGAIN || error == EINTR || error == EINPROGRESS || error == EALREADY ||
@@ -43,16 +50,12 @@ static uint64_t iov_size(const struct iovec *iov, size_t count)
 static void fail(struct thread_state *self, struct connection *connection, enum direction_name held,
                  int error, uint64_t now)
 {
-    if (is_passing_error(error) || (error == ENOTCONN && connection->connecting)) {
+    if (is_passing_error(error) || (error == ENOTCONN && connection_is_connecting(connection))) {
         return;
     }
-    if (connection->failure == RECORD_OK) {
-        connection->failure = (uint8_t)exchange_error_of(error);
-        connection->failure_errno = error;
-    }
+    connection_fail(connection, exchange_error_of(error), error);
     if (held == DIRECTION_IN && connection->role != ROLE_SERVER) {
-        struct passage passage = {
-            .self = self, .connection = connection, .direction = DIRECTION_IN, .now = now};
+        struct passage passage = passage_of(self, connection, DIRECTION_IN, now);
         protocol_end(&passage);
     }
 }
@@ -77,35 +80,24 @@ static SLOW void pass_encrypted(struct thread_state *self, const struct touch *t
     }
     if (result == 0) {
         connection->encrypted_end = true;
-    } else if (connection->failure == RECORD_OK) {
-        connection->failure = (uint8_t)exchange_error_of(error);
-        connection->failure_errno = error;
+    } else {
+        connection_fail(connection, exchange_error_of(error), error);
     }
     connection_leave(self, connection, direction);
 }
 
 /* ---- sending ---- */
 
-/* The kernel refuses a size below zero, such as the -1 of a failed read passed on. */
-static bool is_refused(const struct iovec *iov, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (iov[i].iov_len > SSIZE_MAX) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static inline bool begin_send(struct observation *seen, const struct iovec *iov, size_t count)
+/* Nothing is looked at before the call but what the connection is: whether the bytes can be read,
+   and how many of them are sent, the kernel will tell. */
+static inline bool begin_send(struct observation *seen)
 {
     struct thread_state *self = seen->self;
     struct connection *connection = seen->touch.connection;
-    seen->framed = false;
     seen->holds = false;
     seen->epoch = 0;
     if (unlikely(connection_source(connection) != seen->source) ||
-        !protocol_frames_before(connection) || is_refused(iov, count)) {
+        !protocol_holds_over_call(connection)) {
         return true;
     }
     seen->holds = connection_enter(self, &seen->touch, DIRECTION_OUT, true);
@@ -113,97 +105,59 @@ static inline bool begin_send(struct observation *seen, const struct iovec *iov,
         return false;
     }
     seen->epoch = attachment_epoch();
-    seen->start_ns = clock_now_ns();
-    if (unlikely(connection_source(connection) != seen->source)) {
-        return true;
-    }
-    if (unlikely(connection->write_began_ns != 0)) {
-        seen->start_ns = connection->write_began_ns;
-    }
-    if (protocol_save(&seen->checkpoint, connection)) {
-        seen->framed = true;
-        seen->passage = (struct passage){.self = self,
-                                         .connection = connection,
-                                         .direction = DIRECTION_OUT,
-                                         .mode = PASSAGE_LIVE,
-                                         .before_call = true,
-                                         .now = seen->start_ns};
-        pass_iov(&seen->passage, iov, count, UINT64_MAX);
+    seen->start_ns = 0;
+    if (connection->role != ROLE_SERVER) {
+        bool goes_on = unlikely(connection->write_began_ns != 0);
+        seen->start_ns = goes_on ? connection->write_began_ns : clock_now_ns();
+        /* Before the call; pairs with has_in_flight of whoever reads an answer. */
+        atomic_store_explicit(&connection->unframed, true, memory_order_release);
     }
     return true;
 }
 
 bool observe_send_begin(struct observation *seen, int fd, const struct iovec *iov, size_t count)
 {
+    (void)iov;
+    (void)count;
     seen->self = &thread_state;
     seen->source = 0;
-    return connection_touch(seen->self, fd, &seen->touch) && begin_send(seen, iov, count);
+    return connection_touch(seen->self, fd, &seen->touch) && begin_send(seen);
 }
 
 bool observe_plaintext_send_begin(struct observation *seen, const struct touch *touch,
                                   const void *session, const struct iovec *iov, size_t count)
 {
+    (void)iov;
+    (void)count;
     seen->self = &thread_state;
     seen->source = (uintptr_t)session;
     seen->touch = *touch;
-    return begin_send(seen, iov, count);
+    return begin_send(seen);
 }
 
-struct replay_source {
-    const struct iovec *iov;
-    size_t count;
-};
-
-static void replay(struct passage *passage, void *context, uint64_t count)
-{
-    const struct replay_source *source = context;
-    pass_iov(passage, source->iov, source->count, count);
-}
-
-static void end_framed(struct observation *seen, const struct iovec *iov, size_t count,
-                       ssize_t result, int error)
+/* What was sent, or was to be sent on a socket that failed: then its exchanges are there, and
+   fail. */
+static void pass_sent(struct observation *seen, const struct iovec *iov, size_t count,
+                      ssize_t result, int error)
 {
     struct connection *connection = seen->touch.connection;
-    bool failed =
-        result < 0 && !is_passing_error(error) && !(error == ENOTCONN && connection->connecting);
-    uint64_t sent = result > 0 ? (uint64_t)result : 0;
-    if (failed) {
-        /* What was to be sent was attempted: its exchanges are there, and fail. */
-        protocol_commit(&seen->passage, clock_now_ns());
-    } else {
-        if (sent < iov_size(iov, count)) {
-            struct replay_source source = {iov, count};
-            protocol_cut(&seen->passage, &seen->checkpoint, sent, replay, &source);
-        }
-        if (seen->passage.finished_count > 0) {
-            bool ends = protocol_ends_when_sent(&seen->passage);
-            protocol_commit(&seen->passage, ends ? clock_now_ns() : seen->start_ns);
-        }
+    bool is_server = connection->role == ROLE_SERVER;
+    bool failed = result < 0 && !is_passing_error(error) &&
+                  !(error == ENOTCONN && connection_is_connecting(connection));
+    if (result > 0 || (failed && seen->holds && !is_server)) {
+        struct passage passage = {.self = seen->self,
+                                  .connection = connection,
+                                  .direction = DIRECTION_OUT,
+                                  .now =
+                                      is_server || !seen->holds ? clock_now_ns() : seen->start_ns};
+        pass_iov(&passage, iov, count, result > 0 ? (uint64_t)result : UINT64_MAX);
     }
-    protocol_drop_checkpoint(&seen->checkpoint);
     if (unlikely(seen->source != 0)) {
         /* The TLS library may have sent a part of what it asks for again. */
         connection->write_began_ns = result < 0 && error == EAGAIN ? seen->start_ns : 0;
     }
     if (result < 0) {
-        fail(seen->self, connection, DIRECTION_OUT, error, seen->start_ns);
-    }
-}
-
-static void end_unframed(struct observation *seen, const struct iovec *iov, size_t count,
-                         ssize_t result, int error)
-{
-    struct connection *connection = seen->touch.connection;
-    uint64_t now = clock_now_ns();
-    if (result > 0) {
-        struct passage passage = {.self = seen->self,
-                                  .connection = connection,
-                                  .direction = DIRECTION_OUT,
-                                  .mode = PASSAGE_LIVE,
-                                  .now = now};
-        pass_iov(&passage, iov, count, (uint64_t)result);
-    } else if (result < 0) {
-        fail(seen->self, connection, DIRECTION_OUT, error, now);
+        fail(seen->self, connection, DIRECTION_OUT, error, clock_now_ns());
     }
 }
 
@@ -212,34 +166,29 @@ void observe_send_end(struct observation *seen, const struct iovec *iov, size_t 
 {
     struct connection *connection = seen->touch.connection;
     if (unlikely(seen->holds && seen->epoch != attachment_epoch())) {
-        /* A handler forked in the middle of the call, and this is the child: what was begun is the
+        /* A handler forked in the middle of the call, and this is the child: what was sent is the
            parent's, in the parent's segment. */
-        if (seen->framed) {
-            protocol_drop_checkpoint(&seen->checkpoint);
-        }
+        atomic_store_explicit(&connection->unframed, false, memory_order_relaxed);
         connection_set_adrift_for_good(connection);
         connection_let_go(connection, DIRECTION_OUT);
         return;
     }
-    if (seen->framed) {
-        end_framed(seen, iov, count, result, error);
-    } else {
-        if (unlikely(connection_source(connection) != seen->source)) {
-            if (seen->holds) {
-                connection_leave(seen->self, connection, DIRECTION_OUT);
-            }
-            if (seen->source == 0) {
-                pass_encrypted(seen->self, &seen->touch, DIRECTION_OUT, result, error);
-            }
-            return;
+    if (unlikely(connection_source(connection) != seen->source)) {
+        if (seen->source == 0) {
+            pass_encrypted(seen->self, &seen->touch, DIRECTION_OUT, result, error);
         }
-        if (!seen->holds && (result == 0 || !connection_enter(seen->self, &seen->touch,
-                                                              DIRECTION_OUT, result > 0))) {
-            return;
+    } else if (seen->holds || (result != 0 && connection_enter(seen->self, &seen->touch,
+                                                               DIRECTION_OUT, result > 0))) {
+        if (result != 0) {
+            pass_sent(seen, iov, count, result, error);
         }
-        end_unframed(seen, iov, count, result, error);
+        seen->holds = true;
     }
-    connection_leave(seen->self, connection, DIRECTION_OUT);
+    if (seen->holds) {
+        /* release pairs with has_in_flight: what was sent is framed, or waits and says so */
+        atomic_store_explicit(&connection->unframed, false, memory_order_release);
+        connection_leave(seen->self, connection, DIRECTION_OUT);
+    }
 }
 
 /* ---- receiving ---- */
@@ -278,11 +227,7 @@ void observe_receive_end(struct receipt *seen, const struct iovec *iov, size_t c
     if (!connection_enter(seen->self, &seen->touch, DIRECTION_IN, result > 0)) {
         return;
     }
-    struct passage passage = {.self = seen->self,
-                              .connection = connection,
-                              .direction = DIRECTION_IN,
-                              .mode = PASSAGE_LIVE,
-                              .now = clock_now_ns()};
+    struct passage passage = passage_of(seen->self, connection, DIRECTION_IN, clock_now_ns());
     if (unlikely(connection_source(connection) != seen->source)) {
         /* Another session's since: these bytes are its ciphertext. */
     } else if (result > 0) {
@@ -314,11 +259,7 @@ static void pass_unseen(struct thread_state *self, const struct touch *touch, ui
     if (!connection_enter(self, touch, direction, true)) {
         return;
     }
-    struct passage passage = {.self = self,
-                              .connection = touch->connection,
-                              .direction = direction,
-                              .mode = PASSAGE_LIVE,
-                              .now = clock_now_ns()};
+    struct passage passage = passage_of(self, touch->connection, direction, clock_now_ns());
     protocol_pass_unseen(&passage, (uint64_t)result);
     connection_leave(self, touch->connection, direction);
 }
@@ -373,7 +314,7 @@ static bool is_stream_address(const void *address, uint32_t size)
            (family == AF_UNIX && size > offsetof(struct sockaddr_un, sun_path));
 }
 
-void observe_connect_begin(int fd, const void *address, uint32_t size)
+void observe_connect_begin(int fd, const void *address, uint32_t size, uint64_t start_ns)
 {
     struct thread_state *self = &thread_state;
     struct touch touch;
@@ -384,7 +325,7 @@ void observe_connect_begin(int fd, const void *address, uint32_t size)
     struct connection *connection = touch.connection;
     if (connection->opened_ns == 0) {
         connection->role = ROLE_CLIENT;
-        connection->opened_ns = clock_now_ns();
+        connection->opened_ns = start_ns;
         set_peer(connection, address, size);
     }
     connection_leave(self, connection, DIRECTION_OUT);
@@ -394,7 +335,7 @@ void observe_connect_begin(int fd, const void *address, uint32_t size)
 static void report_failed_connect(struct thread_state *self, struct connection *connection,
                                   int error)
 {
-    connection->connecting = false;
+    connection_set_connecting(connection, false);
     uint16_t slot = exchange_begin(self, connection, RECORD_CONNECT, connection->opened_ns);
     exchange_complete(self, slot, clock_now_ns(), exchange_error_of(error), error);
     /* The application may try another address on the same socket. */
@@ -414,9 +355,9 @@ static void connect_outcome(int fd, bool in_progress, int error)
     }
     struct connection *connection = touch.connection;
     if (in_progress) {
-        connection->connecting = connection->opened_ns != 0;
+        connection_set_connecting(connection, connection->opened_ns != 0);
     } else if (error == 0) {
-        connection->connecting = false;
+        connection_set_connecting(connection, false);
     } else if (connection->opened_ns != 0 && connection->directions[DIRECTION_OUT].bytes == 0) {
         report_failed_connect(self, connection, error);
     }
@@ -440,7 +381,7 @@ void observe_connect_end(int fd, int result, int error)
 void observe_socket_error(int fd, int error)
 {
     struct touch touch;
-    if (connection_find(fd, &touch) && touch.connection->connecting) {
+    if (connection_find(fd, &touch) && connection_is_connecting(touch.connection)) {
         connect_outcome(fd, false, error);
     }
 }
@@ -453,11 +394,7 @@ void observe_shutdown(int fd, int how)
         !connection_enter(self, &touch, DIRECTION_OUT, false)) {
         return;
     }
-    struct passage passage = {.self = self,
-                              .connection = touch.connection,
-                              .direction = DIRECTION_OUT,
-                              .mode = PASSAGE_LIVE,
-                              .now = clock_now_ns()};
+    struct passage passage = passage_of(self, touch.connection, DIRECTION_OUT, clock_now_ns());
     protocol_end(&passage);
     connection_leave(self, touch.connection, DIRECTION_OUT);
 }
@@ -471,11 +408,7 @@ void observe_stdio(int fd)
         return;
     }
     exchange_count_loss(LOSS_MISSED_BYTES);
-    struct passage passage = {.self = self,
-                              .connection = touch.connection,
-                              .direction = DIRECTION_OUT,
-                              .mode = PASSAGE_LIVE,
-                              .now = clock_now_ns()};
+    struct passage passage = passage_of(self, touch.connection, DIRECTION_OUT, clock_now_ns());
     protocol_park(&passage, OPAQUE_UNKNOWN);
     connection_leave(self, touch.connection, DIRECTION_OUT);
 }

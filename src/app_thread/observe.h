@@ -23,13 +23,12 @@ struct observation {
     struct thread_state *self;
     uintptr_t source;  /* whose bytes these are: a TLS session's, or 0: the socket's */
     bool holds;        /* the direction is held over the call */
-    bool framed;       /* the bytes were framed before the call */
     uint32_t epoch;    /* of the process that holds it */
     uint64_t start_ns; /* just before the call */
-    struct passage passage;
-    struct checkpoint checkpoint;
 };
 
+/* `iov` is not looked at: only the kernel knows whether it can be read. (A head into which
+   something is to be written is the exception: it has to be read before the call.) */
 bool observe_send_begin(struct observation *seen, int fd, const struct iovec *iov, size_t count);
 void observe_send_end(struct observation *seen, const struct iovec *iov, size_t count,
                       ssize_t result, int error);
@@ -71,8 +70,9 @@ void observe_plaintext_unseen(const struct touch *touch, const void *session,
 
 /* ---- the life of a connection ---- */
 
-/* Before connect(); `address` may be anything. Then after it. */
-void observe_connect_begin(int fd, const void *address, uint32_t size);
+/* After a call that connects and began at `start_ns`, unless it failed with EFAULT: `address` is
+   what the kernel was given. Then, for connect(), what came of it. */
+void observe_connect_begin(int fd, const void *address, uint32_t size, uint64_t start_ns);
 void observe_connect_end(int fd, int result, int error);
 
 /* getsockopt(SO_ERROR) told the outcome of a connect() in progress. */

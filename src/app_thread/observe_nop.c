@@ -45,11 +45,12 @@ void observe_unseen(int fd, enum direction_name direction, ssize_t result)
     (void)result;
 }
 
-void observe_connect_begin(int fd, const void *address, uint32_t size)
+void observe_connect_begin(int fd, const void *address, uint32_t size, uint64_t start_ns)
 {
     (void)fd;
     (void)address;
     (void)size;
+    (void)start_ns;
 }
 
 void observe_connect_end(int fd, int result, int error)

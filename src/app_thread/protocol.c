@@ -49,15 +49,20 @@ void protocol_start(struct connection *connection, enum connection_protocol prot
     set_protocol(connection, protocol);
 }
 
-/* The direction beside the one that is held. False if somebody else has it: then nothing that is
-   of both can be changed, and the connection is given up. */
+/* The direction beside the one that is held. False if somebody else has it. */
+static bool try_other(struct passage *passage)
+{
+    uint8_t free = 0;
+    return passage->holds_both || atomic_compare_exchange_strong_explicit(
+                                      &passage->connection->busy[1 - passage->direction], &free, 1,
+                                      memory_order_seq_cst, memory_order_relaxed);
+}
+
+/* The same where nothing can wait for it: then the connection is given up. */
 static bool take_other(struct passage *passage)
 {
     struct connection *connection = passage->connection;
-    uint8_t free = 0;
-    if (passage->holds_both ||
-        atomic_compare_exchange_strong_explicit(&connection->busy[1 - passage->direction], &free, 1,
-                                                memory_order_seq_cst, memory_order_relaxed)) {
+    if (try_other(passage)) {
         return true;
     }
     exchange_count_loss(LOSS_CONTENDED);
@@ -105,7 +110,7 @@ void protocol_park_both(struct passage *passage, enum opaque_reason reason)
 void protocol_malformed(struct connection *connection)
 {
     exchange_count_loss(LOSS_MALFORMED);
-    connection->malformed = true;
+    atomic_store_explicit(&connection->malformed, true, memory_order_relaxed);
     connection_set_adrift(connection);
 }
 
@@ -178,8 +183,8 @@ static void identify_requests(struct passage *passage, struct slice *in)
         in->size = 0;
         return;
     }
-    if (!take_other(passage)) {
-        in->size = 0;
+    if (!try_other(passage)) {
+        passage->waits = true;
         return;
     }
     uint64_t now = passage->now;
@@ -284,6 +289,14 @@ static bool is_quiet(const struct passage *passage)
     return passage->now > replied_ns + LIMIT_ADRIFT_QUIET_NS;
 }
 
+/* The last answer came before the bytes at hand began to pass: one that came while they were sent
+   may be theirs. */
+static bool is_answered(const struct passage *passage)
+{
+    return atomic_load_explicit(&passage->connection->replied_ns, memory_order_relaxed) <
+           passage->now;
+}
+
 /* A safe boundary: the last thing seen was an answer, nothing is outstanding, and this begins a
    request. HTTP clients that have waited for each answer so far go on to do so; Redis clients send
    what they have. */
@@ -294,8 +307,9 @@ static bool is_safe_boundary(struct passage *passage, struct slice bytes)
     bool waits_for_answers =
         connection->adrift_protocol == PROTOCOL_HTTP1 && !connection->pipelines;
     return atomic_load_explicit(&connection->replied, memory_order_relaxed) &&
-           (waits_for_answers || is_quiet(passage)) &&
-           atomic_load_explicit(&connection->pending, memory_order_acquire) == 0 &&
+           is_answered(passage) && (waits_for_answers || is_quiet(passage)) &&
+           (atomic_load_explicit(&connection->pending, memory_order_acquire) &
+            ~(uint32_t)PENDING_HELD) == 0 &&
            direction_of(passage) == connection_requests(connection) &&
            ((found == WIRE_HTTP1 && connection->adrift_protocol == PROTOCOL_HTTP1) ||
             (found == WIRE_RESP && connection->adrift_protocol == PROTOCOL_REDIS));
@@ -315,11 +329,7 @@ static void note_direction(struct passage *passage)
 static void drift(struct passage *passage, struct slice *in)
 {
     struct connection *connection = passage->connection;
-    uint8_t free = 0;
-    _Atomic uint8_t *other = &connection->busy[1 - passage->direction];
-    if (is_safe_boundary(passage, *in) &&
-        (passage->holds_both || atomic_compare_exchange_strong_explicit(
-                                    other, &free, 1, memory_order_seq_cst, memory_order_relaxed))) {
+    if (is_safe_boundary(passage, *in) && try_other(passage)) {
         protocol_start(connection, (enum connection_protocol)connection->adrift_protocol);
         leave_other(passage);
         return;
@@ -348,7 +358,11 @@ static void dispatch(struct passage *passage, struct slice *in)
 {
     switch (protocol_of(passage->connection)) {
     case PROTOCOL_UNDECIDED:
-        identify(passage, in);
+        if (unlikely(passage->in_flight)) {
+            passage->waits = true;
+        } else {
+            identify(passage, in);
+        }
         break;
     case PROTOCOL_HTTP1:
         dispatch_exchanges(passage, true, in);
@@ -372,12 +386,160 @@ static void dispatch(struct passage *passage, struct slice *in)
     }
 }
 
-/* What is framed again has to come out as it did the first time, whatever another thread has asked
-   for since: a request that was begun and is not found again would be without an owner. */
-static bool goes_on(const struct passage *passage)
+/* ---- what waits ---- */
+
+/* Bytes that wait; a chain of slab buffers. What concerns the whole lies in the first. */
+struct held_block {
+    uint32_t next;
+    uint32_t used;
+    uint32_t last;
+    uint32_t total;
+    uint64_t start_ns;
+    uint64_t end_ns;
+    bool ended; /* the direction ended behind them */
+    uint8_t bytes[SLAB_BLOCK_BYTES - 48];
+};
+
+_Static_assert(sizeof(struct held_block) <= SLAB_BLOCK_BYTES - sizeof(uint32_t), "a buffer");
+
+static uint32_t held_bit(enum direction_name name)
 {
-    return passage->mode != PASSAGE_LIVE ||
-           atomic_load_explicit(&passage->connection->pending, memory_order_relaxed) == 0;
+    return name == DIRECTION_OUT ? PENDING_HELD_OUT : PENDING_HELD_IN;
+}
+
+/* What came before these bytes still waits. */
+static bool is_behind_held(const struct passage *passage)
+{
+    return (atomic_load_explicit(&passage->connection->pending, memory_order_relaxed) &
+            held_bit(passage->direction)) != 0 &&
+           !passage->is_late;
+}
+
+static bool append_held(uint32_t *first, struct passage *passage, struct slice bytes)
+{
+    if (*first == 0) {
+        *first = slab_take(SLAB_BUFFER);
+        if (*first == 0) {
+            return false;
+        }
+        struct held_block *head = slab_address(*first);
+        head->last = *first;
+        head->start_ns = passage->now;
+    }
+    struct held_block *head = slab_address(*first);
+    head->end_ns = passage_end_ns(passage);
+    while (bytes.size > 0 && head->total < LIMIT_HELD_BYTES) {
+        struct held_block *last = slab_address(head->last);
+        if (last->used == sizeof(last->bytes)) {
+            uint32_t more = slab_take(SLAB_BUFFER);
+            if (more == 0) {
+                return false;
+            }
+            last->next = more;
+            head->last = more;
+            continue;
+        }
+        size_t room = sizeof(last->bytes) - last->used;
+        room = room < LIMIT_HELD_BYTES - head->total ? room : LIMIT_HELD_BYTES - head->total;
+        struct slice part = slice_take(&bytes, bytes.size < room ? bytes.size : room);
+        memcpy(last->bytes + last->used, part.data, part.size);
+        last->used += (uint32_t)part.size;
+        head->total += (uint32_t)part.size;
+    }
+    return bytes.size == 0;
+}
+
+static SLOW void hold_back(struct passage *passage, struct slice bytes, bool ended)
+{
+    struct connection *connection = passage->connection;
+    uint32_t *first = &connection->held[passage->direction];
+    if (!append_held(first, passage, bytes)) {
+        exchange_count_loss(LOSS_CONTENDED);
+        connection_set_adrift(connection);
+    }
+    if (*first != 0) {
+        struct held_block *head = slab_address(*first);
+        head->ended |= ended;
+        /* seq_cst: before the look at the locks, by us or by the holder of the other direction */
+        atomic_fetch_or_explicit(&connection->pending, held_bit(passage->direction),
+                                 memory_order_seq_cst);
+    }
+}
+
+static void release(struct thread_state *self, struct connection *connection,
+                    enum direction_name name)
+{
+    uint32_t block = connection->held[name];
+    if (block == 0) {
+        return;
+    }
+    const struct held_block *head = slab_address(block);
+    bool ended = head->ended;
+    struct passage passage = {.self = self,
+                              .connection = connection,
+                              .direction = name,
+                              .holds_both = true,
+                              .is_late = true,
+                              .now = head->start_ns,
+                              .end_ns = head->end_ns};
+    connection->held[name] = 0;
+    while (block != 0) {
+        const struct held_block *held = slab_address(block);
+        uint32_t next = held->next;
+        if (held->used > 0) {
+            protocol_pass(&passage, slice_of(held->bytes, held->used));
+        }
+        slab_give(SLAB_BUFFER, block);
+        block = next;
+    }
+    if (ended) {
+        protocol_end(&passage);
+    }
+}
+
+void protocol_release(struct thread_state *self, struct connection *connection, uint32_t held)
+{
+    /* Requests before what may be their answers. */
+    if (held & PENDING_HELD_OUT) {
+        release(self, connection, DIRECTION_OUT);
+    }
+    if (held & PENDING_HELD_IN) {
+        release(self, connection, DIRECTION_IN);
+    }
+}
+
+void protocol_drop_held(struct connection *connection)
+{
+    for (int i = 0; i < 2; i++) {
+        uint32_t block = connection->held[i];
+        connection->held[i] = 0;
+        while (block != 0) {
+            uint32_t next = ((const struct held_block *)slab_address(block))->next;
+            slab_give(SLAB_BUFFER, block);
+            block = next;
+        }
+    }
+}
+
+/* Whether another thread may have sent requests that are not framed yet. Looked at before the
+   exchanges are: who sees none in flight sees all that were sent until then. */
+static bool has_in_flight(const struct passage *passage)
+{
+    const struct connection *connection = passage->connection;
+    /* acquire pairs with the release in observe_send_end */
+    return passage->direction == DIRECTION_IN && !passage->is_late &&
+           (atomic_load_explicit(&connection->unframed, memory_order_acquire) ||
+            (atomic_load_explicit(&connection->pending, memory_order_acquire) & PENDING_HELD_OUT));
+}
+
+/* ---- passing ---- */
+
+/* Something else is to be done with the connection first. */
+static bool is_stopped(const struct passage *passage)
+{
+    return passage->waits ||
+           (atomic_load_explicit(&passage->connection->pending, memory_order_relaxed) &
+            ~(uint32_t)PENDING_HELD) != 0;
 }
 
 void protocol_pass(struct passage *passage, struct slice bytes)
@@ -385,9 +547,14 @@ void protocol_pass(struct passage *passage, struct slice bytes)
     struct direction *direction = direction_of(passage);
     size_t size = bytes.size;
     struct slice in = bytes;
+    if (unlikely(is_behind_held(passage))) {
+        hold_back(passage, bytes, false);
+        return;
+    }
+    passage->in_flight = has_in_flight(passage);
     /* `direction->bytes` is the stream position of the first byte of `bytes` until all is framed;
        a protocol may change in between, hence the loop. */
-    while (in.size > 0 && goes_on(passage)) {
+    while (in.size > 0 && !is_stopped(passage)) {
         size_t before = in.size;
         enum connection_protocol protocol = protocol_of(passage->connection);
         if (likely(protocol == PROTOCOL_HTTP1 || protocol == PROTOCOL_REDIS)) {
@@ -398,7 +565,11 @@ void protocol_pass(struct passage *passage, struct slice bytes)
         direction->bytes += before - in.size;
         size -= before - in.size;
     }
-    passage->framed += bytes.size - size;
+    if (unlikely(passage->waits)) {
+        passage->waits = false;
+        hold_back(passage, in, false);
+        return;
+    }
     direction->bytes += size;
     if (unlikely(in.size > 0) &&
         (atomic_load_explicit(&passage->connection->pending, memory_order_relaxed) &
@@ -412,6 +583,11 @@ void protocol_pass(struct passage *passage, struct slice bytes)
 void protocol_pass_unseen(struct passage *passage, uint64_t count)
 {
     struct connection *connection = passage->connection;
+    if (unlikely(is_behind_held(passage))) {
+        exchange_count_loss(LOSS_MISSED_BYTES);
+        connection_set_adrift(connection);
+        return;
+    }
     switch (protocol_of(connection)) {
     case PROTOCOL_UNDECIDED:
         exchange_count_loss(LOSS_MISSED_BYTES);
@@ -436,28 +612,15 @@ void protocol_pass_unseen(struct passage *passage, uint64_t count)
     direction_of(passage)->bytes += count;
 }
 
-bool protocol_ends_when_sent(const struct passage *passage)
-{
-    return protocol_of(passage->connection) == PROTOCOL_REDIS;
-}
-
-void protocol_commit(struct passage *passage, uint64_t now)
-{
-    bool ends = protocol_ends_when_sent(passage);
-    for (uint8_t i = 0; i < passage->finished_count; i++) {
-        if (ends) {
-            exchange_complete(passage->self, passage->finished[i], now, RECORD_OK, 0);
-        } else {
-            http_exchange_request_sent(passage->self, passage->finished[i], now);
-        }
-    }
-    passage->finished_count = 0;
-}
-
 void protocol_end(struct passage *passage)
 {
     struct direction *direction = direction_of(passage);
     if (direction->ended) {
+        return;
+    }
+    if (unlikely(passage->direction == DIRECTION_IN &&
+                 (is_behind_held(passage) || has_in_flight(passage)))) {
+        hold_back(passage, (struct slice){NULL, 0}, true);
         return;
     }
     direction->ended = true;
@@ -515,8 +678,9 @@ static void finish_opaque(struct thread_state *self, struct connection *connecti
     if (record != NULL) {
         fill_counts(record, connection);
     }
-    exchange_complete(self, connection->session_slot, now, (enum record_error)connection->failure,
-                      connection->failure_errno);
+    int system_error;
+    enum record_error error = connection_failure(connection, &system_error);
+    exchange_complete(self, connection->session_slot, now, error, system_error);
     connection->session_slot = SEGMENT_NO_SLOT;
 }
 
@@ -529,29 +693,32 @@ void protocol_finish(struct thread_state *self, struct connection *connection,
                                   .connection = connection,
                                   .direction = DIRECTION_IN,
                                   .holds_both = true,
-                                  .now = now};
+                                  .now = now,
+                                  .end_ns = now};
         protocol_end(&passage);
     }
-    enum record_error error =
-        connection->failure != RECORD_OK ? (enum record_error)connection->failure : fallback;
+    int system_error;
+    enum record_error error = connection_failure(connection, &system_error);
+    error = error != RECORD_OK ? error : fallback;
     enum connection_protocol protocol = protocol_of(connection);
     if (protocol == PROTOCOL_ADRIFT) {
         protocol = (enum connection_protocol)connection->adrift_protocol;
     }
     /* Whatever is parked: exchanges of the protocol before may still be open. */
     if (protocol == PROTOCOL_WEBSOCKET) {
-        websocket_exchange_finish(self, connection, error, connection->failure_errno, now);
+        websocket_exchange_finish(self, connection, error, system_error, now);
     } else if (connection->session_slot != SEGMENT_NO_SLOT) {
         finish_opaque(self, connection, now);
     }
     if (connection->redis.command_block != 0) {
-        redis_exchange_finish(self, connection, error, connection->failure_errno, now);
+        redis_exchange_finish(self, connection, error, system_error, now);
     } else {
-        http_exchange_finish(self, connection, error, connection->failure_errno, now);
+        http_exchange_finish(self, connection, error, system_error, now);
     }
     pairing_finish(&connection->pairing);
     /* An opaque connection has its span, with the same counts. */
-    if (unlikely(attachment_reports_connections) && !connection->malformed &&
+    if (unlikely(attachment_reports_connections) &&
+        !atomic_load_explicit(&connection->malformed, memory_order_relaxed) &&
         connection->opaque_reason == OPAQUE_NONE) {
         report_connection(self, connection, now);
     }
@@ -659,328 +826,10 @@ bool protocol_start_above(struct thread_state *self, const struct touch *touch, 
     return started;
 }
 
-/* ---- before a call, and after it ---- */
+/* ---- around a call ---- */
 
-bool protocol_frames_before(const struct connection *connection)
+bool protocol_holds_over_call(const struct connection *connection)
 {
-    if (connection->role == ROLE_SERVER) {
-        return false;
-    }
-    switch (protocol_of(connection)) {
-    case PROTOCOL_REDIS:
-        /* Unanswered commands cannot be overtaken by their answers. */
-        return connection->redis.reply_mode == REDIS_REPLY_ON && !connection->redis.skips_next;
-    case PROTOCOL_UNDECIDED:
-    case PROTOCOL_HTTP1:
-    case PROTOCOL_ADRIFT:
-        return true;
-    case PROTOCOL_WEBSOCKET:
-    case PROTOCOL_COUNTED:
-    default:
-        return false;
-    }
-}
-
-static bool save_block(struct checkpoint *checkpoint, uint32_t block)
-{
-    checkpoint->saved_block = slab_take(SLAB_BUFFER);
-    if (checkpoint->saved_block == 0) {
-        return false;
-    }
-    memcpy(slab_address(checkpoint->saved_block), slab_address(block), SLAB_BLOCK_BYTES);
-    return true;
-}
-
-bool protocol_save(struct checkpoint *checkpoint, const struct connection *connection)
-{
-    const struct direction *out = &connection->directions[DIRECTION_OUT];
-    checkpoint->protocol = (uint8_t)protocol_of(connection);
-    checkpoint->role = connection->role;
-    checkpoint->first_size = out->first_size;
-    checkpoint->current_slot = out->current_slot;
-    checkpoint->bytes = out->bytes;
-    checkpoint->first_ns = out->first_ns;
-    checkpoint->carry_block = out->carry_block;
-    checkpoint->saved_block = 0;
-    checkpoint->reply_mode = connection->redis.reply_mode;
-    checkpoint->skips_next = connection->redis.skips_next;
-    checkpoint->sends_transaction = connection->redis.sends_transaction;
-    checkpoint->command_start = connection->redis.command_start;
-    struct record *record = exchange_record(out->current_slot);
-    if (record != NULL) {
-        checkpoint->text_used = record->text_used;
-        checkpoint->flags = record->flags;
-        checkpoint->body_bytes = record->http.request_body_bytes;
-    }
-    switch ((enum connection_protocol)checkpoint->protocol) {
-    case PROTOCOL_HTTP1:
-        checkpoint->http1 = out->http1;
-        return out->http1.carry_used == 0 || save_block(checkpoint, out->carry_block);
-    case PROTOCOL_REDIS:
-        /* Between two commands there is nothing to keep, and the parser is large. */
-        checkpoint->was_idle = resp_is_idle(&out->resp);
-        if (likely(checkpoint->was_idle)) {
-            return true;
-        }
-        checkpoint->resp = out->resp;
-        return save_block(checkpoint, connection->redis.command_block);
-    case PROTOCOL_UNDECIDED:
-        memcpy(checkpoint->first, out->first, sizeof(checkpoint->first));
-        return true;
-    case PROTOCOL_WEBSOCKET:
-        /* It changed since protocol_frames_before, and cannot be taken back. */
-        return false;
-    case PROTOCOL_ADRIFT:
-    case PROTOCOL_COUNTED:
-    default:
-        return true;
-    }
-}
-
-void protocol_drop_checkpoint(const struct checkpoint *checkpoint)
-{
-    if (checkpoint->saved_block != 0) {
-        slab_give(SLAB_BUFFER, checkpoint->saved_block);
-    }
-}
-
-static void restore_carry(struct direction *out, const struct checkpoint *checkpoint)
-{
-    if (checkpoint->saved_block != 0 && out->carry_block != 0) {
-        memcpy(slab_address(out->carry_block), slab_address(checkpoint->saved_block),
-               SLAB_BLOCK_BYTES);
-        out->http1.carry = slab_address(out->carry_block);
-    } else if (out->carry_block != 0) {
-        slab_give(SLAB_BUFFER, out->carry_block);
-        out->carry_block = 0;
-        http1_return_carry(&out->http1);
-    }
-}
-
-/* Back to where the direction stood before the call. The carry that was lent at the checkpoint may
-   have been given back in between: then one is taken again. */
-static bool restore(struct connection *connection, const struct checkpoint *checkpoint)
-{
-    struct direction *out = &connection->directions[DIRECTION_OUT];
-    connection->role = checkpoint->role;
-    out->first_size = checkpoint->first_size;
-    out->bytes = checkpoint->bytes;
-    out->first_ns = checkpoint->first_ns;
-    out->current_slot = SEGMENT_NO_SLOT;
-    connection->redis.reply_mode = checkpoint->reply_mode;
-    connection->redis.skips_next = checkpoint->skips_next;
-    connection->redis.sends_transaction = checkpoint->sends_transaction;
-    connection->redis.command_start = checkpoint->command_start;
-    switch ((enum connection_protocol)checkpoint->protocol) {
-    case PROTOCOL_HTTP1:
-        out->http1 = checkpoint->http1;
-        if (checkpoint->saved_block != 0 && out->carry_block == 0) {
-            out->carry_block = slab_take(SLAB_BUFFER);
-            if (out->carry_block == 0) {
-                return false;
-            }
-        }
-        restore_carry(out, checkpoint);
-        break;
-    case PROTOCOL_REDIS:
-        if (checkpoint->was_idle) {
-            resp_init(&out->resp, RESP_COMMANDS);
-        } else {
-            out->resp = checkpoint->resp;
-        }
-        if (checkpoint->saved_block != 0) {
-            memcpy(slab_address(connection->redis.command_block),
-                   slab_address(checkpoint->saved_block), SLAB_BLOCK_BYTES);
-        }
-        break;
-    case PROTOCOL_UNDECIDED:
-        if (out->carry_block != 0) {
-            slab_give(SLAB_BUFFER, out->carry_block);
-            out->carry_block = 0;
-        }
-        redis_exchange_forget(connection);
-        memcpy(out->first, checkpoint->first, sizeof(out->first));
-        set_protocol(connection, PROTOCOL_UNDECIDED);
-        break;
-    case PROTOCOL_ADRIFT:
-        if (out->carry_block != 0) {
-            slab_give(SLAB_BUFFER, out->carry_block);
-            out->carry_block = 0;
-        }
-        set_protocol(connection, PROTOCOL_ADRIFT);
-        atomic_store_explicit(&connection->replied, true, memory_order_relaxed);
-        break;
-    case PROTOCOL_COUNTED:
-    case PROTOCOL_WEBSOCKET:
-    default:
-        break;
-    }
-    return true;
-}
-
-/* A loss that was counted for an exchange which is taken back was none. */
-static void take_back(uint16_t slot)
-{
-    struct segment *segment = attachment_segment();
-    if (slot != SEGMENT_NO_SLOT) {
-        exchange_cancel(slot);
-    } else if (segment != NULL) {
-        atomic_fetch_sub_explicit(&segment->losses[LOSS_SEGMENT_FULL], 1, memory_order_relaxed);
-    }
-}
-
-static void restore_record(const struct checkpoint *checkpoint)
-{
-    struct record *record = exchange_record(checkpoint->current_slot);
-    if (record != NULL) {
-        record->text_used = checkpoint->text_used;
-        record->flags = checkpoint->flags;
-        record->http.request_body_bytes = checkpoint->body_bytes;
-    }
-}
-
-/* An answer may come while what it would answer is taken back: nobody else may pop meanwhile. */
-static void cut_exchanges(struct passage *passage, const struct checkpoint *checkpoint,
-                          uint64_t sent, passage_replay *replay, void *context);
-
-void protocol_cut(struct passage *passage, const struct checkpoint *checkpoint, uint64_t sent,
-                  passage_replay *replay, void *context)
-{
-    struct connection *connection = passage->connection;
-    struct direction *out = &connection->directions[DIRECTION_OUT];
-    enum connection_protocol now_is = protocol_of(connection);
-    if (now_is != PROTOCOL_HTTP1 && now_is != PROTOCOL_REDIS) {
-        /* Undecided, parked or adrift: nothing was begun; only the count is put right. */
-        out->bytes = checkpoint->bytes + sent;
-        if (now_is == PROTOCOL_UNDECIDED && sent == 0) {
-            memcpy(out->first, checkpoint->first, sizeof(out->first));
-            out->first_size = checkpoint->first_size;
-        } else if (now_is == PROTOCOL_UNDECIDED) {
-            uint64_t kept = checkpoint->first_size + sent;
-            out->first_size = kept < out->first_size ? (uint8_t)kept : out->first_size;
-        }
-        return;
-    }
-    if (take_other(passage)) {
-        passage->holds_both = true;
-        cut_exchanges(passage, checkpoint, sent, replay, context);
-        passage->holds_both = false;
-        leave_other(passage);
-    }
-}
-
-/* Commands that no answer completes: the passage alone knows of them. */
-static void abandon_unanswered(struct passage *passage, enum connection_protocol protocol)
-{
-    if (protocol != PROTOCOL_REDIS) {
-        return;
-    }
-    for (uint8_t i = 0; i < passage->finished_count; i++) {
-        exchange_abandon(passage->finished[i], LOSS_ABANDONED);
-    }
-    passage->finished_count = 0;
-}
-
-static void cut_exchanges(struct passage *passage, const struct checkpoint *checkpoint,
-                          uint64_t sent, passage_replay *replay, void *context)
-{
-    struct connection *connection = passage->connection;
-    struct direction *out = &connection->directions[DIRECTION_OUT];
-    enum connection_protocol now_is = protocol_of(connection);
-    struct passage live = *passage;
-    uint16_t live_current = out->current_slot;
-    if (atomic_load_explicit(&connection->pending, memory_order_relaxed) & PENDING_ADRIFT) {
-        /* All of it is about to be given up. */
-        abandon_unanswered(passage, now_is);
-        out->bytes = checkpoint->bytes + sent;
-        return;
-    }
-    uint64_t sent_of_framed = sent < live.framed ? sent : live.framed;
-    uint32_t framed = now_is == PROTOCOL_HTTP1 ? live.births : live.ends + live.first_ended;
-    if (pairing_count(&connection->pairing) < framed) {
-        /* Answered by now, before it was sent whole: there is nothing to take back. Where its end
-           would have been is not known. */
-        if (now_is == PROTOCOL_HTTP1) {
-            protocol_commit(passage, live.now);
-            http_exchange_request_sent(passage->self, live_current, live.now);
-            out->current_slot = SEGMENT_NO_SLOT;
-        }
-        connection_set_adrift(connection);
-        return;
-    }
-
-    struct passage count = {.self = passage->self,
-                            .connection = connection,
-                            .direction = DIRECTION_OUT,
-                            .mode = PASSAGE_COUNT,
-                            .before_call = true,
-                            .holds_both = true,
-                            .suppressed = true,
-                            .now = passage->now};
-    bool held = restore(connection, checkpoint);
-    if (held && sent_of_framed > 0) {
-        replay(&count, context, sent_of_framed);
-    }
-
-    /* What was pushed for messages that were not sent whole goes back. HTTP pushes a message when
-       it begins, Redis when it ends. */
-    bool is_redis = now_is == PROTOCOL_REDIS;
-    if (is_redis && live.finished_count > 0) {
-        /* CLIENT REPLY was switched within what was cut: pushes and ends no longer correspond. */
-        abandon_unanswered(passage, now_is);
-        out->current_slot = live_current;
-        exchange_count_loss(LOSS_MISSED_BYTES);
-        connection_set_adrift(connection);
-        return;
-    }
-    uint32_t pushed = is_redis ? live.ends + live.first_ended : live.births;
-    uint32_t kept = is_redis ? count.ends + count.first_ended : count.ends;
-    bool current_was_pushed = !is_redis && live.births > 0;
-    struct pairing_entry entry;
-    for (; pushed > kept; pushed--) {
-        if (!pairing_unpush(&connection->pairing, &entry)) {
-            break;
-        }
-        /* The message that was at hand before the call was counted then; it goes on. */
-        bool is_earlier = is_redis && live.first_ended && !count.first_ended && pushed == 1;
-        if (!is_earlier) {
-            take_back(entry.slot);
-        }
-        if (entry.slot == live_current) {
-            current_was_pushed = true;
-            live_current = SEGMENT_NO_SLOT;
-        }
-    }
-    if (is_redis && live.births > live.ends && !current_was_pushed &&
-        live_current != checkpoint->current_slot) {
-        take_back(live_current);
-    }
-    if (!held || !restore(connection, checkpoint)) {
-        exchange_count_loss(LOSS_SLAB_FULL);
-        if (!count.first_ended) {
-            out->current_slot = checkpoint->current_slot;
-        }
-        connection_set_adrift(connection);
-        return;
-    }
-
-    passage->mode = PASSAGE_REFILL;
-    passage->births = 0;
-    passage->ends = 0;
-    passage->first_ended = false;
-    passage->skipped = count.ends;
-    /* The message at hand before the call: if it was sent whole, its exchange stands as it is. */
-    passage->suppressed = count.first_ended;
-    passage->finished_count = 0;
-    if (!count.first_ended) {
-        restore_record(checkpoint);
-        out->current_slot = checkpoint->current_slot;
-    }
-    for (uint8_t i = 0; i < live.finished_count && i < count.ends + count.first_ended; i++) {
-        passage->finished[passage->finished_count++] = live.finished[i];
-    }
-    if (sent_of_framed > 0) {
-        replay(passage, context, sent_of_framed);
-    }
-    out->bytes = checkpoint->bytes + sent;
+    enum connection_protocol protocol = protocol_of(connection);
+    return protocol != PROTOCOL_WEBSOCKET && protocol != PROTOCOL_COUNTED;
 }

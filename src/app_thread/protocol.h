@@ -1,54 +1,47 @@
 /*
  * Bytes passing in one direction of a connection, and what each protocol makes of them.
  *
- * Requests that this process sends are framed before the call that sends them and, if it sent only
- * a part, once more for that part (protocol_cut): LIVE first; then COUNT, which only finds out what
- * lies before the cut; then REFILL, which frames the message in which the cut lies.
+ * All bytes are framed after the call that sent or received them: only then is it known how many
+ * there are, and that they can be read. The answer may come before: a thread that receives while
+ * another has sent something that is not framed yet lets the bytes wait that could be its answer
+ * (protocol_pass holds them back in slab buffers), and whoever next has both directions frames them
+ * (protocol_release). Requests wait in the same way for the few things that take both directions.
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "app_thread/clock.h"
 #include "app_thread/connection.h"
 #include "app_thread/thread_state.h"
 #include "base/slice.h"
-
-enum passage_mode { PASSAGE_LIVE, PASSAGE_COUNT, PASSAGE_REFILL };
-
-/* Messages that end within one call whose exchanges can only be told to be over after it. */
-#define PASSAGE_FINISHED_MAX 8u
 
 struct passage {
     struct thread_state *self;
     struct connection *connection;
     enum direction_name direction;
-    enum passage_mode mode;
-    bool before_call;
     bool holds_both; /* the other direction, too */
-    bool suppressed; /* events of the message at hand leave no trace */
-    uint64_t now;
-    uint64_t framed;  /* bytes, until something became pending */
-    uint32_t births;  /* messages begun in this passage */
-    uint32_t ends;    /* of these, ended */
-    uint32_t skipped; /* REFILL: births that are kept from the first framing */
-    bool first_ended; /* the message that was at hand before the passage ended in it */
-    uint8_t finished_count;
-    uint16_t finished[PASSAGE_FINISHED_MAX];
+    bool is_late;    /* the bytes were held back: nothing is to be waited for */
+    bool in_flight;  /* requests may have been sent that are not framed yet */
+    bool waits;      /* what is left is to be held back */
+    uint64_t now;    /* when the bytes began to pass */
+    uint64_t end_ns; /* when they had passed; 0: now, passage_end_ns() looks */
 };
+
+static inline uint64_t passage_end_ns(struct passage *passage)
+{
+    if (passage->end_ns == 0) {
+        passage->end_ns = clock_now_ns();
+    }
+    return passage->end_ns;
+}
 
 /* Bytes pass; the caller holds the direction. */
 void protocol_pass(struct passage *passage, struct slice bytes);
 
 /* Bytes pass that nobody can see (sendfile, splice). */
 void protocol_pass_unseen(struct passage *passage, uint64_t count);
-
-/* Whether what was framed to its end is over once it is sent (Redis commands without an answer), so
-   that protocol_commit needs to know when that was. */
-bool protocol_ends_when_sent(const struct passage *passage);
-
-/* The call sent everything that was framed before it. */
-void protocol_commit(struct passage *passage, uint64_t now);
 
 /* FIN in that direction. */
 void protocol_end(struct passage *passage);
@@ -82,43 +75,15 @@ void protocol_start(struct connection *connection, enum connection_protocol prot
    is the connection's already. False if it cannot be now. */
 bool protocol_start_above(struct thread_state *self, const struct touch *touch, uintptr_t session);
 
-/* ---- before a call, and after it ---- */
+/* ---- around a call ---- */
 
-/* Where a direction's framing stood before a call. */
-struct checkpoint {
-    uint8_t protocol;
-    uint8_t role;
-    uint8_t first_size;
-    uint8_t reply_mode;
-    bool skips_next;
-    bool sends_transaction;
-    bool was_idle; /* Redis: the parser stood between two commands, and is not kept */
-    uint16_t current_slot;
-    uint16_t text_used;
-    uint16_t flags;
-    uint64_t body_bytes;
-    uint64_t bytes;
-    uint64_t first_ns;
-    uint64_t command_start;
-    uint32_t carry_block;
-    uint32_t saved_block; /* slab buffer: the carry or the command at hand, if there was one */
-    union {
-        uint8_t first[LIMIT_IDENTIFY_BYTES];
-        struct http1 http1;
-        struct resp resp;
-    };
-};
+/* Whether the direction is to be held over a call that sends: so that nobody takes what comes
+   meanwhile for more than it is. */
+bool protocol_holds_over_call(const struct connection *connection);
 
-/* Whether bytes sent now should be framed before the call. */
-bool protocol_frames_before(const struct connection *connection);
+/* Both directions are held: frames what was held back. `held`: PENDING_HELD_OUT, PENDING_HELD_IN.
+ */
+void protocol_release(struct thread_state *self, struct connection *connection, uint32_t held);
 
-/* False if no memory could be had for what is at hand: then frame after the call. */
-bool protocol_save(struct checkpoint *checkpoint, const struct connection *connection);
-
-/* Only the first `sent` bytes of what was framed before the call were sent. `read_again` gives the
-   bytes once more, slice by slice, to `protocol_pass`. */
-typedef void passage_replay(struct passage *passage, void *context, uint64_t count);
-void protocol_cut(struct passage *passage, const struct checkpoint *checkpoint, uint64_t sent,
-                  passage_replay *replay, void *context);
-
-void protocol_drop_checkpoint(const struct checkpoint *checkpoint);
+/* Both directions are held: drops it. */
+void protocol_drop_held(struct connection *connection);

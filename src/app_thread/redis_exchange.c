@@ -41,15 +41,10 @@ static void begin_command(struct passage *passage, uint64_t at)
 {
     struct connection *connection = passage->connection;
     struct direction *requests = direction_of(passage);
-    passage->births++;
     requests->current_slot = SEGMENT_NO_SLOT;
     connection->redis.command_start = at;
-    passage->suppressed = passage->mode == PASSAGE_COUNT ||
-                          (passage->mode == PASSAGE_REFILL && passage->births <= passage->skipped);
-    if (!passage->suppressed) {
-        requests->current_slot =
-            exchange_begin(passage->self, connection, RECORD_REDIS_CLIENT, passage->now);
-    }
+    requests->current_slot =
+        exchange_begin(passage->self, connection, RECORD_REDIS_CLIENT, passage->now);
 }
 
 static void fill_command(struct record *record, const struct redis_command *command)
@@ -80,11 +75,7 @@ static void finish_unanswered(struct passage *passage, uint16_t slot)
         record->redis.database = passage->connection->redis.database;
         record->redis.protocol = passage->connection->redis.version;
     }
-    if (passage->before_call && passage->finished_count < PASSAGE_FINISHED_MAX) {
-        passage->finished[passage->finished_count++] = slot;
-    } else {
-        exchange_complete(passage->self, slot, passage->now, RECORD_OK, 0);
-    }
+    exchange_complete(passage->self, slot, passage_end_ns(passage), RECORD_OK, 0);
 }
 
 /* CLIENT REPLY in a transaction is queued: when it takes effect, and for which answers, is not
@@ -172,22 +163,14 @@ static void end_command(struct passage *passage, uint64_t at)
     struct direction *requests = direction_of(passage);
     struct redis_command *command = command_of(connection);
     uint16_t slot = requests->current_slot;
-    if (passage->births == 0) {
-        passage->first_ended = true;
-    } else {
-        passage->ends++;
-    }
     requests->current_slot = SEGMENT_NO_SLOT;
-    if (likely(command->effect == REDIS_PLAIN && !passage->suppressed &&
-               connection->redis.reply_mode == REDIS_REPLY_ON && !connection->redis.skips_next)) {
+    if (likely(command->effect == REDIS_PLAIN && connection->redis.reply_mode == REDIS_REPLY_ON &&
+               !connection->redis.skips_next)) {
         end_plain_command(connection, command, slot, at);
         return;
     }
     bool is_lost = loses_count(&connection->redis, command->effect);
     bool is_answered = expects_answer(&connection->redis, command->effect);
-    if (passage->suppressed) {
-        return;
-    }
     if (is_lost) {
         exchange_abandon(slot, LOSS_ABANDONED);
         connection_set_adrift_for_good(connection);
@@ -572,6 +555,14 @@ static bool take_whole_reply(struct passage *passage, const struct slice *whole,
     return true;
 }
 
+/* What comes next may answer a command that is not framed yet. */
+static SLOW bool may_answer_unframed(struct passage *passage)
+{
+    struct pairing_entry entry;
+    return resp_is_idle(&direction_of(passage)->resp) &&
+           !pairing_oldest(&passage->connection->pairing, &entry);
+}
+
 void redis_exchange_replies(struct passage *passage, struct slice *in)
 {
     struct direction *replies = direction_of(passage);
@@ -580,6 +571,10 @@ void redis_exchange_replies(struct passage *passage, struct slice *in)
     struct resp_item item;
     bool goes_on;
     for (;;) {
+        if (unlikely(passage->in_flight) && may_answer_unframed(passage)) {
+            passage->waits = true;
+            return;
+        }
         if (take_whole_reply(passage, &whole, in, &goes_on)) {
             if (!goes_on) {
                 return;
@@ -650,9 +645,10 @@ void redis_exchange_end(struct passage *passage)
 {
     struct connection *connection = passage->connection;
     if (direction_of(passage) == connection_replies(connection)) {
-        enum record_error error =
-            connection->failure != RECORD_OK ? connection->failure : RECORD_ERROR_EOF;
-        fail_all(passage->self, connection, error, connection->failure_errno, passage->now);
+        int system_error;
+        enum record_error error = connection_failure(connection, &system_error);
+        fail_all(passage->self, connection, error != RECORD_OK ? error : RECORD_ERROR_EOF,
+                 system_error, passage->now);
     }
 }
 

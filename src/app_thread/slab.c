@@ -22,6 +22,8 @@
    compare-and-swap cannot mistake a block that left and came back. */
 static _Atomic uint64_t free_blocks[SLAB_KINDS];
 static _Atomic uint32_t next_block;
+/* Of these, taken for each kind; what is given back stays that kind's. */
+static _Atomic uint32_t taken_blocks[SLAB_KINDS];
 _Atomic(uint8_t *) slab_steps[SLAB_STEPS];
 
 static _Atomic uint32_t *link_of(uint32_t block)
@@ -49,18 +51,34 @@ static bool map_step(uint32_t step)
     return true;
 }
 
-static SLOW uint32_t take_fresh(void)
+/* Counts one more block of that kind; false if it is the other kind's share. */
+static bool take_share(enum slab_kind kind)
 {
+    static const uint32_t blocks = SLAB_STEPS * SLAB_BLOCKS_PER_STEP;
+    if (atomic_fetch_add_explicit(&taken_blocks[kind], 1, memory_order_relaxed) <
+        blocks - LIMIT_SLAB_SHARE / SLAB_BLOCK_BYTES) {
+        return true;
+    }
+    atomic_fetch_sub_explicit(&taken_blocks[kind], 1, memory_order_relaxed);
+    return false;
+}
+
+static SLOW uint32_t take_fresh(enum slab_kind kind)
+{
+    if (!take_share(kind)) {
+        return 0;
+    }
     for (int i = 0; i < TRIES; i++) {
         uint32_t taken = atomic_load_explicit(&next_block, memory_order_relaxed);
         if (taken >= SLAB_STEPS * SLAB_BLOCKS_PER_STEP || !map_step(taken / SLAB_BLOCKS_PER_STEP)) {
-            return 0;
+            break;
         }
         if (atomic_compare_exchange_strong_explicit(&next_block, &taken, taken + 1,
                                                     memory_order_relaxed, memory_order_relaxed)) {
             return taken + 1;
         }
     }
+    atomic_fetch_sub_explicit(&taken_blocks[kind], 1, memory_order_relaxed);
     return 0;
 }
 
@@ -83,7 +101,7 @@ uint32_t slab_take(enum slab_kind kind)
 {
     uint32_t block = pop(kind);
     if (block == 0) {
-        return take_fresh();
+        return take_fresh(kind);
     }
     if (kind == SLAB_BUFFER) {
         memset(slab_address(block), 0, SLAB_BLOCK_BYTES);

@@ -7,9 +7,12 @@
    fs.nr_open, so a process needs an administrator's help to get there. */
 #define LIMIT_DESCRIPTORS (1u << 20)
 
-/* Bytes of connection state and buffers that one process may use: 64 MiB holds 65,536 open
+/* Bytes of connection state and buffers that one process may use: 56 MiB hold 57,344 open
    connections at 1 KiB each. */
 #define LIMIT_SLAB_BYTES (64u << 20)
+/* Of these, kept for connections and for buffers each: what was once of one kind stays so, and
+   without any of the other nothing is observed any more. */
+#define LIMIT_SLAB_SHARE (8u << 20)
 /* The slab grows by this much: a larger reservation fails under `ulimit -v`. */
 #define LIMIT_SLAB_STEP (64u << 10)
 
@@ -20,6 +23,10 @@
 /* A connection that pipelines and went adrift is read again after so much quiet: a server that has
    answered something leaves nothing else unanswered for so long. */
 #define LIMIT_ADRIFT_QUIET_NS UINT64_C(1000000000)
+
+/* Bytes of one direction that wait until another thread has framed what it sent: the answers to one
+   call's requests. Beyond it the connection goes adrift. */
+#define LIMIT_HELD_BYTES (64u << 10)
 
 /* One HTTP head, all its lines: what common servers accept at most. */
 #define LIMIT_HTTP_HEAD_BYTES (64u << 10)

@@ -28,6 +28,7 @@ class Outcome:
     stderr: bytes
     files: dict[str, str]
     spans: int
+    export: str  # the file of the spans
 
     def ending(self) -> str:
         if self.status is None:
@@ -48,9 +49,9 @@ def files_in(folder: pathlib.Path) -> dict[str, str]:
     return found
 
 
-def count_spans(path: pathlib.Path) -> int:
+def count_spans(export: str) -> int:
     """One batch of spans is one line; a span names its own id once."""
-    return path.read_bytes().count(b'"spanId"') if path.exists() else 0
+    return export.count('"spanId"')
 
 
 def run(command: list[str], environment: dict[str, str], deadline: float, scratch: pathlib.Path,
@@ -68,8 +69,9 @@ def run(command: list[str], environment: dict[str, str], deadline: float, scratc
         os.killpg(process.pid, signal.SIGKILL)
         stdout, stderr = process.communicate()
         status = None
-    spans = count_spans(scratch / f"{name}.spans.jsonl")
-    return Outcome(status, stdout, stderr, files_in(folder), spans)
+    path = scratch / f"{name}.spans.jsonl"
+    export = path.read_text() if path.exists() else ""
+    return Outcome(status, stdout, stderr, files_in(folder), count_spans(export), export)
 
 
 def plain_environment() -> dict[str, str]:
@@ -116,6 +118,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--deadline", type=float, default=20, help="seconds for each run")
     parser.add_argument("--spans", type=int, default=0,
                         help="at least as many spans must be in the file: proof of observation")
+    parser.add_argument("--says", action="append", default=[],
+                        help="what must stand in the file")
     parser.add_argument("--preload-before", action="append", default=[],
                         help="another preloaded library, in both runs, before ours")
     parser.add_argument("--preload-after", action="append", default=[])
@@ -173,6 +177,8 @@ def main() -> int:
                 found = differences(plain, preloaded)
                 if export == "file" and turn == 0 and preloaded.spans < arguments.spans:
                     found.append(f"spans: {preloaded.spans}, expected at least {arguments.spans}")
+                found += [f"no {text!r} in the file" for text in arguments.says
+                          if export == "file" and text not in preloaded.export]
                 failures += [f"[{label}] {line}" for line in found]
     for line in failures:
         print(line)

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -173,6 +174,192 @@ static void a_number_that_is_announced_late_is_the_connection_it_was(void **stat
     assert_ptr_equal(connection_of(pair[0]), connection);
     assert_int_equal(atomic_load(&connection->references), 2);
     assert_int_equal(atomic_load(&descriptor_kinds[pair[0]]), DESCRIPTOR_CONNECTION);
+}
+
+/* ---- answers that come before the call is back ---- */
+
+static bool send_begins(struct observation *seen, int fd, struct iovec *iov, const char *bytes)
+{
+    *iov = iov_of(bytes, strlen(bytes));
+    return observe_send_begin(seen, fd, iov, 1);
+}
+
+static void assert_nothing_lost(void)
+{
+    for (int loss = 0; loss < LOSS_COUNT; loss++) {
+        assert_int_equal(atomic_load(&segment->losses[loss]), 0);
+    }
+    assert_int_equal(slots_in_use(), 0);
+}
+
+static void an_answer_waits_for_its_request(void **state)
+{
+    (void)state;
+    struct observation seen;
+    struct iovec iov;
+    struct record record;
+    descriptor_made(&thread_state, pair[0], DESCRIPTOR_STREAM);
+    for (int i = 0; i < 3; i++) {
+        assert_true(send_begins(&seen, pair[0], &iov, "GET /a HTTP/1.1\r\nHost: a\r\n\r\n"));
+        receives(pair[0], "HTTP/1.1 200 OK\r\nContent-Le");
+        receives(pair[0], "ngth: 2\r\nX-Request-Id: 7\r\n\r\nok");
+        assert_false(next(&record));
+        observe_send_end(&seen, &iov, 1, (ssize_t)iov.iov_len, 0);
+        assert_true(next(&record));
+        assert_int_equal(record.http.status, 200);
+        assert_int_equal(record.http.response_body_bytes, 2);
+        assert_field(&record, FIELD_TARGET, "/a");
+        assert_field(&record, FIELD_REQUEST_ID, "7");
+        assert_int_equal(record.flags & RECORD_FLAG_EARLY_REPLY, 0);
+        assert_true(record.start_ns <= record.reply_ns && record.reply_ns <= record.end_ns);
+    }
+    descriptor_closing(&thread_state, pair[0]);
+    assert_false(next(&record));
+    assert_nothing_lost();
+}
+
+/* Only what may answer the call that is not back waits. */
+static void an_earlier_answer_does_not_wait(void **state)
+{
+    (void)state;
+    struct observation seen;
+    struct iovec iov;
+    struct record record;
+    descriptor_made(&thread_state, pair[0], DESCRIPTOR_STREAM);
+    sends(pair[0], "*2\r\n$3\r\nGET\r\n$1\r\na\r\n");
+    assert_true(send_begins(&seen, pair[0], &iov, "*1\r\n$4\r\nPING\r\n"));
+    receives(pair[0], "$1\r\n1\r\n+PO");
+    assert_true(next(&record));
+    assert_field(&record, FIELD_COMMAND, "GET");
+    receives(pair[0], "NG\r\n");
+    assert_false(next(&record));
+    observe_send_end(&seen, &iov, 1, (ssize_t)iov.iov_len, 0);
+    assert_true(next(&record));
+    assert_field(&record, FIELD_COMMAND, "PING");
+    assert_int_equal(record.redis.response_bytes, 7);
+    descriptor_closing(&thread_state, pair[0]);
+    assert_nothing_lost();
+}
+
+static void the_end_waits_too(void **state)
+{
+    (void)state;
+    struct observation seen;
+    struct iovec iov;
+    struct record record;
+    descriptor_made(&thread_state, pair[0], DESCRIPTOR_STREAM);
+    assert_true(send_begins(&seen, pair[0], &iov, "GET /a HTTP/1.1\r\nHost: a\r\n\r\n"));
+    char byte;
+    struct iovec room = {&byte, 1};
+    struct receipt receipt;
+    assert_true(observe_receive_begin(&receipt, pair[0]));
+    observe_receive_end(&receipt, &room, 1, 0, 0);
+    observe_send_end(&seen, &iov, 1, (ssize_t)iov.iov_len, 0);
+    assert_true(next(&record));
+    assert_int_equal(record.error, RECORD_ERROR_EOF);
+    descriptor_closing(&thread_state, pair[0]);
+    assert_nothing_lost();
+}
+
+static void an_upgrade_waits_too(void **state)
+{
+    (void)state;
+    struct observation seen;
+    struct iovec iov;
+    struct record record;
+    descriptor_made(&thread_state, pair[0], DESCRIPTOR_STREAM);
+    assert_true(send_begins(&seen, pair[0], &iov,
+                            "GET /w HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n"
+                            "Connection: Upgrade\r\n\r\n"));
+    receives(pair[0], "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                      "Connection: Upgrade\r\n\r\n\x81\x02hi");
+    observe_send_end(&seen, &iov, 1, (ssize_t)iov.iov_len, 0);
+    assert_true(next(&record));
+    assert_int_equal(record.http.status, 101);
+    descriptor_closing(&thread_state, pair[0]);
+    assert_true(next(&record));
+    assert_int_equal(record.kind, RECORD_WEBSOCKET_CLIENT);
+    assert_int_equal(record.websocket.text_messages[DIRECTION_IN], 1);
+    assert_nothing_lost();
+}
+
+/* A request that nobody sent has no answer: what waited is what was said before. */
+static void what_waits_for_nothing_is_read(void **state)
+{
+    (void)state;
+    struct observation seen;
+    struct iovec iov;
+    struct record record;
+    descriptor_made(&thread_state, pair[0], DESCRIPTOR_STREAM);
+    sends(pair[0], "*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\nc\r\n");
+    receives(pair[0], "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n");
+    assert_true(next(&record));
+    assert_true(send_begins(&seen, pair[0], &iov, "*1\r\n$4\r\nPING\r\n"));
+    receives(pair[0], "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\n1\r\n");
+    observe_send_end(&seen, &iov, 1, -1, EAGAIN);
+    descriptor_closing(&thread_state, pair[0]);
+    assert_false(next(&record));
+    assert_nothing_lost();
+}
+
+/* The request's first bytes say what the connection speaks, for both directions; the other one may
+   be in use just then. */
+static void a_request_waits_for_the_other_direction(void **state)
+{
+    (void)state;
+    struct record record;
+    struct touch touch;
+    descriptor_made(&thread_state, pair[0], DESCRIPTOR_STREAM);
+    assert_true(connection_touch(&thread_state, pair[0], &touch));
+    assert_true(connection_enter(&thread_state, &touch, DIRECTION_IN, false));
+    sends(pair[0], "*1\r\n$4\r\nPING\r\n");
+    sends(pair[0], "*2\r\n$3\r\nGET\r\n$1\r\na\r\n");
+    assert_int_equal(slots_in_use(), 0);
+    connection_leave(&thread_state, touch.connection, DIRECTION_IN);
+    assert_int_equal(slots_in_use(), 2);
+    receives(pair[0], "+PONG\r\n$1\r\n1\r\n");
+    assert_true(next(&record));
+    assert_field(&record, FIELD_COMMAND, "PING");
+    assert_true(next(&record));
+    assert_field(&record, FIELD_COMMAND, "GET");
+    descriptor_closing(&thread_state, pair[0]);
+    assert_nothing_lost();
+}
+
+static void answer_of(size_t size, bool *fits)
+{
+    struct observation seen;
+    struct iovec iov;
+    struct record record;
+    char *bytes = calloc(1, size + 1);
+    assert_non_null(bytes);
+    descriptor_made(&thread_state, pair[0], DESCRIPTOR_STREAM);
+    int head = snprintf(bytes, size, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", size - 100);
+    size_t total = (size_t)head + size - 100;
+    /* Pad the head so that the whole is of that size. */
+    head = snprintf(bytes, size, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\nX: %0*d\r\n\r\n",
+                    size - 100, (int)(size - total) - 5, 0);
+    assert_int_equal((size_t)head + size - 100, size);
+    memset(bytes + head, 'b', size - (size_t)head);
+    assert_true(send_begins(&seen, pair[0], &iov, "GET /a HTTP/1.1\r\nHost: a\r\n\r\n"));
+    receives(pair[0], bytes);
+    observe_send_end(&seen, &iov, 1, (ssize_t)iov.iov_len, 0);
+    *fits = next(&record) && record.http.response_body_bytes == size - 100;
+    descriptor_closing(&thread_state, pair[0]);
+    assert_int_equal(slots_in_use(), 0);
+    free(bytes);
+}
+
+static void so_much_waits_and_no_more(void **state)
+{
+    (void)state;
+    bool fits;
+    answer_of(LIMIT_HELD_BYTES, &fits);
+    assert_true(fits);
+    assert_int_equal(atomic_load(&segment->losses[LOSS_CONTENDED]), 0);
+    answer_of(LIMIT_HELD_BYTES + 1, &fits);
+    assert_false(fits);
+    assert_int_equal(atomic_load(&segment->losses[LOSS_CONTENDED]), 1);
 }
 
 /* ---- fork ---- */
@@ -450,6 +637,13 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(what_was_not_sent_leaves_no_protocol_behind),
         TEST(a_number_that_is_announced_late_is_the_connection_it_was),
+        TEST(an_answer_waits_for_its_request),
+        TEST(an_earlier_answer_does_not_wait),
+        TEST(the_end_waits_too),
+        TEST(an_upgrade_waits_too),
+        TEST(what_waits_for_nothing_is_read),
+        TEST(a_request_waits_for_the_other_direction),
+        TEST(so_much_waits_and_no_more),
         TEST(a_call_that_began_before_the_fork_ends_unseen),
         TEST(a_thread_lost_in_a_call_takes_its_connection_along),
         TEST(a_child_counts_its_own_bytes),

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <sys/sendfile.h>
 
+#include "app_thread/clock.h"
 #include "app_thread/hooks/hook.h"
 #include "app_thread/hooks/originals.h"
 #include "app_thread/observe.h"
@@ -112,7 +113,7 @@ EXPORTED ssize_t sendto(int fd, const void *buffer, size_t size, int flags,
     }
     if ((flags & MSG_FASTOPEN) && !hook_is_aside(&thread_state)) {
         /* Connects without a call to connect. */
-        observe_connect_begin(fd, address, address_size);
+        observe_connect_begin(fd, address, address_size, clock_now_ns());
     }
     struct iovec iov = iovec_of(buffer, size);
     OBSERVE_SEND(ORIGINAL(sendto)(fd, buffer, size, flags, address, address_size), fd, &iov, 1);
@@ -239,15 +240,34 @@ EXPORTED ssize_t pwritev64v2(int fd, const struct iovec *iov, int count, off_t o
     return pwritev2(fd, iov, count, offset, flags);
 }
 
+/* Whether the kernel has read the structures that describe a call, so that we can, too. */
+static bool was_looked_at(ssize_t result, int error)
+{
+    return result >= 0 || (error != EFAULT && error != EBADF && error != ENOTSOCK);
+}
+
+static SLOW ssize_t observed_sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    struct observation seen;
+    bool observed = !hook_is_aside(&thread_state) && observe_send_begin(&seen, fd, NULL, 0);
+    ssize_t result = ORIGINAL(sendmsg)(fd, message, flags);
+    if (observed && was_looked_at(result, errno)) {
+        observe_send_end(&seen, message->msg_iov, message->msg_iovlen, result, errno);
+    } else if (observed) {
+        observe_send_end(&seen, NULL, 0, result, errno);
+    }
+    return result;
+}
+
 EXPORTED ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
     if (descriptor_is_other(fd) || (flags & MSG_OOB) || message == NULL) {
         return ORIGINAL(sendmsg)(fd, message, flags);
     }
     if ((flags & MSG_FASTOPEN) && !hook_is_aside(&thread_state)) {
-        observe_connect_begin(fd, message->msg_name, message->msg_namelen);
+        observe_connect_begin(fd, message->msg_name, message->msg_namelen, clock_now_ns());
     }
-    OBSERVE_SEND(ORIGINAL(sendmsg)(fd, message, flags), fd, message->msg_iov, message->msg_iovlen);
+    return observed_sendmsg(fd, message, flags);
 }
 
 /* Descriptors that another process sent: whatever was known of their numbers is of the past. */
@@ -278,8 +298,15 @@ static ssize_t receive_message(int fd, struct msghdr *message, int flags)
     if (descriptor_is_other(fd) || (flags & (NOT_TAKEN | MSG_TRUNC)) || message == NULL) {
         return ORIGINAL(recvmsg)(fd, message, flags);
     }
-    OBSERVE_RECEIVE(ORIGINAL(recvmsg)(fd, message, flags), fd, message->msg_iov,
-                    message->msg_iovlen);
+    struct receipt seen;
+    bool observed = !hook_is_aside(&thread_state) && observe_receive_begin(&seen, fd);
+    ssize_t result = ORIGINAL(recvmsg)(fd, message, flags);
+    if (observed && result >= 0) {
+        observe_receive_end(&seen, message->msg_iov, message->msg_iovlen, result, errno);
+    } else if (observed) {
+        observe_receive_end(&seen, NULL, 0, result, errno);
+    }
+    return result;
 }
 
 EXPORTED ssize_t recvmsg(int fd, struct msghdr *message, int flags)

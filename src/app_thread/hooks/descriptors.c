@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "app_thread/callbacks.h"
+#include "app_thread/clock.h"
 #include "app_thread/hooks/hook.h"
 #include "app_thread/hooks/originals.h"
 #include "app_thread/observe.h"
@@ -68,9 +69,12 @@ EXPORTED int connect(int fd, const struct sockaddr *address, socklen_t size)
     if (descriptor_is_other(fd) || !keeps_tables(&thread_state)) {
         return ORIGINAL(connect)(fd, address, size);
     }
-    observe_connect_begin(fd, address, size);
+    uint64_t start_ns = clock_now_ns();
     int result = ORIGINAL(connect)(fd, address, size);
     int error = errno;
+    if (result == 0 || error != EFAULT) {
+        observe_connect_begin(fd, address, size, start_ns);
+    }
     observe_connect_end(fd, result, error);
     made_connection();
     errno = error;

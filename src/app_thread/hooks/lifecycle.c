@@ -206,7 +206,16 @@ bool lifecycle_before_syscall(long number, long a, long b, long c)
     case SYS_recvfrom:
     case SYS_sendmsg:
     case SYS_recvmsg:
+    case SYS_sendmmsg:
+    case SYS_recvmmsg:
+    case SYS_preadv2:
+    case SYS_pwritev2:
+    case SYS_sendfile: /* (out, in, ...) */
         missed((int)a);
+        break;
+    case SYS_splice: /* (in, offset, out, ...) */
+        missed((int)a);
+        missed((int)c);
         break;
     case SYS_clone:
         if ((a & CLONE_VM) && !(a & CLONE_THREAD)) {

@@ -1,14 +1,38 @@
 /* Waiting: a thread that waited for several things may next work for any of them. */
 #include <errno.h>
 
+#include "app_thread/callbacks.h"
 #include "app_thread/hooks/hook.h"
 #include "app_thread/hooks/originals.h"
 #include "app_thread/trace_context.h"
+
+/* A program that came by its connections without socket, connect or accept is about to wait: as
+   good a moment as those to have the exporter started. */
+static SLOW void start_exporter(void)
+{
+    struct thread_state *self = &thread_state;
+    if (callbacks.after_connection == NULL || !hook_is_on() || hook_is_aside(self)) {
+        return;
+    }
+    atomic_store_explicit(&attachment->wants_exporter, 0, memory_order_relaxed);
+    int error = errno;
+    callbacks.after_connection();
+    errno = error;
+}
+
+static inline void before_wait(void)
+{
+    if (unlikely(attachment != NULL &&
+                 atomic_load_explicit(&attachment->wants_exporter, memory_order_relaxed) != 0)) {
+        start_exporter();
+    }
+}
 
 /* Whoever waits in epoll runs an event loop: from then on, what this thread writes after a read
    need not have been caused by that read. */
 static void waits_in_loop(void)
 {
+    before_wait();
     thread_state.runs_a_loop = true;
     trace_context_forget(&thread_state);
 }
@@ -17,6 +41,7 @@ static void waits_in_loop(void)
    whether poll works (urllib3 asks it before it first uses a connection again). */
 static void waits_for(nfds_t count)
 {
+    before_wait();
     if (count > 1) {
         trace_context_forget(&thread_state);
     }

@@ -37,10 +37,12 @@ struct slice spans_error_type(const struct record *record)
     return (struct slice){NULL, 0};
 }
 
-/* A server that closes without an answer has failed its client; whoever asked may stop asking. */
+/* A server that closes without an answer has failed its client, and a peer that cannot be reached
+   in the time that the program gave it is a failure; whoever asked may stop asking. */
 static bool is_cancelled_by_asker(const struct record *record)
 {
-    return record->error == RECORD_ERROR_CANCELLED && record->kind != RECORD_HTTP_SERVER;
+    return record->error == RECORD_ERROR_CANCELLED && record->kind != RECORD_HTTP_SERVER &&
+           record->kind != RECORD_CONNECT;
 }
 
 void spans_add_abort(struct span *span, int32_t cause)

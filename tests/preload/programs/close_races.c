@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "support.h"
@@ -31,11 +32,37 @@ static void *hammer(void *argument)
     return NULL;
 }
 
+static _Atomic int waiting_thread;
+
 static void *wait_for_byte(void *argument)
 {
     char byte;
+    waiting_thread = gettid();
     ssize_t count = recv(*(int *)argument, &byte, 1, 0);
     return (void *)(intptr_t)count;
+}
+
+/* Until the reader sleeps in its call: it does nothing else that sleeps. */
+static void await_reader(void)
+{
+    char path[64], line[256];
+    while (waiting_thread == 0) {
+        sched_yield();
+    }
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", waiting_thread);
+    for (;;) {
+        int fd = open(path, O_RDONLY);
+        REQUIRE(fd >= 0);
+        ssize_t size = read(fd, line, sizeof line - 1);
+        REQUIRE(size > 0 && close(fd) == 0);
+        line[size] = '\0';
+        const char *state = strrchr(line, ')');
+        if (state != NULL && state[2] == 'S') {
+            break;
+        }
+        sched_yield();
+    }
+    waiting_thread = 0;
 }
 
 int main(void)
@@ -73,14 +100,14 @@ int main(void)
     /* shutdown wakes a reader, as does the peer's end; a dup2 over the number does not. */
     tcp_pair(pair);
     pthread_t reader = start_thread(wait_for_byte, &pair[1]);
-    usleep(10000);
+    await_reader();
     OBSERVE(shutdown(pair[1], SHUT_RD));
     void *count;
     REQUIRE(pthread_join(reader, &count) == 0);
     say("reader got %ld", (long)(intptr_t)count);
     tcp_pair(pair);
     reader = start_thread(wait_for_byte, &pair[1]);
-    usleep(10000);
+    await_reader();
     int kept = pair[1];
     int null = open("/dev/null", O_RDWR);
     OBSERVE_FD(dup2(null, kept));
