@@ -96,11 +96,10 @@ def open_descriptors(process_id: int) -> dict[int, str]:
     return found
 
 
-def memory_kib(process_id: int) -> int:
-    """Private memory, and the whole of what is shared in files of memory."""
+def private_kib(process_id: int) -> int:
     text = pathlib.Path(f"/proc/{process_id}/smaps_rollup").read_text()
     fields = {name: int(size) for name, size in re.findall(r"^(\w+): +(\d+) kB$", text, re.MULTILINE)}
-    return fields["Private_Clean"] + fields["Private_Dirty"] + fields.get("Pss_Shmem", 0)
+    return fields["Private_Clean"] + fields["Private_Dirty"]
 
 
 class Launched(case.Case):
