@@ -50,6 +50,16 @@ def children() -> dict[int, str]:
     return found
 
 
+def name_of(process_id: int) -> str:
+    told = _stat(process_id)
+    return told[0] if told else ""
+
+
+def children_of(process_id: int) -> list[int]:
+    return [int(entry) for entry in os.listdir("/proc")
+            if entry.isdigit() and (_stat(int(entry)) or ["", "", "0"])[2] == str(process_id)]
+
+
 def drainers() -> list[int]:
     return [process for process, name in children().items() if name == DRAINER]
 
