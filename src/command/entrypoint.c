@@ -95,6 +95,9 @@ static bool start_command(struct entrypoint *self)
     bool is_observed =
         self->launch.is_observed &&
         launch_drainer(&self->launch, self->command, false, &self->drainer, &self->control);
+    if (!is_observed) {
+        self->drainer = 0; /* it has said why, if there is anything to say; its end is no news */
+    }
     const char go = is_observed ? '+' : '-';
     ssize_t written = write(gate[1], &go, 1);
     (void)written; /* without it the command starts, too */

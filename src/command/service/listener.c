@@ -128,8 +128,8 @@ static bool read_request(struct listener *listener, struct request *request)
     struct ucred peer;
     socklen_t size = sizeof(peer);
     if (getsockopt(request->connection, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 ||
-        recv(request->connection, &request->hello, sizeof(request->hello), MSG_DONTWAIT) !=
-            (ssize_t)sizeof(request->hello) ||
+        recv(request->connection, &request->hello, sizeof(request->hello),
+             MSG_DONTWAIT | MSG_TRUNC) != (ssize_t)sizeof(request->hello) ||
         !is_welcome(listener, request, &peer)) {
         return false;
     }

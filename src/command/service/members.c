@@ -171,12 +171,17 @@ void members_add(struct members *members, struct request *request)
 
 /* ---- who holds a segment ---- */
 
-/* A child of the owner is younger than it, and older than its claim. */
-static bool fits(const struct member *member, pid_t candidate, uint64_t claimed_ns)
+/* A child of the owner is younger than it, and older than its claim. One that gave its rights up
+   may not be looked into: it is believed if its number is known to be one of ours. */
+static bool fits(const struct member *member, pid_t candidate, uint64_t claimed_ns,
+                 bool is_neighbour)
 {
     uint64_t start_ns;
-    return process_start_ns(candidate, &start_ns) && start_ns <= claimed_ns + TICK_NS &&
-           process_maps(candidate, member->host.inode) != PROCESS_NO;
+    if (!process_start_ns(candidate, &start_ns) || start_ns > claimed_ns + TICK_NS) {
+        return false;
+    }
+    enum process_answer answer = process_maps(candidate, member->host.inode);
+    return answer == PROCESS_YES || (answer == PROCESS_UNKNOWN && is_neighbour);
 }
 
 static bool hold(struct holder *holder, pid_t process_id, int pidfd)
@@ -201,9 +206,10 @@ static bool identify(const struct members *members, const struct member *member,
     }
     /* Processes of the drainer's own namespace call themselves as it does. */
     bool is_neighbour = namespace_id != 0 && namespace_id == members->namespace_id;
-    if ((is_neighbour || member->owner_own_id == member->owner) && own_id > 0) {
+    bool may_be_one = namespace_id == 0 && member->owner_own_id == member->owner;
+    if ((is_neighbour || may_be_one) && own_id > 0) {
         int pidfd = process_open(own_id);
-        if (pidfd >= 0 && fits(member, own_id, place->claimed_ns)) {
+        if (pidfd >= 0 && fits(member, own_id, place->claimed_ns, is_neighbour)) {
             return hold(holder, own_id, pidfd);
         }
         if (pidfd >= 0) {
@@ -214,7 +220,7 @@ static bool identify(const struct members *members, const struct member *member,
         holder->process_id = own_id;
         return false;
     }
-    pid_t found = process_find(own_id, member->host.inode);
+    pid_t found = process_find(own_id, namespace_id, member->host.inode);
     return found < 0 || (found > 0 && hold(holder, found, process_open(found)));
 }
 

@@ -126,7 +126,16 @@ static bool calls_itself(pid_t process_id, int32_t own_id)
     return last != NULL && strtol(last + 1, NULL, 10) == own_id;
 }
 
-pid_t process_find(int32_t own_id, ino_t inode)
+/* True also of one that is not to be looked into. */
+static bool is_in_namespace(pid_t process_id, uint32_t namespace_id)
+{
+    char path[64];
+    struct stat status;
+    snprintf(path, sizeof(path), "/proc/%d/ns/pid", (int)process_id);
+    return namespace_id == 0 || stat(path, &status) != 0 || (uint32_t)status.st_ino == namespace_id;
+}
+
+pid_t process_find(int32_t own_id, uint32_t namespace_id, ino_t inode)
 {
     DIR *folder = opendir("/proc");
     if (folder == NULL) {
@@ -140,7 +149,7 @@ pid_t process_find(int32_t own_id, ino_t inode)
             continue;
         }
         pid_t candidate = (pid_t)strtol(entry->d_name, NULL, 10);
-        if (!calls_itself(candidate, own_id)) {
+        if (!calls_itself(candidate, own_id) || !is_in_namespace(candidate, namespace_id)) {
             continue;
         }
         enum process_answer answer = process_maps(candidate, inode);

@@ -23,10 +23,10 @@ bool process_start_ns(pid_t process_id, uint64_t *start_ns);
    processes are not to be looked into. */
 enum process_answer process_maps(pid_t process_id, ino_t inode);
 
-/* The process that calls itself `own_id` in the innermost of its namespaces and has the file
-   mapped. 0: there is none. -1: there may be one that is not to be looked into. Looks at every
-   process of the machine. */
-pid_t process_find(int32_t own_id, ino_t inode);
+/* The process that calls itself `own_id` in the innermost of its namespaces, which is
+   `namespace_id` if that is not 0, and has the file mapped. 0: there is none. -1: there may be one
+   that is not to be looked into. Looks at every process of the machine. */
+pid_t process_find(int32_t own_id, uint32_t namespace_id, ino_t inode);
 
 /* Why a process that has ended did so: record_abort_cause(). */
 int32_t process_end_cause(pid_t process_id, int pidfd);

@@ -50,6 +50,16 @@ def children() -> dict[int, str]:
     return found
 
 
+def name_of(process_id: int) -> str:
+    told = _stat(process_id)
+    return told[0] if told else ""
+
+
+def children_of(process_id: int) -> list[int]:
+    return [int(entry) for entry in os.listdir("/proc")
+            if entry.isdigit() and (_stat(int(entry)) or ["", "", "0"])[2] == str(process_id)]
+
+
 def drainers() -> list[int]:
     return [process for process, name in children().items() if name == DRAINER]
 
@@ -96,11 +106,10 @@ def open_descriptors(process_id: int) -> dict[int, str]:
     return found
 
 
-def memory_kib(process_id: int) -> int:
-    """Private memory, and the whole of what is shared in files of memory."""
+def private_kib(process_id: int) -> int:
     text = pathlib.Path(f"/proc/{process_id}/smaps_rollup").read_text()
     fields = {name: int(size) for name, size in re.findall(r"^(\w+): +(\d+) kB$", text, re.MULTILINE)}
-    return fields["Private_Clean"] + fields["Private_Dirty"] + fields.get("Pss_Shmem", 0)
+    return fields["Private_Clean"] + fields["Private_Dirty"]
 
 
 class Launched(case.Case):

@@ -71,7 +71,8 @@ class Nginx(Daemon):
 
     def __init__(self, folder: pathlib.Path, environment: dict[str, str] | None = None, *, workers: int = 1,
                  server: str = "", http: str = "", main: str = "", access_log: bool = True,
-                 before: list | None = None, certificate: tuple[str, str] | None = None):
+                 before: list | None = None, certificate: tuple[str, str] | None = None,
+                 user: str = "root root"):
         self.port = free_port()
         self.scheme = "https" if certificate else "http"
         if certificate:
@@ -86,7 +87,7 @@ class Nginx(Daemon):
                 tls=" ssl" if certificate else "",
                 access_log=f"{self.access_log} truth" if access_log else "off",
                 # Workers that give up root could not read a private folder.
-                user="user root root;" if os.geteuid() == 0 else "",
+                user=f"user {user};" if os.geteuid() == 0 else "",
             )
         )
         super().__init__(
