@@ -138,16 +138,16 @@ struct connection {
     bool unannounced;         /* inherited, received, one of a pair */
     _Atomic uint32_t failure; /* how the socket failed, for what is open; connection_failure() */
     uint32_t held[2];         /* slab buffers of bytes that wait; each direction's holder */
+    uint16_t session_slot;    /* WebSocket or opaque: the record of the connection itself */
     _Atomic bool connecting;  /* connect() said EINPROGRESS */
     _Atomic bool malformed;   /* going adrift for good: the bytes broke the protocol's rules */
     _Atomic bool replied;     /* adrift: the last bytes seen went the replies' way */
     bool pipelines;           /* a request was sent before the one before it was answered */
     bool in_tunnel;           /* beyond a CONNECT */
-    bool is_unix;
-    bool has_endpoints;
+    bool is_unix : 1;
+    bool has_endpoints : 1;
     bool wants_hello;                 /* a ClientHello is passing, its random has not passed yet */
     _Atomic bool hello_is_bound;      /* its session was found */
-    uint16_t session_slot;            /* WebSocket or opaque: the record of the connection itself */
     bool encrypted_end;               /* the peer ended the stream below TLS */
     _Atomic uint8_t websocket_closed; /* close frames seen, a bit per direction; 4: a reason, too */
     uint64_t opened_ns;

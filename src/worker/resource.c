@@ -255,7 +255,6 @@ static void set_owner(struct builder *builder)
 
 static void detect_process(struct builder *builder)
 {
-    choose_described(builder);
     set_int(builder, SLICE("process.pid"), builder->source->process_id);
     set_string(builder, SLICE("process.executable.name"), executable_name(builder));
     struct slice command = field_of(read_of(builder, "cmdline"), '\0', 0);
@@ -486,6 +485,7 @@ struct resource *resource_create(const struct config *config, const struct resou
     builder->source = source;
     builder->count = 0;
     builder->text_used = 0;
+    choose_described(builder);
     detect_service(builder);
     detect_process(builder);
     detect_host(builder);
