@@ -80,7 +80,7 @@ static void go_adrift(struct thread_state *self, struct connection *connection, 
         return;
     }
     uint64_t now = clock_now_ns();
-    if (atomic_load_explicit(&connection->malformed, memory_order_relaxed)) {
+    if (connection_is_malformed(connection)) {
         protocol_finish(self, connection, RECORD_ERROR_PROTOCOL, now);
         protocol = PROTOCOL_COUNTED;
     } else {

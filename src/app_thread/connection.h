@@ -67,7 +67,8 @@ enum connection_pending {
 struct direction {
     bool ended;         /* FIN was seen or sent */
     uint8_t first_size; /* bytes in `first` while undecided */
-    uint8_t reserved[2];
+    bool malformed;     /* its bytes broke the protocol's rules: going adrift for good */
+    uint8_t reserved;
     uint16_t current_slot; /* requests: the record that the message at hand fills */
     uint16_t status;       /* HTTP replies: of the answer at hand */
     uint32_t carry_block;  /* slab buffer lent to http1 */
@@ -140,7 +141,6 @@ struct connection {
     uint32_t held[2];         /* slab buffers of bytes that wait; each direction's holder */
     uint16_t session_slot;    /* WebSocket or opaque: the record of the connection itself */
     _Atomic bool connecting;  /* connect() said EINPROGRESS */
-    _Atomic bool malformed;   /* going adrift for good: the bytes broke the protocol's rules */
     _Atomic bool replied;     /* adrift: the last bytes seen went the replies' way */
     bool pipelines;           /* a request was sent before the one before it was answered */
     bool in_tunnel;           /* beyond a CONNECT */
@@ -246,6 +246,12 @@ static inline enum record_error connection_failure(const struct connection *conn
     uint32_t failure = atomic_load_explicit(&connection->failure, memory_order_relaxed);
     *system_error = (int)(failure >> 8);
     return (enum record_error)(failure & 0xFF);
+}
+
+/* For who holds both directions. */
+static inline bool connection_is_malformed(const struct connection *connection)
+{
+    return connection->directions[0].malformed || connection->directions[1].malformed;
 }
 
 static inline bool connection_is_connecting(const struct connection *connection)

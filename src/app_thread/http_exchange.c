@@ -326,7 +326,7 @@ void http_exchange_requests(struct passage *passage, struct slice *in)
             break;
         case HTTP1_LOST:
         default:
-            protocol_malformed(passage->connection);
+            protocol_malformed(passage);
             in->size = 0;
             return;
         }
@@ -618,7 +618,7 @@ void http_exchange_replies(struct passage *passage, struct slice *in)
             break;
         case HTTP1_LOST:
         default:
-            protocol_malformed(passage->connection);
+            protocol_malformed(passage);
             in->size = 0;
             return;
         }

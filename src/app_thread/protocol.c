@@ -107,11 +107,11 @@ void protocol_park_both(struct passage *passage, enum opaque_reason reason)
     }
 }
 
-void protocol_malformed(struct connection *connection)
+void protocol_malformed(struct passage *passage)
 {
     exchange_count_loss(LOSS_MALFORMED);
-    atomic_store_explicit(&connection->malformed, true, memory_order_relaxed);
-    connection_set_adrift(connection);
+    direction_of(passage)->malformed = true;
+    connection_set_adrift(passage->connection);
 }
 
 /* ---- first bytes ---- */
@@ -717,8 +717,7 @@ void protocol_finish(struct thread_state *self, struct connection *connection,
     }
     pairing_finish(&connection->pairing);
     /* An opaque connection has its span, with the same counts. */
-    if (unlikely(attachment_reports_connections) &&
-        !atomic_load_explicit(&connection->malformed, memory_order_relaxed) &&
+    if (unlikely(attachment_reports_connections) && !connection_is_malformed(connection) &&
         connection->opaque_reason == OPAQUE_NONE) {
         report_connection(self, connection, now);
     }

@@ -59,7 +59,7 @@ bool protocol_ends_with_process(struct connection *connection);
 void protocol_abandon(struct thread_state *self, struct connection *connection, uint64_t now);
 
 /* The bytes broke the protocol's rules: the connection is no longer read. */
-void protocol_malformed(struct connection *connection);
+void protocol_malformed(struct passage *passage);
 
 /* From here on only counted. With a reason other than OPAQUE_NONE the connection gets a span of its
    own that says it. */

@@ -237,7 +237,7 @@ void redis_exchange_commands(struct passage *passage, struct slice *in)
             break;
         case RESP_LOST:
         default:
-            protocol_malformed(passage->connection);
+            protocol_malformed(passage);
             in->size = 0;
             return;
         }
@@ -604,7 +604,7 @@ void redis_exchange_replies(struct passage *passage, struct slice *in)
             break;
         case RESP_LOST:
         default:
-            protocol_malformed(passage->connection);
+            protocol_malformed(passage);
             in->size = 0;
             return;
         }

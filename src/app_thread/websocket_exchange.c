@@ -159,7 +159,7 @@ void websocket_exchange_frames(struct passage *passage, struct slice *in)
             break;
         case WEBSOCKET_LOST:
         default:
-            protocol_malformed(passage->connection);
+            protocol_malformed(passage);
             in->size = 0;
             return;
         }
