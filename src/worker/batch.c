@@ -118,6 +118,41 @@ bool batch_gather(struct queue *queue, uint32_t reader, uint32_t max_spans,
     return true;
 }
 
+bool batch_part(const struct export_batch *batch, uint32_t from, uint32_t count,
+                struct batch_buffer *buffer, struct export_batch *part)
+{
+    struct slice request = slice_of(batch->bytes, batch->size);
+    struct slice resource;
+    struct slice spans;
+    uint32_t left = count;
+    /* Lengths take no more bytes than those of the whole. */
+    if (!make_room(buffer, batch->size)) {
+        return false;
+    }
+    uint8_t *at = buffer->bytes;
+    while (left > 0 && otlp_envelope_take(&request, &resource, &spans)) {
+        uint32_t taken;
+        otlp_envelope_take_spans(&spans, from, &taken);
+        from -= taken;
+        struct slice chosen = otlp_envelope_take_spans(&spans, left, &taken);
+        left -= taken;
+        if (taken > 0) {
+            at = otlp_envelope_open(at, resource, chosen.size);
+            memcpy(at, chosen.data, chosen.size);
+            at = otlp_envelope_close(at + chosen.size);
+        }
+    }
+    if (left > 0) {
+        return false;
+    }
+    *part = (struct export_batch){
+        .bytes = buffer->bytes,
+        .size = (size_t)(at - buffer->bytes),
+        .span_count = count,
+    };
+    return true;
+}
+
 void batch_buffer_finish(struct batch_buffer *buffer)
 {
     free(buffer->bytes);

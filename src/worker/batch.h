@@ -20,4 +20,9 @@ struct batch_buffer {
 bool batch_gather(struct queue *queue, uint32_t reader, uint32_t max_spans,
                   struct batch_buffer *buffer, struct export_batch *batch);
 
+/* Writes the request with `count` spans of another that batch_gather made, after the first `from`.
+   `*part` borrows from the buffer. False without memory, or if there are not so many. */
+bool batch_part(const struct export_batch *batch, uint32_t from, uint32_t count,
+                struct batch_buffer *buffer, struct export_batch *part);
+
 void batch_buffer_finish(struct batch_buffer *buffer);

@@ -5,6 +5,9 @@
  *                         |                   |
  *                         +---- delivered, refused, expired ----> IDLE
  *
+ * A batch that is too large for the receiver is sent in halves, and those in halves, down to one
+ * span.
+ *
  * Time and randomness come from the caller.
  */
 #pragma once
@@ -21,22 +24,31 @@
 #define DELIVERY_BACKOFF_FIRST_MS 1000u
 #define DELIVERY_BACKOFF_MAX_MS   5000u
 
+/* Halves of halves: more than a count of 32 bits has. */
+#define DELIVERY_HALVES 33u
+
 enum delivery_state { DELIVERY_IDLE, DELIVERY_IN_FLIGHT, DELIVERY_WAITING };
 
 struct delivery {
     struct transport *transport;
     uint64_t timeout_ns; /* of one batch, retries included; 0: none */
     enum delivery_state state;
-    struct export_batch batch;
-    uint64_t deadline_ns;   /* UINT64_MAX: none */
-    uint64_t not_before_ns; /* WAITING: the next attempt; IDLE: what the receiver asked for */
-    bool was_asked_to_wait; /* not_before_ns is the receiver's word, not our own backoff */
+    struct export_batch batch; /* the whole */
+    struct export_batch part;  /* what is sent: spans `done` to `ends[depth]` of it */
+    uint32_t done;
+    uint32_t ends[DELIVERY_HALVES]; /* of the whole, of its half, of that one's half ... */
+    uint32_t depth;
+    struct batch_buffer buffer; /* for parts */
+    uint64_t deadline_ns;       /* UINT64_MAX: none */
+    uint64_t not_before_ns;     /* WAITING: the next attempt; IDLE: what the receiver asked for */
+    bool was_asked_to_wait;     /* not_before_ns is the receiver's word, not our own backoff */
     uint32_t backoff_ms;
 };
 
 enum delivery_event {
     DELIVERY_NOTHING, /* still on its way, or idle */
-    DELIVERY_DONE,    /* `exported` and `lost` add up to the batch */
+    DELIVERY_PART,    /* `exported` and `lost` add up to a part of the batch; step again */
+    DELIVERY_DONE,    /* they add up to what was left of it */
     DELIVERY_RETRIES  /* an attempt failed; another will follow */
 };
 
@@ -66,7 +78,8 @@ void delivery_start(struct delivery *delivery, const struct export_batch *batch,
 /* A flush begins: an attempt that only our own backoff puts off is made at once. */
 void delivery_hurry(struct delivery *delivery, uint64_t now_ns);
 
-/* Moves on without blocking. `random` is any 64 bits. `*report` is written for DONE and RETRIES. */
+/* Moves on without blocking. `random` is any 64 bits. `*report` is written for all
+   events but NOTHING. */
 enum delivery_event delivery_step(struct delivery *delivery, uint64_t now_ns, uint64_t random,
                                   struct delivery_report *report);
 

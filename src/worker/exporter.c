@@ -95,7 +95,7 @@ static bool start_batch(struct exporter *exporter, uint32_t number, uint64_t now
     return true;
 }
 
-/* Returns whether a batch came to its end. */
+/* Returns whether a batch, or a part of one, came to its end. */
 static bool move_delivery(struct exporter *exporter, uint32_t number, uint64_t now_ns)
 {
     struct outlet *outlet = &exporter->outlets[number];
@@ -108,6 +108,7 @@ static bool move_delivery(struct exporter *exporter, uint32_t number, uint64_t n
     case DELIVERY_RETRIES:
         report_retry(&exporter->report, now_ns, number, name, report.message);
         return false;
+    case DELIVERY_PART:
     case DELIVERY_DONE:
         break;
     }

@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "worker/otlp/encode.h"
 #include "worker/proc_file.h"
+#include "worker/runtime.h"
 #include "worker/utc_time.h"
 #include "worker/utf8.h"
 
@@ -166,36 +167,41 @@ static struct slice read_file(struct builder *builder, const char *path)
 
 /* ---- process ---- */
 
-static struct slice base_name(struct slice path)
+/* Without what /proc says of a file that was replaced. */
+static struct slice without_remark(struct slice path)
 {
     static const struct slice deleted = {(const uint8_t *)" (deleted)", 10};
     if (path.size > deleted.size &&
         memcmp(path.data + path.size - deleted.size, deleted.data, deleted.size) == 0) {
         path.size -= deleted.size;
     }
-    return after_last(path, '/');
+    return path;
 }
 
+/* Empty if it may not be read. */
 static struct slice executable_of(struct builder *builder, int32_t process_id)
 {
-    return base_name(proc_file_link_of(builder->source->root, process_id, "exe", builder->file,
-                                       sizeof(builder->file)));
+    return without_remark(proc_file_link_of(builder->source->root, process_id, "exe", builder->file,
+                                            sizeof(builder->file)));
+}
+
+static struct slice executable_path(struct builder *builder)
+{
+    const char *program = builder->source->program;
+    return program != NULL ? without_remark(slice_of(program, strlen(program)))
+                           : executable_of(builder, builder->described_id);
 }
 
 static struct slice executable_name(struct builder *builder)
 {
-    const char *program = builder->source->program;
-    if (program != NULL) {
-        return base_name(slice_of(program, strlen(program)));
-    }
-    struct slice name = executable_of(builder, builder->described_id);
-    return name.size > 0 ? name : first_line(read_of(builder, "comm"));
+    struct slice path = executable_path(builder);
+    return path.size > 0 ? after_last(path, '/') : first_line(read_of(builder, "comm"));
 }
 
 static bool runs_the_program(struct builder *builder, int32_t process_id)
 {
-    return process_id != 0 &&
-           slice_equals(executable_of(builder, process_id), executable_name(builder));
+    return process_id != 0 && slice_equals(after_last(executable_of(builder, process_id), '/'),
+                                           executable_name(builder));
 }
 
 /* Whose /proc describes the process: its own, unless it has ended, or is another program by now. */
@@ -253,6 +259,15 @@ static void set_owner(struct builder *builder)
     }
 }
 
+static void set_runtime(struct builder *builder)
+{
+    struct runtime runtime;
+    runtime_detect(&runtime, builder->source->root, builder->described_id, executable_path(builder),
+                   builder->file, sizeof(builder->file));
+    set_string(builder, SLICE("process.runtime.name"), runtime.name);
+    set_string(builder, SLICE("process.runtime.version"), runtime.version);
+}
+
 static void detect_process(struct builder *builder)
 {
     set_int(builder, SLICE("process.pid"), builder->source->process_id);
@@ -260,6 +275,7 @@ static void detect_process(struct builder *builder)
     struct slice command = field_of(read_of(builder, "cmdline"), '\0', 0);
     command.size = command.size < COMMAND_BYTES ? command.size : COMMAND_BYTES;
     set_string(builder, SLICE("process.command"), command);
+    set_runtime(builder);
     if (builder->described_id == builder->source->process_id) {
         set_creation_time(builder);
     }

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "drained_segment.h"
 #include "worker/exporter.h"
 #include "worker/otlp/encode.h"
 #include "worker/spans/spans.h"
@@ -30,12 +31,6 @@ static void read_clock(void *context, struct segment_clock *now)
     now->realtime_ns = UINT64_C(1700000000000000000);
 }
 
-static uint64_t draw(void *context)
-{
-    (void)context;
-    return 4;
-}
-
 static void write_out(void *context, const char *text, size_t size)
 {
     (void)context;
@@ -46,43 +41,10 @@ static void write_out(void *context, const char *text, size_t size)
 
 static uint64_t sent_bytes;
 
-static int begin(struct transport *transport, const struct export_batch *batch)
+static void count_bytes(const struct export_batch *batch)
 {
-    (void)transport;
     sent_bytes += batch->size;
-    return 0;
 }
-
-static enum transport_result step(struct transport *transport, struct transport_outcome *outcome)
-{
-    (void)transport;
-    (void)outcome;
-    return TRANSPORT_DELIVERED;
-}
-
-static size_t no_descriptors(struct transport *transport, struct pollfd *into, size_t capacity,
-                             int *timeout_ms)
-{
-    (void)transport;
-    (void)into;
-    (void)capacity;
-    (void)timeout_ms;
-    return 0;
-}
-
-static void nothing(struct transport *transport)
-{
-    (void)transport;
-}
-
-static const struct transport_ops ops = {
-    .name = "null",
-    .begin = begin,
-    .step = step,
-    .descriptors = no_descriptors,
-    .cancel = nothing,
-    .destroy = nothing,
-};
 
 /* ---- records ---- */
 
@@ -130,44 +92,30 @@ static void fill_http(struct record *record, uint64_t number)
     add(record, FIELD_USER_AGENT, "python-requests/2.31.0");
 }
 
-static void fill(struct segment *segment, uint64_t first, void (*make)(struct record *, uint64_t))
-{
-    uint32_t cursor = 0;
-    for (uint32_t i = 0; i < LIMIT_SEGMENT_SLOTS; i++) {
-        uint16_t slot = segment_claim(segment, &cursor);
-        struct record *record = segment_record(segment, slot);
-        make(record, first + i);
-        segment_open(segment, slot);
-        segment_complete(segment, &segment->doorbell, slot, i / 64);
-    }
-}
-
 static void measure(const char *name, void (*make)(struct record *, uint64_t))
 {
     struct config config;
     config_parse(&config, (const char *const[]){NULL}, NULL, NULL);
     const struct exporter_seams seams = {
-        .clock = read_clock, .random = draw, .write = write_out, .root = "/nowhere"};
-    struct transport transport = {.ops = &ops};
-    struct transport *transports[] = {&transport};
+        .clock = read_clock, .random = drained_draw, .write = write_out, .root = "/nowhere"};
+    struct drained_sink sink = {.base = {.ops = &drained_ops}, .take = count_bytes};
+    struct transport *transports[] = {&sink.base};
     struct exporter *exporter = exporter_create(&config, &seams, transports, 1);
-    size_t size = segment_size(LIMIT_SEGMENT_SLOTS);
-    struct segment *segment = aligned_alloc(64, (size + 63) / 64 * 64);
+    size_t size;
     struct segment_clock clock;
     struct worker_wait wait;
-    if (exporter == NULL || segment == NULL) {
+    read_clock(NULL, &clock);
+    struct segment *segment = drained_create(LIMIT_SEGMENT_SLOTS, clock, &size);
+    if (exporter == NULL) {
         abort();
     }
-    memset(segment, 0, size);
-    read_clock(NULL, &clock);
-    segment_initialize(segment, LIMIT_SEGMENT_SLOTS, 1, clock);
     if (drain_add_segment(exporter, segment, size, NULL) != 0) {
         abort();
     }
     sent_bytes = 0;
     uint64_t spent = 0;
     for (uint64_t round = 0; round < ROUNDS; round++) {
-        fill(segment, round * LIMIT_SEGMENT_SLOTS, make);
+        drained_fill(segment, LIMIT_SEGMENT_SLOTS, round * LIMIT_SEGMENT_SLOTS, 64, 0, make);
         uint64_t before = now_ns();
         exporter_step(exporter, before, true, &wait);
         spent += now_ns() - before;

@@ -9,6 +9,7 @@
 
 #include <otlp.pb-c.h>
 
+#include "drained_segment.h"
 #include "worker/exporter.h"
 #include "worker/otlp/encode.h"
 #include "worker/spans/spans.h"
@@ -126,24 +127,10 @@ static void fuzz_one_record(struct slice input)
 
 /* ---- segments ---- */
 
-struct checker {
-    struct transport base;
-    struct export_batch batch;
-};
-
-static int take_batch(struct transport *transport, const struct export_batch *batch)
+static void check_batch(const struct export_batch *batch)
 {
-    ((struct checker *)transport)->batch = *batch;
-    return 0;
-}
-
-static enum transport_result check_batch(struct transport *transport,
-                                         struct transport_outcome *outcome)
-{
-    const struct checker *checker = (struct checker *)transport;
-    (void)outcome;
     Otlp__ExportTraceServiceRequest *request =
-        otlp__export_trace_service_request__unpack(NULL, checker->batch.size, checker->batch.bytes);
+        otlp__export_trace_service_request__unpack(NULL, batch->size, batch->bytes);
     if (request == NULL) {
         fuzz_fail("a request that cannot be decoded");
     }
@@ -155,36 +142,11 @@ static enum transport_result check_batch(struct transport *transport,
             check_span(scope->spans[i]);
         }
     }
-    if (count != checker->batch.span_count) {
+    if (count != batch->span_count) {
         fuzz_fail("another number of spans than it says");
     }
     otlp__export_trace_service_request__free_unpacked(request, NULL);
-    return TRANSPORT_DELIVERED;
 }
-
-static size_t no_descriptors(struct transport *transport, struct pollfd *into, size_t capacity,
-                             int *timeout_ms)
-{
-    (void)transport;
-    (void)into;
-    (void)capacity;
-    (void)timeout_ms;
-    return 0;
-}
-
-static void nothing(struct transport *transport)
-{
-    (void)transport;
-}
-
-static const struct transport_ops checker_ops = {
-    .name = "checker",
-    .begin = take_batch,
-    .step = check_batch,
-    .descriptors = no_descriptors,
-    .cancel = nothing,
-    .destroy = nothing,
-};
 
 static void read_clock(void *context, struct segment_clock *now)
 {
@@ -193,30 +155,15 @@ static void read_clock(void *context, struct segment_clock *now)
                                   .monotonic_ns = 1000000};
 }
 
-static uint64_t draw(void *context)
+static void make_plain(struct record *record, uint64_t number)
 {
-    (void)context;
-    return 4;
-}
-
-static void fill(struct segment *segment)
-{
-    uint32_t cursor = 0;
-    for (uint32_t i = 0; i < SLOTS - 4; i++) {
-        uint16_t slot = segment_claim(segment, &cursor);
-        struct record *record = segment_record(segment, slot);
-        record->kind = (uint16_t)(1 + i % (RECORD_KIND_COUNT - 1));
-        record->trace_flags = 1;
-        record->trace_id[0] = 1;
-        record->span_id[0] = 1;
-        record->start_ns = 1000 + i;
-        record->end_ns = 2000;
-        record_add_field(record, FIELD_HOST, SLICE("host"), 10);
-        segment_open(segment, slot);
-        if (i % 4 != 0) {
-            segment_complete(segment, &segment->doorbell, slot, i);
-        }
-    }
+    record->kind = (uint16_t)(1 + number % (RECORD_KIND_COUNT - 1));
+    record->trace_flags = 1;
+    record->trace_id[0] = 1;
+    record->span_id[0] = 1;
+    record->start_ns = 1000 + number;
+    record->end_ns = 2000;
+    record_add_field(record, FIELD_HOST, SLICE("host"), 10);
 }
 
 /* The input is a list of patches: where (three bytes, in units of eight bytes), how many bytes
@@ -235,22 +182,21 @@ static void patch(struct segment *segment, size_t size, struct slice input)
 static void fuzz_segment(struct slice input)
 {
     struct config config;
-    struct checker checker = {.base = {.ops = &checker_ops}};
-    struct transport *transports[] = {&checker.base};
-    const struct exporter_seams seams = {.clock = read_clock, .random = draw, .root = "/nowhere"};
+    struct drained_sink sink = {.base = {.ops = &drained_ops}, .take = check_batch};
+    struct transport *transports[] = {&sink.base};
+    const struct exporter_seams seams = {
+        .clock = read_clock, .random = drained_draw, .root = "/nowhere"};
     struct segment_clock now;
     struct worker_wait wait;
-    size_t size = segment_size(SLOTS);
-    struct segment *segment = aligned_alloc(64, size);
+    size_t size;
     config_parse(&config, (const char *const[]){NULL}, NULL, NULL);
     struct exporter *exporter = exporter_create(&config, &seams, transports, 1);
-    if (segment == NULL || exporter == NULL) {
+    if (exporter == NULL) {
         abort();
     }
-    memset(segment, 0, size);
     read_clock(NULL, &now);
-    segment_initialize(segment, SLOTS, 1, now);
-    fill(segment);
+    struct segment *segment = drained_create(SLOTS, now, &size);
+    drained_fill(segment, SLOTS - 4, 0, 1, 4, make_plain);
     struct slice later = input;
     struct slice before = slice_take(&later, input.size / 2);
     patch(segment, size, before);

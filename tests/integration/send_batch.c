@@ -40,6 +40,8 @@ static const char *result_name(enum transport_result result)
         return "delivered";
     case TRANSPORT_RETRY:
         return "retry";
+    case TRANSPORT_TOO_LARGE:
+        return "too large";
     case TRANSPORT_REFUSED:
         return "refused";
     }

@@ -143,7 +143,10 @@ class Commands(Doctor):
         exported = subprocess.run(["nm", "-D", "--defined-only", os.path.realpath(program("node"))], capture_output=True,
                                   text=True, check=True).stdout
         if " SSL_CTX_new" in exported:
-            self.assertIn("inside node", node["tls"]["text"])
+            self.assertIn("inside node, patched", node["tls"]["text"])
+            self.assertEqual(node["tls"]["level"], "good")
+            node = self.check(program("node"), SEEN, WIRESPAN_PATCH_TLS="false")
+            self.assertEqual(node["tls"]["level"], "note")
 
     def test_static(self):
         path = self.compile("gcc", "witness", "static", "-static")

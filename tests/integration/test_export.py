@@ -187,6 +187,27 @@ class Export(case.Case):
             self.assertEqual(lost, {"export_refused": 700})
             self.assertEqual(receiver.counts()["refused"], 700, "a refused batch was sent again")
 
+    def test_too_large(self):
+        """413 has the batch sent in halves: everything arrives, and each span once."""
+        with self.receiver() as receiver, self.worker(receiver.port) as worker:
+            receiver.answer(most_bytes=50_000)
+            worker.exchanges(3000)
+            worker.finish()
+            self.assertEqual(self.balance(receiver, worker, 3000), {})
+            statuses = {request.status for request in receiver.requests()}
+            self.assertEqual(statuses, {200, 413})
+            self.assertIn("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", worker.said)
+            self.assertLessEqual(max(request.size for request in receiver.requests() if request.status == 200), 50_000)
+
+    def test_a_span_that_is_too_large(self):
+        """What is too large by itself is lost, and counted."""
+        with self.receiver() as receiver, self.worker(receiver.port) as worker:
+            receiver.answer(most_bytes=100)
+            worker.exchanges(20)
+            worker.finish()
+            lost = self.balance(receiver, worker, 20)
+            self.assertEqual(lost, {"export_refused": 20})
+
     def test_partial_success(self):
         with self.receiver() as receiver, self.worker(receiver.port) as worker:
             receiver.answer(reject=10)

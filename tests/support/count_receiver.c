@@ -5,7 +5,7 @@
  *     POST /v1/traces           a request in protobuf, plain or gzip
  *     GET  /counts              totals, as JSON
  *     GET  /requests            one line per request: milliseconds, spans, status, bytes
- *     GET  /mode?status=S&delay_ms=D&reject=N&retry_after=R
+ *     GET  /mode?status=S&delay_ms=D&reject=N&retry_after=R&most_bytes=B
  *                               what later requests are answered; all parts optional, 200 at first
  *
  * A span id that was accepted before is a duplicate. `pairs`: of spans whose db.query.text ends in
@@ -72,6 +72,7 @@ struct mode {
     uint32_t delay_ms;
     uint32_t reject;
     uint32_t retry_after;
+    uint32_t most_bytes; /* a larger request is answered 413; 0: none is too large */
 };
 
 /* All of it under `lock`. */
@@ -394,6 +395,8 @@ static enum MHD_Result take_traces(struct MHD_Connection *connection, struct upl
 
     pthread_mutex_lock(&lock);
     struct mode now = mode;
+    if (now.most_bytes > 0 && wire_bytes > now.most_bytes)
+        now.status = 413;
     struct range in = {upload->bytes, upload->bytes + upload->size};
     bool accept = now.status == 200;
     good = good && read_request(in, &counted, accept);
@@ -487,6 +490,7 @@ static enum MHD_Result set_mode(struct MHD_Connection *connection)
     set_from_query(connection, "delay_ms", &wanted.delay_ms);
     set_from_query(connection, "reject", &wanted.reject);
     set_from_query(connection, "retry_after", &wanted.retry_after);
+    set_from_query(connection, "most_bytes", &wanted.most_bytes);
     pthread_mutex_lock(&lock);
     mode = wanted;
     pthread_mutex_unlock(&lock);

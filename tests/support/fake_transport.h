@@ -25,6 +25,8 @@ struct fake_transport {
     uint32_t rejected;
     uint32_t retry_after_ms;
     int begin_error;
+    uint32_t most_spans;   /* of a batch; 0: any number */
+    bool refuses_to_begin; /* with -EMSGSIZE what is larger; else it answers so */
     /* What happened. */
     bool in_flight;
     bool *destroyed;
@@ -43,6 +45,12 @@ static inline void fake_insist(bool holds)
     }
 }
 
+static inline bool fake_is_too_large(const struct fake_transport *fake,
+                                     const struct export_batch *batch)
+{
+    return fake->most_spans > 0 && batch->span_count > fake->most_spans;
+}
+
 static inline int fake_begin(struct transport *transport, const struct export_batch *batch)
 {
     struct fake_transport *fake = (struct fake_transport *)transport;
@@ -50,6 +58,9 @@ static inline int fake_begin(struct transport *transport, const struct export_ba
     fake->begun++;
     if (fake->begin_error != 0) {
         return fake->begin_error;
+    }
+    if (fake->refuses_to_begin && fake_is_too_large(fake, batch)) {
+        return -EMSGSIZE;
     }
     fake->in_flight = true;
     fake->current = *batch;
@@ -77,6 +88,10 @@ static inline enum transport_result fake_step(struct transport *transport,
     fake->in_flight = false;
     outcome->rejected = fake->rejected;
     outcome->retry_after_ms = fake->retry_after_ms;
+    if (fake_is_too_large(fake, &fake->current)) {
+        strcpy(outcome->message, "too large");
+        return TRANSPORT_TOO_LARGE;
+    }
     if (fake->result != TRANSPORT_DELIVERED) {
         strcpy(outcome->message, "as told");
     } else {

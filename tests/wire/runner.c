@@ -167,6 +167,38 @@ struct slice wire_next_word(const char **words)
     return slice_of(start, size);
 }
 
+void wire_feed(struct slice piece, bool *lost, struct wire_log *log,
+               enum wire_progress (*next)(struct slice *piece, struct wire_log *log))
+{
+    while (!*lost) {
+        switch (next(&piece, log)) {
+        case WIRE_WENT_ON:
+            break;
+        case WIRE_NEEDS_MORE:
+            if (piece.size > 0) {
+                abort();
+            }
+            return;
+        case WIRE_LOST:
+            wire_log_line(log, "lost");
+            *lost = true;
+            break;
+        }
+    }
+}
+
+bool wire_skip(const char *words, struct wire_log *log, bool (*skip)(uint64_t count))
+{
+    if (!slice_equals(wire_next_word(&words), SLICE("skip"))) {
+        return false;
+    }
+    uint64_t count = strtoull(words, NULL, 10);
+    bool good = skip(count);
+    wire_log_close(log);
+    wire_log_line(log, "skip %lu: %s", count, good ? "good" : "lost");
+    return true;
+}
+
 bool wire_word_number(struct slice word, const char *name, uint64_t *number)
 {
     size_t size = strlen(name);

@@ -55,6 +55,17 @@ struct slice wire_next_word(const char **words);
 /* If the word is "NAME=number", sets the number. */
 bool wire_word_number(struct slice word, const char *name, uint64_t *number);
 
+/* For subjects whose parser is asked again and again: what one asking came to. */
+enum wire_progress { WIRE_WENT_ON, WIRE_NEEDS_MORE, WIRE_LOST };
+
+/* Asks until it needs more bytes, which is only fair once the piece is used up, or is lost, which
+   is an event and the end of all. */
+void wire_feed(struct slice piece, bool *lost, struct wire_log *log,
+               enum wire_progress (*next)(struct slice *piece, struct wire_log *log));
+
+/* The direction "skip BYTES", and an event that tells what became of it. False: another one. */
+bool wire_skip(const char *words, struct wire_log *log, bool (*skip)(uint64_t count));
+
 /* Command line: [--corpus FOLDER] CASES..., where a folder means all its *.case files. With
    --corpus the cases' bytes are written as fuzz inputs instead. Returns the exit status. */
 int wire_main(const struct wire_subject *subject, int argc, char **argv);

@@ -133,45 +133,43 @@ static void take_item(const struct resp_item *item, struct wire_log *log)
     }
 }
 
+static enum wire_progress next(struct slice *piece, struct wire_log *log)
+{
+    struct resp_item item;
+    memset(&item, 0xA5, sizeof item);
+    switch (resp_next(&subject.parser, piece, &item)) {
+    case RESP_NEED_MORE:
+        return WIRE_NEEDS_MORE;
+    case RESP_BEGIN:
+        begin(log);
+        break;
+    case RESP_ITEM:
+        take_item(&item, log);
+        break;
+    case RESP_END:
+        redis_command_finish(&subject.command);
+        log_command(&subject.command, log);
+        wire_log_line(log, "end");
+        break;
+    case RESP_LOST:
+        return WIRE_LOST;
+    }
+    return WIRE_WENT_ON;
+}
+
 static void feed(struct slice piece, struct wire_log *log)
 {
-    while (!subject.lost) {
-        struct resp_item item;
-        memset(&item, 0xA5, sizeof item);
-        switch (resp_next(&subject.parser, &piece, &item)) {
-        case RESP_NEED_MORE:
-            if (piece.size > 0) {
-                abort();
-            }
-            return;
-        case RESP_BEGIN:
-            begin(log);
-            break;
-        case RESP_ITEM:
-            take_item(&item, log);
-            break;
-        case RESP_END:
-            redis_command_finish(&subject.command);
-            log_command(&subject.command, log);
-            wire_log_line(log, "end");
-            break;
-        case RESP_LOST:
-            wire_log_line(log, "lost");
-            subject.lost = true;
-            break;
-        }
-    }
+    wire_feed(piece, &subject.lost, log, next);
+}
+
+static bool skip(uint64_t count)
+{
+    return resp_skip(&subject.parser, count);
 }
 
 static bool direct(const char *words, struct wire_log *log)
 {
-    if (!slice_equals(wire_next_word(&words), SLICE("skip"))) {
-        return false;
-    }
-    uint64_t count = strtoull(words, NULL, 10);
-    bool good = resp_skip(&subject.parser, count);
-    wire_log_line(log, "skip %lu: %s", count, good ? "good" : "lost");
-    return true;
+    return wire_skip(words, log, skip);
 }
 
 static void finish(struct wire_log *log)

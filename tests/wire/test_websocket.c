@@ -72,44 +72,42 @@ static void log_payload(const struct websocket_item *item, struct wire_log *log)
     free(plain);
 }
 
+static enum wire_progress next(struct slice *piece, struct wire_log *log)
+{
+    struct websocket_item item;
+    memset(&item, 0xA5, sizeof item);
+    switch (websocket_next(&subject.parser, piece, &item)) {
+    case WEBSOCKET_NEED_MORE:
+        return WIRE_NEEDS_MORE;
+    case WEBSOCKET_FRAME_BEGIN:
+        log_frame(&item, log);
+        break;
+    case WEBSOCKET_PAYLOAD:
+        log_payload(&item, log);
+        break;
+    case WEBSOCKET_FRAME_END:
+        wire_log_line(log, "end");
+        break;
+    case WEBSOCKET_LOST:
+        return WIRE_LOST;
+    }
+    return WIRE_WENT_ON;
+}
+
 static void feed(struct slice piece, struct wire_log *log)
 {
-    while (!subject.lost) {
-        struct websocket_item item;
-        memset(&item, 0xA5, sizeof item);
-        switch (websocket_next(&subject.parser, &piece, &item)) {
-        case WEBSOCKET_NEED_MORE:
-            if (piece.size > 0) {
-                abort();
-            }
-            return;
-        case WEBSOCKET_FRAME_BEGIN:
-            log_frame(&item, log);
-            break;
-        case WEBSOCKET_PAYLOAD:
-            log_payload(&item, log);
-            break;
-        case WEBSOCKET_FRAME_END:
-            wire_log_line(log, "end");
-            break;
-        case WEBSOCKET_LOST:
-            wire_log_line(log, "lost");
-            subject.lost = true;
-            break;
-        }
-    }
+    wire_feed(piece, &subject.lost, log, next);
+}
+
+static bool skip(uint64_t count)
+{
+    subject.offset += count;
+    return websocket_skip(&subject.parser, count);
 }
 
 static bool direct(const char *words, struct wire_log *log)
 {
-    if (!slice_equals(wire_next_word(&words), SLICE("skip"))) {
-        return false;
-    }
-    uint64_t count = strtoull(words, NULL, 10);
-    bool good = websocket_skip(&subject.parser, count);
-    wire_log_line(log, "skip %lu: %s", count, good ? "good" : "lost");
-    subject.offset += count;
-    return true;
+    return wire_skip(words, log, skip);
 }
 
 static void finish(struct wire_log *log)

@@ -267,9 +267,13 @@ static void examine_tls(const struct subject *subject, struct findings *findings
                     findings);
         } else if (object->tls_inside < tls_library_count) {
             char where[LIST_BYTES];
-            snprintf(where, sizeof(where), "inside %s", object_name(object));
-            say_tls(&tls_libraries[object->tls_inside],
-                    tls_libraries[object->tls_inside].when_inside, where, findings);
+            bool is_patched = i == 0 && object->is_patched && subject->config->patch_tls;
+            snprintf(where, sizeof(where), "inside %s%s", object_name(object),
+                     is_patched                     ? ", patched at the start"
+                     : i == 0 && object->is_patched ? ", WIRESPAN_PATCH_TLS=false"
+                                                    : "");
+            say_tls(&tls_libraries[object->tls_inside], is_patched ? TLS_PLAINTEXT : TLS_OPAQUE,
+                    where, findings);
         }
     }
 }

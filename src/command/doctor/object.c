@@ -51,6 +51,18 @@ static void note_export(struct object *object, struct slice name)
     }
 }
 
+/* Only once it is known which library is inside: the order of symbols is anybody's. */
+static void look_for_companion(struct object *object, const struct elf_image *image)
+{
+    const char *companion = object->tls_inside < tls_library_count
+                                ? tls_libraries[object->tls_inside].patched_beside
+                                : NULL;
+    for (uint64_t i = 0; companion != NULL && i < image->symbols_count; i++) {
+        struct elf_symbol symbol = elf_image_symbol(image, i);
+        object->is_patched |= symbol.is_defined && is_name(symbol.name, companion);
+    }
+}
+
 static bool take_symbols(struct object *object, const struct elf_image *image,
                          const struct text_list *wanted)
 {
@@ -125,6 +137,7 @@ bool object_inspect(struct object *object, const char *path, struct slice bytes,
         take_needed(object, &image) && take_symbols(object, &image, wanted);
     if (tls_library_of_file(object_name(object)) == tls_library_count) {
         look_for_tls_text(object, bytes);
+        look_for_companion(object, &image);
     } else {
         object->tls_inside = tls_library_count; /* it is the library itself */
     }

@@ -22,6 +22,7 @@ struct object {
     bool is_go;
     bool uses_io_uring;       /* it calls liburing */
     bool opens_objects;       /* it calls dlopen */
+    bool is_patched;          /* so that the TLS library inside is read: see tls_libraries */
     size_t tls_inside;        /* tls_libraries; their number: none */
     struct text_list imports; /* those among the wanted names that it takes from other objects */
     struct text_list exports; /* the same that it offers */

@@ -17,8 +17,9 @@ struct tls_library {
     const char *file;   /* how its shared object's name begins; NULL: it has none */
     const char *symbol; /* a function that a program exports which has it inside; NULL: none does */
     const char *text;   /* stands in every program that has it inside; NULL: unknown */
+    const char *patched_beside; /* inside a program that exports this, too, its functions are
+                                   patched and read; NULL: never */
     enum tls_sight when_shared;
-    enum tls_sight when_inside;
 };
 
 /* By rising generality: where several fit one program, the first is the one. */

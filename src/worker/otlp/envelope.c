@@ -8,6 +8,7 @@ enum {
     RESOURCE_SPANS_SCOPE_SPANS = FIELD_TAG(2, WIRE_BYTES),
     RESOURCE_SPANS_SCHEMA_URL = FIELD_TAG(3, WIRE_BYTES),
     SCOPE_SPANS_SCOPE = FIELD_TAG(1, WIRE_BYTES),
+    SCOPE_SPANS_SPAN = FIELD_TAG(2, WIRE_BYTES),
     SCOPE_SPANS_SCHEMA_URL = FIELD_TAG(3, WIRE_BYTES),
     SCOPE_NAME = FIELD_TAG(1, WIRE_BYTES),
     SCOPE_VERSION = FIELD_TAG(2, WIRE_BYTES),
@@ -59,4 +60,32 @@ uint8_t *otlp_envelope_close(uint8_t *into)
 {
     uint8_t *at = put_bytes(into, SCOPE_SPANS_SCHEMA_URL, SLICE(OTLP_SCHEMA_URL));
     return put_bytes(at, RESOURCE_SPANS_SCHEMA_URL, SLICE(OTLP_SCHEMA_URL));
+}
+
+bool otlp_envelope_take(struct slice *request, struct slice *resource, struct slice *spans)
+{
+    struct slice rest = *request;
+    struct slice group;
+    struct slice scope_spans;
+    struct slice scope;
+    if (!take_bytes(&rest, REQUEST_RESOURCE_SPANS, &group) ||
+        !take_bytes(&group, RESOURCE_SPANS_RESOURCE, resource) ||
+        !take_bytes(&group, RESOURCE_SPANS_SCOPE_SPANS, &scope_spans) ||
+        !take_bytes(&scope_spans, SCOPE_SPANS_SCOPE, &scope)) {
+        return false;
+    }
+    *spans = scope_spans;
+    *request = rest;
+    return true;
+}
+
+struct slice otlp_envelope_take_spans(struct slice *spans, uint32_t count, uint32_t *taken)
+{
+    struct slice rest = *spans;
+    struct slice span;
+    *taken = 0;
+    while (*taken < count && take_bytes(&rest, SCOPE_SPANS_SPAN, &span)) {
+        ++*taken;
+    }
+    return slice_take(spans, spans->size - rest.size);
 }

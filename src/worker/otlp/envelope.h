@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,3 +25,10 @@ uint8_t *otlp_envelope_open(uint8_t *into, struct slice resource, size_t spans_s
 
 /* Writes what comes after them; returns the end. */
 uint8_t *otlp_envelope_close(uint8_t *into);
+
+/* The way back, for requests that were written by these: takes the next group off `*request`. False
+   at the end, or if it was written by others. */
+bool otlp_envelope_take(struct slice *request, struct slice *resource, struct slice *spans);
+
+/* Takes the first `count` spans off `*spans`, or as many as there are, and says how many. */
+struct slice otlp_envelope_take_spans(struct slice *spans, uint32_t count, uint32_t *taken);

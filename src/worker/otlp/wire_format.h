@@ -1,6 +1,8 @@
-/* Protobuf's wire format, as far as OTLP's writer needs it. The caller knows that there is room. */
+/* Protobuf's wire format, as far as OTLP's writer needs it. The caller knows that there is room;
+   what is read was written here. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -78,6 +80,30 @@ static inline uint8_t *put_bytes(uint8_t *at, uint8_t tag, struct slice bytes)
     *at++ = tag;
     at = put_varint(at, bytes.size);
     return put_raw(at, bytes);
+}
+
+/* Takes a length-delimited field with that one-byte tag off `*from`. False, and nothing taken, if
+   another field comes first, or it is cut short. */
+static inline bool take_bytes(struct slice *from, uint8_t tag, struct slice *bytes)
+{
+    struct slice rest = *from;
+    uint64_t size = 0;
+    unsigned shift = 0;
+    uint8_t byte = 0x80;
+    if (rest.size == 0 || slice_take(&rest, 1).data[0] != tag) {
+        return false;
+    }
+    while ((byte & 0x80) != 0 && rest.size > 0 && shift < 64) {
+        byte = slice_take(&rest, 1).data[0];
+        size |= (uint64_t)(byte & 0x7F) << shift;
+        shift += 7;
+    }
+    if ((byte & 0x80) != 0 || size > rest.size) {
+        return false;
+    }
+    *bytes = slice_take(&rest, (size_t)size);
+    *from = rest;
+    return true;
 }
 
 static inline size_t bytes_size(size_t size)

@@ -140,7 +140,7 @@ static enum transport_result judge_breakage(const struct otlp_grpc *self,
         outcome_say(outcome,
                     "%s stopped reading a batch of %zu bytes: lower OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
                     self->otlp.place, self->otlp.batch_size);
-        return TRANSPORT_REFUSED;
+        return TRANSPORT_TOO_LARGE;
     }
     outcome_say(outcome, "%s: %s%s", self->otlp.place, answer->error,
                 answer->is_mute ? "; if that is a port for OTLP over HTTP, set "

@@ -110,6 +110,8 @@ static enum transport_result judge_answer(const struct otlp_http *self,
     case 504:
         outcome->retry_after_ms = self->retry_after_ms;
         return TRANSPORT_RETRY;
+    case 413:
+        return TRANSPORT_TOO_LARGE;
     default:
         return TRANSPORT_REFUSED;
     }

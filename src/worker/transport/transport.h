@@ -17,6 +17,7 @@ enum transport_result {
     TRANSPORT_PENDING,   /* poll, then step again */
     TRANSPORT_DELIVERED, /* outcome->rejected spans were refused by a partial success */
     TRANSPORT_RETRY,     /* may succeed later; not before outcome->retry_after_ms if that is > 0 */
+    TRANSPORT_TOO_LARGE, /* never will, but a smaller batch may */
     TRANSPORT_REFUSED    /* never will: drop the batch */
 };
 

@@ -64,9 +64,12 @@ class Receiver:
     def requests(self) -> list[Request]:
         return [Request(*map(int, line.split())) for line in self._get("/requests").splitlines()]
 
-    def answer(self, status: int = 200, delay_ms: int = 0, reject: int = 0, retry_after: int = 0) -> None:
+    def answer(self, status: int = 200, delay_ms: int = 0, reject: int = 0, retry_after: int = 0,
+               most_bytes: int = 0) -> None:
         """What requests are answered from now on."""
-        self._get(f"/mode?status={status}&delay_ms={delay_ms}&reject={reject}&retry_after={retry_after}")
+        self._get(
+            f"/mode?status={status}&delay_ms={delay_ms}&reject={reject}&retry_after={retry_after}&most_bytes={most_bytes}"
+        )
 
     def await_spans(self, count: int, deadline_seconds: float = 30) -> None:
         wait_until(lambda: self.counts()["spans"] >= count, deadline_seconds, f"{count} spans")

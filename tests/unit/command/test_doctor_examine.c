@@ -260,6 +260,19 @@ static void tls(struct scene *scene)
     scene->objects[2].tls_inside = 1;
 }
 
+static void tls_patched(struct scene *scene)
+{
+    scene->executable.path = text("/usr/bin/node");
+    scene->executable.tls_inside = tls_library_of_file("libssl.so.3");
+    scene->executable.is_patched = true;
+}
+
+static void tls_not_patched(struct scene *scene)
+{
+    tls_patched(scene);
+    set(scene, "WIRESPAN_PATCH_TLS=false");
+}
+
 static void others(struct scene *scene)
 {
     set(scene, "LD_PRELOAD=/opt/liboneagentproc.so:/opt/libwirespan.so:libjemalloc.so.2");
@@ -414,6 +427,8 @@ static const struct {
     CASE(missing_libraries, FINDING_UNSEEN),
     CASE(io_uring, FINDING_PARTLY),
     CASE(tls, FINDING_NOTE),
+    CASE(tls_patched, FINDING_GOOD),
+    CASE(tls_not_patched, FINDING_NOTE),
     CASE(others, FINDING_NOTE),
     CASE(switched_off, FINDING_UNSEEN),
     CASE(not_chosen, FINDING_UNSEEN),

@@ -71,10 +71,19 @@ static void every_class_and_byte_order_reads_alike(void **state)
         check_program(&object);
         assert_int_equal(object.exports.count, 2);
         assert_string_equal(object.run_path, "$ORIGIN/../lib");
+        assert_false(object.is_patched);
         assert_string_equal(tls_libraries[object.tls_inside].name, "OpenSSL");
         assert_int_equal(object.is_64, strstr(names[i], "32") == NULL);
         object_finish(&object);
     }
+}
+
+static void a_library_that_is_patched_is_known(void **state)
+{
+    (void)state;
+    struct object object = inspect("elf-patched", NULL);
+    assert_true(object.is_patched);
+    object_finish(&object);
 }
 
 static void imports_alone_are_counted(void **state)
@@ -434,6 +443,7 @@ int main(int argc, char **argv)
     corpus = argc > 1 ? argv[1] : ".";
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_class_and_byte_order_reads_alike),
+        cmocka_unit_test(a_library_that_is_patched_is_known),
         cmocka_unit_test(imports_alone_are_counted),
         cmocka_unit_test(only_wanted_names_are_kept),
         cmocka_unit_test(static_and_go),

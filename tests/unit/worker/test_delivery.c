@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "fake_transport.h"
 #include "worker/delivery.h"
+#include "worker/otlp/envelope.h"
 
 #define MS UINT64_C(1000000)
 
@@ -246,6 +247,164 @@ static void finishing_counts_what_is_on_its_way(void **state)
     assert_true(destroyed);
 }
 
+/* ---- too large ---- */
+
+#define SPANS 10u
+
+/* A request of ten spans in two groups; the spans are their numbers. */
+static struct export_batch make_request(uint8_t into[512])
+{
+    static const uint32_t counts[] = {3, SPANS - 3};
+    uint8_t *at = into;
+    uint8_t number = 0;
+    for (size_t i = 0; i < 2; i++) {
+        at = otlp_envelope_open(at, SLICE("r"), 3 * counts[i]);
+        for (uint32_t j = 0; j < counts[i]; j++) {
+            *at++ = 0x12;
+            *at++ = 1;
+            *at++ = number++;
+        }
+        at = otlp_envelope_close(at);
+    }
+    return (struct export_batch){into, (size_t)(at - into), SPANS};
+}
+
+/* Their numbers, in the order in which they were delivered. */
+static size_t read_delivered(uint8_t numbers[64])
+{
+    size_t count = 0;
+    for (uint32_t i = 0; i < fake->delivered_count; i++) {
+        struct slice request = slice_of(fake->delivered[i].bytes, fake->delivered[i].size);
+        struct slice resource;
+        struct slice spans;
+        while (otlp_envelope_take(&request, &resource, &spans)) {
+            uint32_t taken;
+            assert_int_equal(resource.size, 1);
+            for (;;) {
+                struct slice span = otlp_envelope_take_spans(&spans, 1, &taken);
+                if (taken == 0) {
+                    break;
+                }
+                numbers[count++] = span.data[2];
+            }
+        }
+        assert_int_equal(request.size, 0);
+    }
+    return count;
+}
+
+/* Steps to the end; what was exported and lost by all its reports together. */
+static void deliver_all(const struct export_batch *request, uint32_t *exported, uint32_t *lost)
+{
+    *exported = 0;
+    *lost = 0;
+    delivery_start(&delivery, request, 0);
+    for (int i = 0; i < 100 && delivery.state != DELIVERY_IDLE; i++) {
+        if (step(0, 0) != DELIVERY_NOTHING) {
+            *exported += report.exported;
+            *lost += report.lost;
+        }
+    }
+    assert_int_equal(delivery.state, DELIVERY_IDLE);
+}
+
+static void what_is_too_large_goes_in_halves(void **state)
+{
+    (void)state;
+    uint8_t room[512];
+    struct export_batch request = make_request(room);
+    for (uint32_t most = 1; most <= SPANS; most++) {
+        for (int begins = 0; begins < 2; begins++) {
+            uint8_t numbers[64];
+            uint32_t exported;
+            uint32_t lost;
+            fake->most_spans = most;
+            fake->refuses_to_begin = begins == 0;
+            deliver_all(&request, &exported, &lost);
+            assert_int_equal(exported, SPANS);
+            assert_int_equal(lost, 0);
+            assert_int_equal(read_delivered(numbers), SPANS);
+            for (uint8_t i = 0; i < SPANS; i++) {
+                assert_int_equal(numbers[i], i);
+            }
+            for (uint32_t i = 0; i < fake->delivered_count; i++) {
+                assert_in_range(fake->delivered[i].span_count, 1, most);
+                free(fake->delivered[i].bytes);
+            }
+            fake->delivered_count = 0;
+        }
+    }
+}
+
+static void the_next_half_follows_at_once(void **state)
+{
+    (void)state;
+    uint8_t room[512];
+    struct export_batch request = make_request(room);
+    fake->most_spans = SPANS / 2;
+    delivery_start(&delivery, &request, 0);
+    assert_int_equal(step(0, 0), DELIVERY_RETRIES);
+    assert_string_equal(report.message, "too large");
+    assert_int_equal(delivery.state, DELIVERY_IN_FLIGHT);
+    assert_int_equal(step(1, 0), DELIVERY_PART);
+    assert_int_equal(report.exported, SPANS / 2);
+    assert_true(delivery_next_ns(&delivery) <= 1 * MS);
+    assert_int_equal(step(1, 0), DELIVERY_DONE);
+    assert_done(SPANS / 2, 0);
+    assert_int_equal(fake->begun, 3);
+}
+
+/* A step that answers TOO_LARGE whatever comes. */
+static enum transport_result always_too_large(struct transport *transport,
+                                              struct transport_outcome *outcome)
+{
+    fake->in_flight = false;
+    (void)transport;
+    strcpy(outcome->message, "never");
+    return TRANSPORT_TOO_LARGE;
+}
+
+static void one_span_is_the_smallest_part(void **state)
+{
+    (void)state;
+    uint8_t room[512];
+    struct export_batch request = make_request(room);
+    uint32_t exported;
+    uint32_t lost;
+    fake->ops.step = always_too_large;
+    deliver_all(&request, &exported, &lost);
+    assert_int_equal(exported, 0);
+    assert_int_equal(lost, SPANS);
+    assert_int_equal(report.loss, LOSS_EXPORT_REFUSED);
+    /* Every half, once: a binary tree with ten leaves. */
+    assert_int_equal(fake->begun, 2 * SPANS - 1);
+}
+
+static void what_is_left_of_a_part_expires(void **state)
+{
+    (void)state;
+    uint8_t room[512];
+    struct export_batch request = make_request(room);
+    fake->most_spans = SPANS / 2;
+    delivery_start(&delivery, &request, 0);
+    assert_int_equal(step(0, 0), DELIVERY_RETRIES);
+    assert_int_equal(step(1, 0), DELIVERY_PART);
+    fake->result = TRANSPORT_PENDING;
+    assert_int_equal(step(2, 0), DELIVERY_NOTHING);
+    assert_int_equal(step(10000, 0), DELIVERY_DONE);
+    assert_done(0, SPANS / 2);
+    assert_int_equal(report.loss, LOSS_EXPORT_EXPIRED);
+    /* And at the end of all. */
+    fake->result = TRANSPORT_DELIVERED;
+    delivery_start(&delivery, &request, 20000 * MS);
+    assert_int_equal(step(20000, 0), DELIVERY_RETRIES);
+    assert_int_equal(step(20000, 0), DELIVERY_PART);
+    struct transport *transport = delivery.transport;
+    delivery.transport = &fake_create("another")->base;
+    assert_int_equal(delivery_finish(&delivery), SPANS / 2);
+    delivery_init(&delivery, transport, 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -253,6 +412,10 @@ int main(void)
         TEST(delivered),
         TEST(partial_success_counts_what_was_rejected),
         TEST(refused_is_final),
+        TEST(what_is_too_large_goes_in_halves),
+        TEST(the_next_half_follows_at_once),
+        TEST(one_span_is_the_smallest_part),
+        TEST(what_is_left_of_a_part_expires),
         TEST(the_backoff_grows_and_jitters),
         TEST(retry_after_is_kept),
         TEST(a_flush_cuts_only_our_own_pause_short),

@@ -148,6 +148,43 @@ static void spans_are_grouped_by_resource(void **state)
     assert_false(take(0, 4, &taken));
 }
 
+static void a_part_has_its_spans_and_their_resources(void **state)
+{
+    (void)state;
+    struct taken whole;
+    struct batch_buffer room = {0};
+    queue_init(&queue, 1, 10, 100000);
+    for (unsigned i = 1; i <= 5; i++) {
+        put(i % 2 == 0, i);
+    }
+    assert_true(take(0, 10, &whole)); /* a: 1 3 5, b: 2 4 */
+    struct taken part;
+    assert_true(batch_part(&whole.batch, 1, 3, &room, &part.batch));
+    assert_int_equal(part.batch.span_count, 3);
+    part.request =
+        otlp__export_trace_service_request__unpack(NULL, part.batch.size, part.batch.bytes);
+    assert_non_null(part.request);
+    assert_int_equal(part.request->n_resource_spans, 2);
+    assert_group(&part, 0, "a", "3 5 ");
+    assert_group(&part, 1, "b", "2 ");
+    otlp__export_trace_service_request__free_unpacked(part.request, NULL);
+
+    /* The whole of it is the same bytes; beyond it there is nothing. */
+    assert_true(batch_part(&whole.batch, 0, 5, &room, &part.batch));
+    assert_int_equal(part.batch.size, whole.batch.size);
+    assert_memory_equal(part.batch.bytes, whole.batch.bytes, whole.batch.size);
+    assert_true(batch_part(&whole.batch, 4, 1, &room, &part.batch));
+    assert_false(batch_part(&whole.batch, 4, 2, &room, &part.batch));
+    /* Nor is anything read behind its end. */
+    for (size_t size = 0; size < whole.batch.size; size++) {
+        struct export_batch cut = whole.batch;
+        cut.size = size;
+        assert_false(batch_part(&cut, 0, 5, &room, &part.batch));
+    }
+    batch_buffer_finish(&room);
+    release(&whole);
+}
+
 static void each_reader_has_its_own_place(void **state)
 {
     (void)state;
@@ -295,6 +332,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(an_empty_queue_gives_nothing),
         TEST(spans_are_grouped_by_resource),
+        TEST(a_part_has_its_spans_and_their_resources),
         TEST(each_reader_has_its_own_place),
         TEST(the_newest_is_dropped_at_the_bound_of_spans),
         TEST(the_bound_of_bytes_holds),

@@ -170,6 +170,71 @@ static void a_process_is_described(void **state)
 #endif
 }
 
+static void check_runtime(const char *executable, const char *name, const char *version)
+{
+    link_to("proc/42/exe", executable);
+    build();
+    assert_string_equal(value_of("process.runtime.name"), name);
+    assert_string_equal(value_of("process.runtime.version"), version);
+}
+
+static void runtimes_are_known_by_their_names(void **state)
+{
+    (void)state;
+    check_runtime("/usr/bin/python3.11", "cpython", "3.11");
+    check_runtime("/usr/bin/python3.11 (deleted)", "cpython", "3.11");
+    check_runtime("/usr/bin/python3", "cpython", "-");
+    check_runtime("/usr/bin/python", "cpython", "-");
+    check_runtime("/usr/bin/ruby3.1", "ruby", "3.1");
+    check_runtime("/usr/bin/php8.2", "php", "8.2");
+    check_runtime("/usr/sbin/php-fpm8.2", "php", "8.2");
+    check_runtime("/usr/bin/perl", "perl", "-");
+    check_runtime("/usr/bin/perl5.36.0", "perl", "5.36.0");
+    /* Not what they begin like, or not certain. */
+    check_runtime("/usr/bin/pypy3.9", "-", "-");
+    check_runtime("/usr/bin/python3.13t", "-", "-");
+    check_runtime("/usr/bin/python3.", "-", "-");
+    check_runtime("/usr/bin/python3..1", "-", "-");
+    check_runtime("/usr/bin/node-exporter", "-", "-");
+    check_runtime("/usr/bin/perlbug", "-", "-");
+    check_runtime("/opt/server", "-", "-");
+    char name[300];
+    snprintf(name, sizeof(name), "/usr/bin/python3.%.*s", 40,
+             "1111111111111111111111111111111111111111");
+    check_runtime(name, "cpython", "-");
+}
+
+static void node_is_known_by_its_headers(void **state)
+{
+    (void)state;
+    check_runtime("/opt/node/bin/node", "nodejs", "-");
+    write_text("proc/42/root/opt/node/include/node/node_version.h",
+               "#ifndef X\n#define NODE_MAJOR_VERSION 18\n#define NODE_MINOR_VERSION 20\n"
+               "#define NODE_PATCH_VERSION 4\n#define NODE_VERSION_IS_LTS 1\n");
+    check_runtime("/opt/node/bin/node", "nodejs", "18.20.4");
+    check_runtime("/opt/node/bin/nodejs", "nodejs", "18.20.4");
+    check_runtime("/opt/node/libexec/node", "nodejs", "-");
+    check_runtime("/node", "nodejs", "-");
+    write_text("proc/42/root/opt/node/include/node/node_version.h",
+               "#define NODE_MAJOR_VERSION 18\n#define NODE_MINOR_VERSION (2)\n"
+               "#define NODE_PATCH_VERSION 4\n");
+    check_runtime("/opt/node/bin/node", "nodejs", "-");
+}
+
+static void java_is_known_by_its_release(void **state)
+{
+    (void)state;
+    check_runtime("/opt/jdk/bin/java", "-", "-");
+    write_text("proc/42/root/opt/jdk/release",
+               "IMPLEMENTOR=\"Debian\"\nJAVA_VERSION=\"17.0.15\"\nJAVA_VERSION_DATE=\"x\"\n");
+    check_runtime("/opt/jdk/bin/java", "OpenJDK Runtime Environment", "17.0.15");
+    write_text("proc/42/root/opt/jdk/release",
+               "IMPLEMENTOR=\"Oracle Corporation\"\nJAVA_VERSION=\"21\"\n");
+    check_runtime("/opt/jdk/bin/java", "-", "21");
+    write_text("proc/42/root/opt/jdk/release", "JAVA_VERSION=\"1.8.0_402\"");
+    check_runtime("/opt/jdk/bin/java", "-", "-");
+}
+
 static void nothing_can_be_read(void **state)
 {
     (void)state;
@@ -327,6 +392,9 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(a_process_is_described),
+        TEST(runtimes_are_known_by_their_names),
+        TEST(node_is_known_by_its_headers),
+        TEST(java_is_known_by_its_release),
         TEST(nothing_can_be_read),
         TEST(a_replaced_program_keeps_its_name),
         TEST(the_environment_names_the_service),
