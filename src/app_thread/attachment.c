@@ -15,6 +15,7 @@ struct attachment *attachment;
 _Atomic bool attachment_is_on;
 uint64_t attachment_sampling_threshold;
 bool attachment_sampling_follows_parent;
+bool attachment_frames_ahead;
 bool attachment_reads_traceparent;
 bool attachment_reports_connections;
 attachment_renewal *attachment_renew;

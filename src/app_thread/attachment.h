@@ -47,6 +47,11 @@ extern uint64_t attachment_sampling_threshold;
 /* The sampler takes the parent's word for it (parentbased_*). Set once at start. */
 extern bool attachment_sampling_follows_parent;
 
+/* Requests are framed before the call that sends them, where their bytes can be read: somebody
+   outside exports, so that a request whose sender is killed in the middle of the call is known.
+   Set once at start. */
+extern bool attachment_frames_ahead;
+
 /* `traceparent` in requests is read (OTEL_PROPAGATORS). Set once at start. */
 extern bool attachment_reads_traceparent;
 

@@ -40,6 +40,16 @@ void http_exchange_start(struct direction *requests, struct direction *replies)
     http1_report_only(&replies->http1, REPLY_FIELDS);
 }
 
+void http_exchange_restart_requests(struct direction *requests)
+{
+    if (requests->carry_block != 0) {
+        slab_give(SLAB_BUFFER, requests->carry_block);
+        requests->carry_block = 0;
+    }
+    http1_init(&requests->http1, HTTP1_REQUESTS);
+    http1_report_only(&requests->http1, REQUEST_FIELDS);
+}
+
 /* Lends the parser memory for a line in pieces. */
 static bool lend_carry(struct direction *direction)
 {

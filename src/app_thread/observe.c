@@ -11,6 +11,7 @@
 #include "app_thread/clock.h"
 #include "app_thread/exchange.h"
 #include "app_thread/host_names.h"
+#include "app_thread/readable.h"
 
 static struct passage passage_of(struct thread_state *self, struct connection *connection,
                                  enum direction_name direction, uint64_t now)
@@ -88,14 +89,27 @@ static SLOW void pass_encrypted(struct thread_state *self, const struct touch *t
 
 /* ---- sending ---- */
 
+/* The sender may be killed in the middle of the call: what it asked for is then known outside. */
+static SLOW void frame_ahead(struct observation *seen, const struct iovec *iov, size_t count)
+{
+    if (readable_iov(iov, count)) {
+        struct passage passage = {.self = seen->self,
+                                  .connection = seen->touch.connection,
+                                  .direction = DIRECTION_OUT,
+                                  .now = seen->start_ns};
+        protocol_frame_ahead(&passage, iov, count, &seen->ahead);
+    }
+}
+
 /* Nothing is looked at before the call but what the connection is: whether the bytes can be read,
    and how many of them are sent, the kernel will tell. */
-static inline bool begin_send(struct observation *seen)
+static inline bool begin_send(struct observation *seen, const struct iovec *iov, size_t count)
 {
     struct thread_state *self = seen->self;
     struct connection *connection = seen->touch.connection;
     seen->holds = false;
     seen->epoch = 0;
+    seen->ahead.size = 0;
     if (unlikely(connection_source(connection) != seen->source) ||
         !protocol_holds_over_call(connection)) {
         return true;
@@ -111,28 +125,40 @@ static inline bool begin_send(struct observation *seen)
         seen->start_ns = goes_on ? connection->write_began_ns : clock_now_ns();
         /* Before the call; pairs with has_in_flight of whoever reads an answer. */
         atomic_store_explicit(&connection->unframed, true, memory_order_release);
+        if (attachment_frames_ahead && iov != NULL && count > 0) {
+            frame_ahead(seen, iov, count);
+        }
     }
     return true;
 }
 
 bool observe_send_begin(struct observation *seen, int fd, const struct iovec *iov, size_t count)
 {
-    (void)iov;
-    (void)count;
     seen->self = &thread_state;
     seen->source = 0;
-    return connection_touch(seen->self, fd, &seen->touch) && begin_send(seen);
+    return connection_touch(seen->self, fd, &seen->touch) && begin_send(seen, iov, count);
 }
 
 bool observe_plaintext_send_begin(struct observation *seen, const struct touch *touch,
                                   const void *session, const struct iovec *iov, size_t count)
 {
-    (void)iov;
-    (void)count;
     seen->self = &thread_state;
     seen->source = (uintptr_t)session;
     seen->touch = *touch;
-    return begin_send(seen);
+    return begin_send(seen, iov, count);
+}
+
+/* What was framed ahead of the call is taken back if something else was sent. */
+static SLOW bool is_to_be_framed(struct observation *seen, ssize_t result, bool failed)
+{
+    if (failed || (result > 0 && (uint64_t)result == seen->ahead.size)) {
+        return false;
+    }
+    struct passage passage = {.self = seen->self,
+                              .connection = seen->touch.connection,
+                              .direction = DIRECTION_OUT,
+                              .now = seen->start_ns};
+    return protocol_take_back(&passage, &seen->ahead);
 }
 
 /* What was sent, or was to be sent on a socket that failed: then its exchanges are there, and
@@ -144,7 +170,9 @@ static void pass_sent(struct observation *seen, const struct iovec *iov, size_t 
     bool is_server = connection->role == ROLE_SERVER;
     bool failed = result < 0 && !is_passing_error(error) &&
                   !(error == ENOTCONN && connection_is_connecting(connection));
-    if (result > 0 || (failed && seen->holds && !is_server)) {
+    if (unlikely(seen->ahead.size > 0) && !is_to_be_framed(seen, result, failed)) {
+        /* All of it went as it was framed, or fails as such. */
+    } else if (result > 0 || (failed && seen->holds && !is_server)) {
         struct passage passage = {.self = seen->self,
                                   .connection = connection,
                                   .direction = DIRECTION_OUT,
@@ -179,7 +207,7 @@ void observe_send_end(struct observation *seen, const struct iovec *iov, size_t 
         }
     } else if (seen->holds || (result != 0 && connection_enter(seen->self, &seen->touch,
                                                                DIRECTION_OUT, result > 0))) {
-        if (result != 0) {
+        if (result != 0 || seen->ahead.size > 0) {
             pass_sent(seen, iov, count, result, error);
         }
         seen->holds = true;

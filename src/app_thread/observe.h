@@ -25,10 +25,11 @@ struct observation {
     bool holds;        /* the direction is held over the call */
     uint32_t epoch;    /* of the process that holds it */
     uint64_t start_ns; /* just before the call */
+    struct ahead ahead;
 };
 
-/* `iov` is not looked at: only the kernel knows whether it can be read. (A head into which
-   something is to be written is the exception: it has to be read before the call.) */
+/* `iov` may be NULL. It is looked at only where requests are framed ahead of the call, and where it
+   can be read. */
 bool observe_send_begin(struct observation *seen, int fd, const struct iovec *iov, size_t count);
 void observe_send_end(struct observation *seen, const struct iovec *iov, size_t count,
                       ssize_t result, int error);

@@ -57,6 +57,13 @@ static inline uint32_t pairing_count(struct pairing *pairing)
            atomic_load_explicit(&pairing->inline_popped, memory_order_acquire);
 }
 
+/* How many were ever pushed and not taken back; for the pusher. */
+static inline uint32_t pairing_pushed(const struct pairing *pairing)
+{
+    return atomic_load_explicit(&pairing->chain_pushed, memory_order_relaxed) +
+           atomic_load_explicit(&pairing->inline_pushed, memory_order_relaxed);
+}
+
 static inline uint64_t pairing_pack(struct pairing_entry entry)
 {
     uint64_t packed;

@@ -580,6 +580,130 @@ void protocol_pass(struct passage *passage, struct slice bytes)
     }
 }
 
+/* ---- ahead of the call ---- */
+
+/* The first bytes of a connection, if they begin requests of a protocol that is known. What the
+   connection turns out to be is not taken back: the program will send the same again. */
+static bool decide_ahead(struct passage *passage, struct slice first)
+{
+    struct connection *connection = passage->connection;
+    if (connection->role != ROLE_CLIENT || direction_of(passage)->first_size > 0) {
+        return false;
+    }
+    enum wire_protocol found = identify_client_bytes(first);
+    if ((found != WIRE_HTTP1 && found != WIRE_RESP) || !try_other(passage)) {
+        return false;
+    }
+    decide(passage, found);
+    leave_other(passage);
+    return true;
+}
+
+/* Whether the next byte begins a request, and nothing but parsers and exchanges will change. */
+static bool is_between_requests(const struct passage *passage)
+{
+    const struct connection *connection = passage->connection;
+    const struct direction *requests = &connection->directions[DIRECTION_OUT];
+    switch (protocol_of(connection)) {
+    case PROTOCOL_HTTP1:
+        return requests->carry_block == 0 && http1_is_idle(&requests->http1);
+    case PROTOCOL_REDIS:
+        return connection->redis.reply_mode == REDIS_REPLY_ON && !connection->redis.skips_next &&
+               resp_is_idle(&requests->resp);
+    case PROTOCOL_UNDECIDED:
+    case PROTOCOL_WEBSOCKET:
+    case PROTOCOL_COUNTED:
+    case PROTOCOL_ADRIFT:
+    default:
+        return false;
+    }
+}
+
+void protocol_frame_ahead(struct passage *passage, const struct iovec *iov, size_t count,
+                          struct ahead *ahead)
+{
+    struct connection *connection = passage->connection;
+    struct direction *requests = &connection->directions[DIRECTION_OUT];
+    ahead->size = 0;
+    if (connection->role != ROLE_CLIENT || is_stopped(passage) || is_behind_held(passage) ||
+        (protocol_of(connection) == PROTOCOL_UNDECIDED &&
+         !decide_ahead(passage, slice_of(iov[0].iov_base, iov[0].iov_len))) ||
+        !is_between_requests(passage)) {
+        return;
+    }
+    ahead->bytes = requests->bytes;
+    ahead->pushed = pairing_pushed(&connection->pairing);
+    ahead->pipelines = connection->pipelines;
+    ahead->redis_sends_transaction = connection->redis.sends_transaction;
+    ahead->redis_quits = connection->redis.quits;
+    for (size_t i = 0; i < count; i++) {
+        if (iov[i].iov_len > 0) {
+            protocol_pass(passage, slice_of(iov[i].iov_base, iov[i].iov_len));
+        }
+        ahead->size += iov[i].iov_len;
+    }
+}
+
+/* Both directions are held, and nothing was answered. */
+static void take_exchanges_back(struct connection *connection, const struct ahead *ahead)
+{
+    struct direction *requests = &connection->directions[DIRECTION_OUT];
+    uint16_t current = requests->current_slot;
+    struct pairing_entry entry;
+    while (pairing_pushed(&connection->pairing) != ahead->pushed &&
+           pairing_unpush(&connection->pairing, &entry)) {
+        exchange_cancel(entry.slot);
+        current = entry.slot == current ? SEGMENT_NO_SLOT : current;
+    }
+    exchange_cancel(current);
+    requests->current_slot = SEGMENT_NO_SLOT;
+    requests->bytes = ahead->bytes;
+    connection->pipelines = ahead->pipelines;
+    if (protocol_of(connection) == PROTOCOL_REDIS) {
+        connection->redis.sends_transaction = ahead->redis_sends_transaction;
+        connection->redis.quits = ahead->redis_quits;
+        resp_init(&requests->resp, RESP_COMMANDS);
+    } else {
+        http_exchange_restart_requests(requests);
+    }
+}
+
+/* Both directions are held. Answers may have come to what was sent of it, to another thread; and a
+   CLIENT REPLY among the commands has no answer to wait for. */
+static bool is_untouched_by_replies(struct connection *connection, const struct ahead *ahead)
+{
+    const struct direction *replies = connection_replies(connection);
+    uint32_t added = pairing_pushed(&connection->pairing) - ahead->pushed;
+    uint32_t awaited = pairing_count(&connection->pairing);
+    if (protocol_of(connection) == PROTOCOL_REDIS) {
+        return (awaited > added || (awaited == added && resp_is_idle(&replies->resp))) &&
+               connection->redis.reply_mode == REDIS_REPLY_ON && !connection->redis.skips_next;
+    }
+    return awaited > added || (awaited == added && http1_is_idle(&replies->http1));
+}
+
+bool protocol_take_back(struct passage *passage, const struct ahead *ahead)
+{
+    struct connection *connection = passage->connection;
+    if (is_stopped(passage)) {
+        return false; /* what was framed broke the rules: the connection is given up anyway */
+    }
+    if (!take_other(passage)) {
+        return false;
+    }
+    bool is_untouched = is_untouched_by_replies(connection, ahead);
+    if (is_untouched) {
+        take_exchanges_back(connection, ahead);
+    }
+    leave_other(passage);
+    if (!is_untouched) {
+        /* An answer has come to what was sent, or there is none to wait for. */
+        exchange_count_loss(LOSS_CONTENDED);
+        connection_set_adrift(connection);
+    }
+    return is_untouched;
+}
+
 void protocol_pass_unseen(struct passage *passage, uint64_t count)
 {
     struct connection *connection = passage->connection;

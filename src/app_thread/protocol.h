@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "app_thread/clock.h"
 #include "app_thread/connection.h"
@@ -39,6 +40,26 @@ static inline uint64_t passage_end_ns(struct passage *passage)
 
 /* Bytes pass; the caller holds the direction. */
 void protocol_pass(struct passage *passage, struct slice bytes);
+
+/* What is to be taken back of requests that were framed before the call that was to send them. */
+struct ahead {
+    uint64_t size;   /* bytes that were framed; 0: none */
+    uint64_t bytes;  /* the direction's, before */
+    uint32_t pushed; /* exchanges that have been awaited, ever */
+    bool pipelines;
+    bool redis_sends_transaction;
+    bool redis_quits;
+};
+
+/* Frames requests that a client is about to send, if one begins with them and nothing stands in
+   the way; remembers how to take it back. The caller holds the direction, and the bytes can be
+   read. */
+void protocol_frame_ahead(struct passage *passage, const struct iovec *iov, size_t count,
+                          struct ahead *ahead);
+
+/* The call sent less: takes all back that was framed ahead. False if that cannot be done any more
+   (the connection is adrift then): what was sent is not to be framed. */
+bool protocol_take_back(struct passage *passage, const struct ahead *ahead);
 
 /* Bytes pass that nobody can see (sendfile, splice). */
 void protocol_pass_unseen(struct passage *passage, uint64_t count);

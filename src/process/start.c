@@ -273,6 +273,7 @@ static void export_there(struct start_memory *memory)
 {
     note_program(memory);
     attachment_renew = agent_renew;
+    attachment_frames_ahead = true;
     callbacks = (struct callbacks){
         .after_connection = agent_after_connection,
         .before_end = before_agents_end,

@@ -228,6 +228,7 @@ class Agent(launched.Launched):
         chance = random.Random(SEED)
         path, file = self.new_path("agent.sock"), self.new_path("spans.jsonl")
         agent = self.start(path, file)
+        self.is_served(path, file)  # it has opened all that it needs
         descriptors = len(launched.open_descriptors(agent.pid))
         good = hello()
         messages = [b"", b"\0", good[:-1], good + b"\0", good[:8], good * 100, hello(magic=0), hello(version=0), hello(version=VERSION + 1)]

@@ -236,6 +236,12 @@ class Forks(launched.Launched):
                                       if (span.get("db.query.text") or "").startswith("GET work-")}), 12)
                 self.await_drainers(before)
 
+    @staticmethod
+    def users(process: int) -> set[str]:
+        """Whose the process's children are."""
+        return {pathlib.Path(f"/proc/{child}/status").read_text().split("Uid:\t")[1].split()[0]
+                for child in launched.descendants(process)}
+
     def test_nginx_workers_that_give_up_root(self):
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         for mode in MODES:
@@ -253,12 +259,9 @@ class Forks(launched.Launched):
                 prefix, environment = self.under(mode, file)
                 nginx = servers.Nginx(folder, environment, workers=4, before=prefix, user="nobody nogroup")
                 with nginx:
-                    users = {
-                        pathlib.Path(f"/proc/{process}/status").read_text().split("Uid:\t")[1].split()[0]
-                        for process in launched.descendants(nginx.process.pid)
-                    }
                     if os.geteuid() == 0:
-                        self.assertEqual(users, {"65534"})
+                        wait_until(lambda: self.users(nginx.process.pid) == {"65534"}, 30,
+                                        "workers that are nobody's")
                     for number in range(40):
                         with opener.open(f"{nginx.url}/hello?n={number}", timeout=30) as answer:
                             self.assertEqual(answer.read(), b"hello\n")

@@ -51,6 +51,7 @@ class Nginx(case.Case):
             exercise(nginx)
         self.truth.settle()
         served = nginx.truth()
+        self.served = len(served)
         behind = {exchange.target: exchange for exchange in self.truth.exchanges}
         for entry in served:
             if entry.target in behind:  # the log counts the framing of chunks, too
@@ -131,13 +132,17 @@ class Nginx(case.Case):
         self.serve(exercise)
 
     def test_workers_share_the_load(self):
+        # ab ends in the middle of requests that it sent beyond those it was asked for, and over TLS
+        # in the middle of handshakes: those are connections that nobody could read.
         def exercise(nginx):
             url = f"{nginx.url}/hello"
             run([program("ab"), "-q", "-k", "-n", "2000", "-c", "8", url], clean_environment())
             run([program("ab"), "-q", "-n", "200", "-c", "8", url], clean_environment())
 
-        found = self.serve(exercise, workers=4, compared=False)
-        self.assertEqual(len(found), 2200)
+        found = [span for span in self.serve(exercise, workers=4, compared=False)
+                 if span.get("wirespan.connection.opaque_reason") is None]
+        self.assertGreaterEqual(len(found), 2200)
+        self.assertEqual(len(found), self.served)
         self.assertEqual({(span.name, span.get("url.path"), span.status) for span in found}, {("GET", "/hello", 0)})
 
     def test_proxy(self):

@@ -6,7 +6,8 @@ usage: compare.py --library FILE [options] -- PROGRAM [ARGUMENT ...]
 Compared are standard output, standard error, the exit code or the signal, and the files that the
 program left in its folder. The plain run must end as --exit or --signal says, so that a program
 whose set-up fails does not pass by failing twice. The preloaded run is made once for each way to
-export: into a file, and to a receiver that refuses the connection.
+export: into a file, to a receiver that refuses the connection, and by `wirespan run`, where another
+process exports.
 """
 import argparse
 import dataclasses
@@ -168,12 +169,21 @@ def main() -> int:
                         f"http://127.0.0.1:{holder.getsockname()[1]}",
                         "WIRESPAN_LOG_LEVEL": "none"},
         }
+        launcher = os.path.join(os.path.dirname(arguments.library), "command", "wirespan")
+        if not arguments.runtime_first:  # the launcher would have to be sanitized, too
+            exports["launched"] = {"OTEL_TRACES_EXPORTER": "file",
+                                   "WIRESPAN_FILE": str(scratch / "launched.spans.jsonl"),
+                                   "WIRESPAN_LOG_LEVEL": "none"}
         for export, settings in exports.items():
             for turn in range(arguments.repeat):
                 label = export if turn == 0 else f"{export}.{turn}"
                 changed = dict(environment, **settings)
-                changed["LD_PRELOAD"] = preload_list(arguments, with_library=True)
-                preloaded = run(arguments.command, changed, arguments.deadline, scratch, label)
+                command = arguments.command
+                if export == "launched":
+                    command = [launcher, "run", "--", *command]
+                else:
+                    changed["LD_PRELOAD"] = preload_list(arguments, with_library=True)
+                preloaded = run(command, changed, arguments.deadline, scratch, label)
                 found = differences(plain, preloaded)
                 if export == "file" and turn == 0 and preloaded.spans < arguments.spans:
                     found.append(f"spans: {preloaded.spans}, expected at least {arguments.spans}")

@@ -173,6 +173,7 @@ static uint64_t lost_slots(void)
 int main(int count, char **arguments)
 {
     rounds = count > 1 ? strtol(arguments[1], NULL, 10) : ROUNDS;
+    attachment_frames_ahead = count > 2 && strcmp(arguments[2], "ahead") == 0;
     size_t size = segment_size(SLOTS);
     pthread_t threads[THREADS];
     pthread_t drainer;

@@ -1,0 +1,14 @@
+/* Whether the program's own memory can be read, before the kernel has judged it. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/uio.h>
+
+/* More than this is not asked about. */
+#define READABLE_BYTES (64u << 10)
+
+/* Whether all that `iov` points at can be read, READABLE_BYTES at most. Pages that were readable
+   once are not asked about again: a program that takes one away and then sends from it, counting on
+   EFAULT, is not thought of. Others cost a system call each. */
+bool readable_iov(const struct iovec *iov, size_t count);
