@@ -18,7 +18,7 @@ from support.tls_front import TlsFront
 from certificates import make_certificate  # pylint: disable=wrong-import-order
 
 # Rounds in CI; those of the slow ones are fewer.
-ROUNDS = {"python": 200, "node": 100, "ruby": 150, "php": 200, "java": 60, "nginx": 60}
+ROUNDS = {"python": 200, "node": 100, "ruby": 150, "php": 60, "java": 60, "nginx": 60}
 # Exit status of a round, by its number: all ways of a program to say how it went.
 CODES = (0, 7)
 DEADLINE = 60
@@ -40,13 +40,13 @@ connection.on('data', () => { process.exitCode = Number(process.argv[2]); connec
 connection = TCPSocket.new("127.0.0.1", ARGV[0].to_i)
 connection.write("%s")
 connection.readpartial(100)
-exit!(ARGV[1].to_i) if ARGV[1] == "8"
 exit(ARGV[1].to_i)
 """ % PING],
     "php": ["php", "-n", "-r", """
 $connection = fsockopen("127.0.0.1", (int) $argv[1]);
 fwrite($connection, "%s");
 fread($connection, 100);
+usleep(200000); // PHP frees the environment at its end, which libraries that are loaded only then read
 exit((int) $argv[2]);
 """ % PING],
 }
@@ -128,7 +128,7 @@ class Rounds(launched.Launched):
 
     def test_java(self):
         source = self.new_path("Round.java")
-        source.write_text(JAVA.replace("*1\\r\\n", "*1\\r\\n"))
+        source.write_text(JAVA)
         compiled = self.complete([program("javac"), "-d", source.parent, source], clean_environment())
         self.assertEqual(compiled.code, 0, compiled.errors)
         self.run_rounds("java", [program("java"), "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", source.parent, "Round"])
