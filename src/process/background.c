@@ -404,6 +404,10 @@ static void start_thread(void)
                                                  memory_order_acq_rel, memory_order_relaxed)) {
         return;
     }
+    /* Handlers run in the opposite order of their registration. Ours of the program's load would
+       come after that of the OpenSSL that the program has started since, and export with the ruins.
+     */
+    atexit(background.at_exit);
     pthread_attr_t attributes;
     sigset_t all;
     sigset_t before;

@@ -79,21 +79,25 @@ static void *open_library(const char *const *names, char *why, size_t why_size)
     return NULL;
 }
 
-/* OpenSSL's own constant, since 1.1.1. */
+/* OpenSSL's own constants, since 1.1.1. */
 #define OPENSSL_WITHOUT_EXIT_HANDLER UINT64_C(0x00080000)
+#define OPENSSL_BASE_ONLY            UINT64_C(0x00040000)
 
 /* OpenSSL would take itself apart in an exit handler that it registers in the middle of its start:
    a program that ends at that moment would do so under the feet of the thread that starts it
    (measured: SIGSEGV in one short program of ten). What is left at the end of a process needs no
    taking apart. */
-static void keep_openssl_from_exit_handlers(void *library)
+static bool keep_openssl_from_exit_handlers(void *library)
 {
     void *address = dlsym(library, "OPENSSL_init_crypto");
     int (*init)(uint64_t options, const void *settings) = NULL;
-    if (address != NULL) {
-        memcpy((void *)&init, &address, sizeof(address));
-        init(OPENSSL_WITHOUT_EXIT_HANDLER, NULL);
+    if (address == NULL) {
+        return true;
     }
+    memcpy((void *)&init, &address, sizeof(address));
+    /* The program's own use of it may have registered the handler, which has run: from then on
+       every use is a crash. */
+    return init(OPENSSL_BASE_ONLY, NULL) != 0 && init(OPENSSL_WITHOUT_EXIT_HANDLER, NULL) != 0;
 }
 
 bool curl_table_load(struct curl_table *table, const char *const *names, char *why, size_t why_size)
@@ -112,7 +116,10 @@ bool curl_table_load(struct curl_table *table, const char *const *names, char *w
         }
         memcpy((char *)&found + entries[i].offset, &address, sizeof(address));
     }
-    keep_openssl_from_exit_handlers(library);
+    if (!keep_openssl_from_exit_handlers(library)) {
+        snprintf(why, why_size, "the program has ended its use of OpenSSL already");
+        return false; /* and libcurl is not to be unloaded: that would use OpenSSL, too */
+    }
     /* Bound deeply, its free would be the C library's while strdup inside the C library still
        calls an interposed malloc (measured with jemalloc: abort). These are all the program's. */
     CURLcode code =
