@@ -170,6 +170,28 @@ static void caches_are_read(void **state)
     unload(cache);
 }
 
+/* A cache with one entry, whose path has so many bytes. */
+static struct slice find_path_of(size_t size)
+{
+    static uint8_t bytes[2 * LIMIT_DOCTOR_TEXT];
+    static const uint32_t entry[6] = {0x303, 72, 72 + 10, 0, 0, 0};
+    memset(bytes, 0, sizeof(bytes));
+    memcpy(bytes, "glibc-ld.so.cache1.1", 20);
+    bytes[20] = 1;
+    memcpy(bytes + 48, entry, sizeof(entry));
+    memcpy(bytes + 72, "libz.so.1", 10);
+    memset(bytes + 82, 'p', size);
+    return loader_cache_find(slice_of(bytes, 82 + size + 1), "libz.so.1", 0);
+}
+
+static void names_have_a_limit(void **state)
+{
+    (void)state;
+    assert_int_equal(find_path_of(5).size, 5);
+    assert_int_equal(find_path_of(LIMIT_DOCTOR_TEXT - 1).size, LIMIT_DOCTOR_TEXT - 1);
+    assert_int_equal(find_path_of(LIMIT_DOCTOR_TEXT).size, 0);
+}
+
 /* ---- /proc ---- */
 
 static void maps_are_read(void **state)
@@ -354,6 +376,30 @@ static void scripts_of_scripts_have_an_end(void **state)
     program_finish(&program);
 }
 
+/* What the kernel reads of the first line; more would be another interpreter to it, too. */
+static void a_first_line_has_a_limit(void **state)
+{
+    const struct folder *folder = *state;
+    struct slice elf = load("elf-64-little");
+    for (size_t size = LIMIT_DOCTOR_SCRIPT_LINE - 1; size <= LIMIT_DOCTOR_SCRIPT_LINE; size++) {
+        char text[2 * LIMIT_DOCTOR_SCRIPT_LINE];
+        char name[LIMIT_DOCTOR_SCRIPT_LINE];
+        size_t room = size - strlen("#!/") - strlen(folder->path);
+        memset(name, 'n', room);
+        name[room] = '\0';
+        write_file(folder, name, elf, 0755);
+        snprintf(text, sizeof(text), "#!%s/%s", folder->path, name);
+        assert_int_equal(strlen(text), size);
+        write_text(folder, "script", text);
+        struct program program = find_program(folder, "script");
+        assert_int_equal(program.state,
+                         size < LIMIT_DOCTOR_SCRIPT_LINE ? PROGRAM_IS_FILE : PROGRAM_NOT_FOUND);
+        program_finish(&program);
+        assert_int_equal(unlink(path_in(folder, name)), 0);
+    }
+    unload(elf);
+}
+
 static void libraries_are_found_where_the_loader_looks(void **state)
 {
     const struct folder *folder = *state;
@@ -449,12 +495,14 @@ int main(int argc, char **argv)
         cmocka_unit_test(static_and_go),
         cmocka_unit_test(processors_are_told_apart),
         cmocka_unit_test(caches_are_read),
+        cmocka_unit_test(names_have_a_limit),
         cmocka_unit_test(maps_are_read),
         cmocka_unit_test(status_is_read),
         cmocka_unit_test_setup_teardown(scripts_are_followed, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(what_cannot_be_executed_is_told_apart, make_folder,
                                         remove_folder),
         cmocka_unit_test_setup_teardown(scripts_of_scripts_have_an_end, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(a_first_line_has_a_limit, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(libraries_are_found_where_the_loader_looks, make_folder,
                                         remove_folder),
         cmocka_unit_test(needed_names_have_a_limit),
