@@ -139,7 +139,7 @@ class Transports(unittest.TestCase):
             self.assertEqual(driver.send(document)["result"], "delivered")
         with self.driver("grpc") as driver:
             outcome = driver.send(document)
-            self.assertEqual(outcome["result"], "refused")
+            self.assertEqual(outcome["result"], "too large")
             # Which of the two is a race in libcurl between its sending and the early answer.
             self.assertRegex(outcome["message"], "RESOURCE_EXHAUSTED|stopped reading a batch")
 

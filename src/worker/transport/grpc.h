@@ -7,9 +7,10 @@
 #include "base/slice.h"
 #include "worker/transport/otlp_reply.h"
 
-#define GRPC_FRAME_HEAD 5u
-#define GRPC_OK         0
-#define GRPC_ABSENT     (-1)
+#define GRPC_FRAME_HEAD         5u
+#define GRPC_OK                 0
+#define GRPC_RESOURCE_EXHAUSTED 8
+#define GRPC_ABSENT             (-1)
 
 /* Writes the head of a message of `size` bytes. */
 void grpc_frame_head(uint8_t head[static GRPC_FRAME_HEAD], bool compressed, uint32_t size);

@@ -124,7 +124,10 @@ static enum transport_result judge_answer(struct otlp_grpc *self, const struct p
                     self->message[0] != '\0' ? ": " : "", self->message);
     }
     if (!grpc_is_retryable(status, self->details.has_retry_info)) {
-        return TRANSPORT_REFUSED;
+        return status == GRPC_RESOURCE_EXHAUSTED &&
+                       self->otlp.batch_size > LIMIT_USUAL_GRPC_MESSAGE_BYTES
+                   ? TRANSPORT_TOO_LARGE
+                   : TRANSPORT_REFUSED;
     }
     outcome->retry_after_ms = self->details.retry_delay_ms;
     return TRANSPORT_RETRY;
