@@ -23,6 +23,8 @@ struct callbacks {
     void (*at_exit)(void);
     /* The program's first thread ends; others may live on. */
     void (*before_first_thread_ends)(void);
+    /* What threads of ours take for the environment; NULL: none. */
+    const char *const *environment;
 };
 
 extern struct callbacks callbacks;

@@ -428,6 +428,11 @@ static void start_thread(void)
     }
 }
 
+const void *background_library(void)
+{
+    return background.api;
+}
+
 void background_start(void)
 {
     /* Once the first thread has ended ours comes only when the segment fills up, and at the end. */

@@ -17,6 +17,9 @@
 void background_configure(const char *worker_path, const char *const *environment,
                           void (*at_exit)(void));
 
+/* An address in the worker's object; NULL: it was not loaded. */
+const void *background_library(void);
+
 /* Starts the thread if there is none in this process yet. Not in signal handlers. */
 void background_start(void);
 

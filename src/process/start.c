@@ -19,6 +19,7 @@
 #include "app_thread/callbacks.h"
 #include "app_thread/clock.h"
 #include "app_thread/connection.h"
+#include "app_thread/hooks/environment.h"
 #include "app_thread/hooks/hook.h"
 #include "app_thread/hooks/originals.h"
 #include "app_thread/hooks/tls.h"
@@ -47,6 +48,8 @@ struct start_memory {
     size_t text_size;
     char text[LIMIT_ENVIRONMENT_BYTES];
 };
+
+static char **first_environment;
 
 static uint64_t realtime_ns(void)
 {
@@ -95,9 +98,10 @@ static struct attachment *make_page(void)
 static bool is_ours(const char *entry)
 {
     static const char *const prefixes[] = {
-        "OTEL_",     "WIRESPAN_", "MACHINE_ID=", "WORKER_ID=",   "NODE_ENV=",    "RAILWAY_",
-        "SENTRY_",   "FLUENT",    "SERVICE_",    "TRACEPARENT=", "HOSTNAME=",    "DASH0_",
-        "NO_PROXY=", "no_proxy=", "http_proxy=", "https_proxy=", "HTTPS_PROXY=",
+        "OTEL_",      "WIRESPAN_", "MACHINE_ID=", "WORKER_ID=",   "NODE_ENV=",    "RAILWAY_",
+        "SENTRY_",    "FLUENT",    "SERVICE_",    "TRACEPARENT=", "HOSTNAME=",    "DASH0_",
+        "NO_PROXY=",  "no_proxy=", "http_proxy=", "https_proxy=", "HTTPS_PROXY=", "ALL_PROXY=",
+        "all_proxy=", "SSL_CERT_", "OPENSSL_",    "CURL_",        "TZ=",
     };
     for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
         if (strncmp(entry, prefixes[i], strlen(prefixes[i])) == 0) {
@@ -107,7 +111,8 @@ static bool is_ours(const char *entry)
     return false;
 }
 
-/* Programs overwrite their environment (to set their title, say) before the exporter reads it. */
+/* Programs overwrite their environment (to set their title, say) before the exporter and its
+   libraries read it. */
 static void snapshot(struct start_memory *memory, char *const *environment)
 {
     size_t names = 0;
@@ -200,12 +205,25 @@ static void before_first_thread_ends(void)
     background_retire(END_FLUSH_MS);
 }
 
+/* A program that replaced its environment may have freed it by now, and the C library's resolver
+   looks into it on our thread. What it was at the start is there for ever. */
+static void finish_in_first_environment(void)
+{
+    char **now = environ;
+    environ = first_environment;
+    background_finish(END_FLUSH_MS);
+    environment_note_libraries(background_library());
+    if (environ == first_environment) {
+        environ = now;
+    }
+}
+
 static void finish(void)
 {
     struct thread_state *self = &thread_state;
     if (hook_is_on() && !self->is_ours && has_segment()) {
         connection_finish_all(self, 0);
-        background_finish(END_FLUSH_MS);
+        finish_in_first_environment();
     }
 }
 
@@ -224,6 +242,7 @@ static void export_here(struct start_memory *memory)
         .after_fork_in_parent = background_after_fork_in_parent,
         .after_fork_in_child = background_after_fork_in_child,
         .at_exit = finish,
+        .environment = memory->environment,
     };
     background_configure(memory->worker_path, memory->environment, finish);
     __register_atfork(background_before_fork, background_after_fork_in_parent,
@@ -339,6 +358,7 @@ __attribute__((constructor)) static void start(void)
     if (memory == NULL) {
         return;
     }
+    first_environment = environ;
     snapshot(memory, environ);
     struct config *config = &memory->config;
     config_parse(config, memory->environment, NULL, NULL);

@@ -2,7 +2,7 @@
 """Starts and ends by the hundred, of programs that export by themselves over HTTPS: no crash, no
 hang, the same exit status, and what they did arrives.
 
-TEST_ROUNDS=500 makes the whole number for each runtime (meson's option `rounds`).
+TEST_ROUNDS makes another number for each runtime (meson's option `rounds`).
 """
 
 import os
@@ -17,8 +17,7 @@ from support.tls_front import TlsFront
 
 from certificates import make_certificate  # pylint: disable=wrong-import-order
 
-# Rounds in CI; those of the slow ones are fewer.
-ROUNDS = {"python": 200, "node": 100, "ruby": 150, "php": 60, "java": 60, "nginx": 60}
+ROUNDS = 500
 # Exit status of a round, by its number: all ways of a program to say how it went.
 CODES = (0, 7)
 DEADLINE = 60
@@ -46,7 +45,6 @@ exit(ARGV[1].to_i)
 $connection = fsockopen("127.0.0.1", (int) $argv[1]);
 fwrite($connection, "%s");
 fread($connection, 100);
-usleep(200000); // PHP frees the environment at its end, which libraries that are loaded only then read
 exit((int) $argv[2]);
 """ % PING],
 }
@@ -83,12 +81,12 @@ class Rounds(launched.Launched):
         )
 
     @staticmethod
-    def rounds(name: str) -> int:
-        return int(os.environ.get("TEST_ROUNDS") or 0) or ROUNDS[name]
+    def rounds() -> int:
+        return int(os.environ.get("TEST_ROUNDS") or 0) or ROUNDS
 
     def run_rounds(self, name: str, command: list) -> None:
         """Two at a time: on two processors that is when the exporter's thread is interrupted."""
-        total = self.rounds(name)
+        total = self.rounds()
         began = time.monotonic()
         slowest = 0.0
         running: list[tuple[subprocess.Popen, int, float]] = []
@@ -135,7 +133,7 @@ class Rounds(launched.Launched):
 
     def test_nginx(self):
         """Master and worker, one request, ended by SIGQUIT or SIGTERM."""
-        total = self.rounds("nginx")
+        total = self.rounds()
         began = time.monotonic()
         for number in range(total):
             folder = self.new_path("nginx")
