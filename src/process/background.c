@@ -149,13 +149,32 @@ static bool make_descriptors_private(void)
     return true;
 }
 
+/* On the program's stderr: this thread's own is /dev/null, and the worker, which knows better ways
+   than pidfd_getfd, is not there. */
+static void complain(const char *of_what, const char *why)
+{
+    char text[512];
+    int size = snprintf(text, sizeof(text), "wirespan: nothing is exported: %s%s\n", of_what, why);
+    size_t length = size < (int)sizeof(text) ? (size_t)size : sizeof(text) - 1;
+    if (thread_state.is_ours != THREAD_OURS) {
+        raw_system_call(SYS_write, STDERR_FILENO, (long)text, (long)length, 0, 0, 0);
+        return;
+    }
+    long process = raw_system_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
+    long handle = raw_system_call(SYS_pidfd_open, process, 0, 0, 0, 0, 0);
+    long borrowed = raw_system_call(SYS_pidfd_getfd, handle, STDERR_FILENO, 0, 0, 0, 0);
+    raw_system_call(SYS_write, borrowed, (long)text, (long)length, 0, 0, 0);
+    raw_system_call(SYS_close, borrowed, 0, 0, 0, 0, 0);
+    raw_system_call(SYS_close, handle, 0, 0, 0, 0, 0);
+}
+
 /* The loader's own lock must not be taken when the program forks. */
 static bool find_worker(void)
 {
     lock_after_forks();
     void *object = dlopen(background.worker_path, RTLD_NOW | RTLD_LOCAL);
     if (object == NULL) {
-        fprintf(stderr, "wirespan: nothing is exported: %s\n", dlerror());
+        complain("", dlerror());
     } else {
         background.api = dlsym(object, "wirespan_worker");
     }
@@ -169,8 +188,7 @@ static bool load_worker(void)
         return false;
     }
     if (background.api == NULL || background.api->version != WORKER_API_VERSION) {
-        fprintf(stderr, "wirespan: nothing is exported: %s is of another version\n",
-                background.worker_path);
+        complain(background.worker_path, " is of another version");
         return false;
     }
     const struct worker_host host = {

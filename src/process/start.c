@@ -227,8 +227,10 @@ static void finish(void)
     }
 }
 
+/* The one is the C library of the GNU project's, the other musl's. */
 extern int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void),
-                             void *object);
+                             void *object) __attribute__((weak));
+#pragma weak pthread_atfork
 extern void *__dso_handle;
 
 static void export_here(struct start_memory *memory)
@@ -245,8 +247,13 @@ static void export_here(struct start_memory *memory)
         .environment = memory->environment,
     };
     background_configure(memory->worker_path, memory->environment, finish);
-    __register_atfork(background_before_fork, background_after_fork_in_parent,
-                      background_after_fork_in_child, &__dso_handle);
+    if (__register_atfork != NULL) {
+        __register_atfork(background_before_fork, background_after_fork_in_parent,
+                          background_after_fork_in_child, &__dso_handle);
+    } else if (pthread_atfork != NULL) {
+        pthread_atfork(background_before_fork, background_after_fork_in_parent,
+                       background_after_fork_in_child);
+    }
 }
 
 /* ---- the same where another process exports ---- */

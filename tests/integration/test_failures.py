@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Connections that fail, and those that cannot be read: each is one span that says why."""
 
+import shutil
 import socket
 import ssl
 import subprocess
 import sys
 import threading
 
-from support import case, spans
+from support import case, launched, servers, spans
 from support.process import clean_environment, free_port, run
 from support.servers import program
 
@@ -137,6 +138,77 @@ with socket.create_connection(("127.0.0.1", {port})) as connection:
         self.assertEqual(span.get("url.full"), f"https://127.0.0.1:{port}/file")
         self.assertEqual(span.get("http.response.status_code"), 200)
         self.assertNotIn("privat", str(span.attributes))
+
+
+MUSL = r"""
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int ping(int port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+    char answer[100];
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return connect(fd, (void *)&address, sizeof(address)) == 0 && write(fd, "*1\r\n$4\r\nPING\r\n", 14) == 14 &&
+           read(fd, answer, sizeof(answer)) == 7;
+}
+
+int main(int count, char **arguments)
+{
+    int status = 0;
+    int fine = ping(atoi(arguments[1]));
+    pid_t child = fork();
+    if (child == 0) {
+        exit(ping(atoi(arguments[1])) ? 7 : 8);
+    }
+    waitpid(child, &status, 0);
+    puts(fine && WEXITSTATUS(status) == 7 ? "fine" : "not fine");
+    return 0;
+}
+"""
+
+
+class WithoutExporter(launched.Launched):
+    """The exporter's object cannot be loaded: one line says so, and the program does not notice."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.redis = cls.enter(servers.RedisServer(cls.folder))
+
+    def test_object_missing_or_broken(self):
+        folder = self.new_path("alone")
+        folder.mkdir()
+        shutil.copy(case.LIBRARY, folder)
+        for content, why in ((None, "No such file"), (b"garbage\n" * 100, "invalid ELF header")):
+            if content:
+                (folder / "libwirespan-worker.so").write_bytes(content)
+            environment = case.preload_environment(self.new_path("spans.jsonl"))
+            environment["LD_PRELOAD"] = str(folder / "libwirespan.so")
+            finished = self.complete([program("redis-cli"), "-p", str(self.redis.port), "PING"], environment)
+            self.assertEqual((finished.code, finished.output), (0, b"PONG\n"))
+            self.assertRegex(finished.errors.decode(), f"^wirespan: nothing is exported: .*{why}.*\n$")
+
+    def test_programs_of_musl(self):
+        source, path = self.new_path("musl.c"), self.new_path("musl")
+        source.write_text(MUSL)
+        built = self.complete([program("musl-gcc"), "-w", "-o", path, source], clean_environment())
+        self.assertEqual(built.code, 0, built.errors)
+        command = [path, str(self.redis.port)]
+        finished = self.complete(command, case.preload_environment(self.new_path("spans.jsonl")))
+        self.assertEqual((finished.code, finished.output), (0, b"fine\n"))
+        for line in finished.errors.decode().splitlines():
+            self.assertRegex(line, "^wirespan: nothing is exported: .*libwirespan-worker.so")
+        file = self.new_path("spans.jsonl")
+        finished = self.complete([launched.COMMAND, "run", "--", *command], launched.exporting(file))
+        self.assertEqual((finished.code, finished.output, finished.errors), (0, b"fine\n", b""))
+        self.await_spans(file, 2)
+        self.await_drainers()
 
 
 if __name__ == "__main__":

@@ -143,8 +143,10 @@ static void examine_musl(const struct subject *subject, struct findings *finding
 {
     char names[LIST_BYTES];
     if (subject->preload->unresolved.count == 0) {
-        findings_add(findings, FINDING_GOOD, "musl",
-                     "Its C library is musl, which has all that " LIBRARY " needs.");
+        findings_add(
+            findings, FINDING_NOTE, "musl",
+            "Its C library is musl: it is seen by `wirespan run` or an agent; to export by "
+            "itself it would need the exporter's libraries made for musl.");
         return;
     }
     list_names(&subject->preload->unresolved, names);

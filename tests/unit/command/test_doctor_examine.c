@@ -418,7 +418,7 @@ static const struct {
     CASE(go_with_c, FINDING_PARTLY),
     CASE(other_processor, FINDING_UNSEEN),
     CASE(musl, FINDING_UNSEEN),
-    CASE(musl_that_has_all, FINDING_GOOD),
+    CASE(musl_that_has_all, FINDING_NOTE),
     CASE(set_user, FINDING_UNSEEN),
     CASE(set_group, FINDING_UNSEEN),
     CASE(set_user_to_the_same, FINDING_NOTE),
