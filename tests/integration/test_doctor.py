@@ -308,6 +308,37 @@ class Processes(Doctor):
         child = self.start(self.folder / "witness", LD_PRELOAD=str(case.LIBRARY))
         self.check(child, SEEN, "loaded", "hooked")
 
+    def test_losses(self):
+        """Of a process that exports by itself, and of one under a launcher: nothing; then a connection
+        whose bytes break the rules."""
+        program = [sys.executable, "-I", "-c", """
+import socket, sys
+pairs = socket.create_server(("127.0.0.1", 0))
+client = socket.create_connection(pairs.getsockname())
+server = pairs.accept()[0]
+def exchange(answer):
+    client.sendall(b"*1\\r\\n$4\\r\\nPING\\r\\n")
+    server.recv(100)
+    server.sendall(answer)
+    client.recv(100)
+exchange(b"+PONG\\r\\n")
+print("there", flush=True)
+sys.stdin.readline()
+exchange(b"garbage\\r\\n")
+print("lost", flush=True)
+sys.stdin.readline()
+"""]
+        for prefix, variables in (([], {"LD_PRELOAD": str(case.LIBRARY)}), ([WIRESPAN, "run", "--"], {})):
+            with self.subTest(prefix):
+                child = self.start(*prefix, *program, OTEL_TRACES_EXPORTER="file", WIRESPAN_FILE="/dev/null", **variables)
+                found = self.check(child, SEEN, "losses")
+                self.assertEqual(found["losses"]["text"], "It has lost nothing on its side.")
+                child.stdin.write("\n")
+                child.stdin.flush()
+                self.assertEqual(child.stdout.readline(), "lost\n")
+                found = self.check(child, UNSEEN, "losses")
+                self.assertRegex(found["losses"]["text"], r"^It has lost on its side: .*malformed 1")
+
     def test_not_preloaded(self):
         self.check(self.start(self.folder / "witness", given="absent"), UNSEEN, "not-preloaded")
 

@@ -1,5 +1,6 @@
 #include "command/doctor/examine.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -428,6 +429,30 @@ static void explain_absence(const struct subject *subject, struct findings *find
     }
 }
 
+static void examine_losses(const struct losses_view *losses, struct findings *findings)
+{
+    char text[LIST_BYTES];
+    size_t size = 0;
+    uint64_t total = 0;
+    text[0] = '\0';
+    if (!losses->is_known) {
+        return;
+    }
+    for (int i = 0; i < LOSS_COUNT; i++) {
+        if (losses->counts[i] > 0 && size < sizeof(text)) {
+            int more = snprintf(text + size, sizeof(text) - size, "%s%s %" PRIu64,
+                                total > 0 ? ", " : "", loss_name((enum loss)i), losses->counts[i]);
+            size += more > 0 ? (size_t)more : 0;
+            total += losses->counts[i];
+        }
+    }
+    if (total == 0) {
+        findings_add(findings, FINDING_GOOD, "losses", "It has lost nothing on its side.");
+    } else {
+        findings_add(findings, FINDING_PARTLY, "losses", "It has lost on its side: %s.", text);
+    }
+}
+
 static void examine_loaded(const struct subject *subject, struct findings *findings)
 {
     const struct process_view *process = subject->process;
@@ -446,6 +471,7 @@ static void examine_loaded(const struct subject *subject, struct findings *findi
         findings_add(findings, FINDING_UNSEEN, "not-preloaded",
                      "It was started without LD_PRELOAD naming " LIBRARY ".");
     }
+    examine_losses(&process->losses, findings);
     if (process->library_is_replaced) {
         findings_add(findings, FINDING_NOTE, "replaced",
                      "The file " LIBRARY " has been replaced since: the process has the old one.");
@@ -497,9 +523,11 @@ static void examine_worker(const struct subject *subject, struct findings *findi
                      LIBRARY " is not where it was installed.");
     }
     if (subject->config->agent.size > 0) {
-        findings_add(findings, FINDING_GOOD, "agent",
-                     "Spans are exported by another process: WIRESPAN_AGENT=%s.",
-                     variable(subject, "WIRESPAN_AGENT"));
+        findings_add(
+            findings, FINDING_GOOD, "agent",
+            "Spans are exported by another process: WIRESPAN_AGENT=%.*s.",
+            (int)strcspn(variable(subject, "WIRESPAN_AGENT"), "#"), /* the token is secret */
+            variable(subject, "WIRESPAN_AGENT"));
         return;
     }
     if (preload->worker == NULL) {

@@ -85,6 +85,9 @@ static bool read_maps(struct process_view *view)
 {
     char *maps = read_text(view->id, "maps", NULL);
     bool is_complete = maps == NULL || process_view_take_maps(view, maps);
+    if (maps != NULL && view->has_library) {
+        losses_view_read(&view->losses, view->id, view->own_id, maps);
+    }
     free(maps);
     return is_complete;
 }
@@ -145,6 +148,21 @@ static bool read_number(const char *status, const char *name, int *number)
     return line != NULL && sscanf(line + strlen(name), "%d", number) == 1;
 }
 
+/* The last of several on the line: that of the innermost namespace. */
+static bool read_last_number(const char *status, const char *name, int *number)
+{
+    const char *line = strstr(status, name);
+    bool is_read = false;
+    if (line != NULL) {
+        line += strlen(name);
+        for (int more = 0, used = 0; sscanf(line, "%*[ \t]%d%n", &more, &used) == 1; line += used) {
+            *number = more;
+            is_read = true;
+        }
+    }
+    return is_read;
+}
+
 void process_view_take_status(struct process_view *view, const char *status, pid_t *parent)
 {
     int number = 0;
@@ -152,6 +170,7 @@ void process_view_take_status(struct process_view *view, const char *status, pid
         view->state = PROCESS_HAS_ENDED;
     }
     *parent = read_number(status, "\nPPid:", &number) ? number : 0;
+    view->own_id = read_last_number(status, "\nNSpid:", &number) ? number : view->id;
     view->seccomp = read_number(status, "\nSeccomp:", &number) ? number : 0;
     view->is_traced = read_number(status, "\nTracerPid:", &number) && number != 0;
 }

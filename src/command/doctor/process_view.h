@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "command/doctor/losses_view.h"
 #include "command/doctor/place.h"
 #include "command/doctor/text_list.h"
 
@@ -32,7 +33,9 @@ struct process_view {
     size_t io_uring_count;    /* its descriptors of io_uring */
     int seccomp;              /* 0: none, 1: strict, 2: a filter */
     bool is_traced;           /* by a debugger or strace */
-    bool parent_has_preload;  /* its parent was started with LD_PRELOAD naming libwirespan.so */
+    pid_t own_id;             /* its number in its own namespace */
+    struct losses_view losses;
+    bool parent_has_preload; /* its parent was started with LD_PRELOAD naming libwirespan.so */
 };
 
 /* Reads all there is. False without memory; to be finished in any case. */

@@ -336,6 +336,14 @@ static void process_loaded(struct scene *scene)
     set(scene, "LD_PRELOAD=/opt/wirespan/libwirespan.so");
 }
 
+static void process_that_lost(struct scene *scene)
+{
+    process_loaded(scene);
+    scene->process.losses.is_known = true;
+    scene->process.losses.counts[LOSS_SEGMENT_FULL] = 12;
+    scene->process.losses.counts[LOSS_MALFORMED] = 1;
+}
+
 static void process_with_limits(struct scene *scene)
 {
     process_loaded(scene);
@@ -439,6 +447,7 @@ static const struct {
     CASE(slow_clock, FINDING_NOTE),
     CASE(hostile_names, FINDING_GOOD),
     CASE(process_loaded, FINDING_GOOD),
+    CASE(process_that_lost, FINDING_PARTLY),
     CASE(process_with_limits, FINDING_PARTLY),
     CASE(process_not_preloaded, FINDING_UNSEEN),
     CASE(process_cleared, FINDING_UNSEEN),

@@ -215,7 +215,11 @@ static void status_is_read(void **state)
     struct process_view view = {0};
     pid_t parent = 0;
     process_view_take_status(
-        &view, "Name:\ta\nState:\tS (sleeping)\nPPid:\t7\nTracerPid:\t0\nSeccomp:\t2\n", &parent);
+        &view,
+        "Name:\ta\nState:\tS (sleeping)\nPPid:\t7\nTracerPid:\t0\nNSpid:\t900\t12\t3\n"
+        "Seccomp:\t2\n",
+        &parent);
+    assert_int_equal(view.own_id, 3);
     assert_int_equal(view.state, PROCESS_IS_SEEN);
     assert_int_equal(parent, 7);
     assert_int_equal(view.seccomp, 2);
