@@ -272,13 +272,13 @@ EXPORTED int curl_multi_socket_all(struct Curl_multi *multi, int *running)
     return result;
 }
 
-EXPORTED struct CURLMsg *curl_multi_info_read(struct Curl_multi *multi, int *left)
+EXPORTED struct curl_message *curl_multi_info_read(struct Curl_multi *multi, int *left)
 {
     LIBRARY_OF_CALLER;
     if (unlikely(library->curl_multi_info_read == NULL)) {
         return NULL;
     }
-    struct CURLMsg *message = library->curl_multi_info_read(multi, left);
+    struct curl_message *message = library->curl_multi_info_read(multi, left);
     if (is_observed && message != NULL && message->what == CURL_DONE) {
         int error = errno;
         uint64_t called_ns = thread_state.transfers.called_ns;

@@ -50,7 +50,7 @@ enum {
 /* CURLMcode, CURLMSG. */
 enum { CURL_MULTI_INTERNAL = 4, CURL_DONE = 1 };
 
-struct CURLMsg {
+struct curl_message {
     int what;
     struct Curl_easy *easy;
     union {
