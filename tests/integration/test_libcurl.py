@@ -3,9 +3,10 @@
 is what the servers logged, and what curl itself prints (-w)."""
 
 import json
+import signal
 
 from support import case, expect, servers, spans, truth
-from support.process import clean_environment, run, wait_until
+from support.process import Daemon, clean_environment, free_port, run, wait_until
 from support.servers import program
 
 PHASES = ("namelookup", "connect", "appconnect", "pretransfer", "starttransfer", "total")
@@ -113,6 +114,39 @@ class Interfaces(Ground):
             self.check_phases(span)
         redirected = [exchange for exchange in self.truth.exchanges if exchange.status == 302]
         self.assertEqual(len(told), len(found) - len(redirected))
+
+
+class Parents(case.Case):
+    def test_a_blocking_server_that_asks_by_libcurl(self):
+        """curl_easy_perform waits in poll for its transfer and for somebody who wakes it: the thread still works
+        for the request that it has read."""
+        behind = self.enter(truth.TruthServer())
+        file = self.new_path("spans.jsonl")
+        script = file.parent / "relay.php"
+        script.write_text(f"""<?php
+foreach (["first", "second"] as $name) {{
+    $handle = curl_init("{behind.url}/slow?name=$name&" . $_SERVER["QUERY_STRING"]);
+    curl_setopt_array($handle, [CURLOPT_RETURNTRANSFER => 1, CURLOPT_PROXY => "", CURLOPT_FORBID_REUSE => 1]);
+    echo curl_exec($handle);
+}}
+""", encoding="utf-8")
+        port = free_port()
+        server = Daemon([program("php"), "-S", f"127.0.0.1:{port}", script], case.preload_environment(file),
+                        file.parent / "php.log")
+        with server.started(lambda: server.await_port(port)):
+            for number in range(5):
+                asked = run([program("curl"), "-sS", "--noproxy", "*", f"http://127.0.0.1:{port}/?n={number}"],
+                            clean_environment())
+                self.assertEqual(asked.output, 2 * truth.HELLO, asked.errors)
+            server.end(signal.SIGINT)
+        found = spans.read_file(file)
+        served = {span.get("url.query"): span for span in found if span.kind == spans.SERVER}
+        self.assertEqual(set(served), {f"n={number}" for number in range(5)})
+        clients = [span for span in found if span.kind == spans.CLIENT]
+        self.assertEqual(len(clients), 10)
+        for span in clients:
+            parent = served[span.get("url.full").split("&")[1]]
+            self.assertEqual((span.parent_id, span.get("wirespan.parent.source")), (parent.span_id, "causal"), span)
 
 
 class Http2(case.Case):
