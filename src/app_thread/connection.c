@@ -563,8 +563,22 @@ static void note_abort(int fd, int32_t cause)
     connection_fail(connection_at(block), RECORD_ERROR_ABORTED, cause);
 }
 
+bool connection_find_by_ports(uint16_t local, uint16_t peer, struct touch *touch)
+{
+    uint32_t highest = atomic_load_explicit(&highest_descriptor, memory_order_relaxed);
+    for (uint32_t fd = 0; fd <= highest && fd < LIMIT_DESCRIPTORS; fd++) {
+        if (atomic_load_explicit(&descriptor_connections[fd], memory_order_relaxed) != 0 &&
+            connection_find((int)fd, touch) && touch->connection->local.port == local &&
+            touch->connection->peer.port == peer) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void connection_finish_all(struct thread_state *self, int32_t cause)
 {
+    transfer_end_all(self);
     uint32_t highest = atomic_load_explicit(&highest_descriptor, memory_order_relaxed);
     for (uint32_t fd = 0; fd <= highest && fd < LIMIT_DESCRIPTORS; fd++) {
         if (atomic_load_explicit(&descriptor_connections[fd], memory_order_relaxed) != 0) {
@@ -578,6 +592,7 @@ void connection_finish_all(struct thread_state *self, int32_t cause)
 
 void connection_finish_orderly(struct thread_state *self)
 {
+    transfer_end_all(self);
     uint32_t highest = atomic_load_explicit(&highest_descriptor, memory_order_relaxed);
     for (uint32_t fd = 0; fd <= highest && fd < LIMIT_DESCRIPTORS; fd++) {
         struct touch touch;

@@ -189,6 +189,10 @@ bool connection_touch(struct thread_state *self, int fd, struct touch *touch);
 /* Only if there is one already. */
 bool connection_find(int fd, struct touch *touch);
 
+/* The connection between these two ports, if its endpoints are known: for those who know no
+   descriptor. Looks at all of them. */
+bool connection_find_by_ports(uint16_t local, uint16_t peer, struct touch *touch);
+
 /* Takes a direction. False if somebody else has it (the connection is then set adrift if
    `bytes_pass`), if the connection is gone, or if it is not to be observed now. */
 bool connection_enter(struct thread_state *self, const struct touch *touch,

@@ -7,6 +7,7 @@
 #include "app_thread/attachment.h"
 #include "app_thread/connection.h"
 #include "app_thread/thread_state.h"
+#include "app_thread/transfer.h"
 #include "handoff/losses.h"
 #include "handoff/record.h"
 
@@ -43,6 +44,9 @@ static inline void exchange_complete(struct thread_state *self, uint16_t slot, u
     }
     if (record->end_ns == 0) {
         record->end_ns = end_ns > record->start_ns ? end_ns : record->start_ns;
+    }
+    if (unlikely(self->transfers.is_under_way) && transfer_park(self, slot, record)) {
+        return;
     }
     segment_complete(attachment_segment(), attachment_doorbell(), slot, self->ring);
 }

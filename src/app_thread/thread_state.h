@@ -24,6 +24,17 @@ enum thread_ownership {
     THREAD_OURS_SHARING /* its descriptors are the program's, too */
 };
 
+/* Exchanges that wait for what a library knows of them; see transfer.h. */
+struct thread_transfers {
+    uint32_t epoch;     /* of the process that they belong to */
+    uint16_t newest;    /* the rest hangs from its record */
+    uint8_t parked;     /* how many */
+    bool is_under_way;  /* in a call that makes transfers: what it completes is parked */
+    bool is_alone;      /* that call makes one transfer, and waits for nothing else */
+    uintptr_t frame;    /* of that call */
+    uint64_t called_ns; /* when the last such call came back */
+};
+
 struct thread_state {
     uint64_t random_key;     /* 0: not drawn yet */
     uint64_t random_counter; /* advanced at once: a signal handler may draw in between */
@@ -37,6 +48,7 @@ struct thread_state {
     const void *library; /* whose function a wrapper is calling now (hooks/caller_scope.h) */
     bool in_vfork;       /* vfork was called: until proven otherwise this may be the child */
     struct thread_context context;
+    struct thread_transfers transfers;
 };
 
 extern __thread struct thread_state thread_state __attribute__((tls_model("initial-exec")));

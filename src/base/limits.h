@@ -75,6 +75,10 @@
 /* Loaded objects looked at for a TLS library that its caller's scope does not show. */
 #define LIMIT_TLS_OBJECTS 1024u
 
+/* Exchanges of one thread that wait for what libcurl tells of them: one call into it seldom
+   completes more. Beyond it they are handed over as they are. */
+#define LIMIT_PARKED 64u
+
 /* One record of the segment: 10 cache lines. */
 #define LIMIT_RECORD_BYTES 640u
 /* Records of one process that exports by itself: 2.5 MiB. A burst of as many exchanges finds room.

@@ -96,6 +96,30 @@ struct endpoint {
     uint8_t address[16]; /* network byte order; IPv4 uses the first 4 */
 };
 
+/* What the library that made a transfer knows of it: a transfer is one exchange or, with redirects,
+   authentication and repetition, several, of which the last one says this. Times count from the
+   transfer's beginning, in microseconds; 0: the phase was not needed. */
+struct transfer_numbers {
+    uint32_t name_us;       /* the name was looked up */
+    uint32_t connect_us;    /* the connection was there */
+    uint32_t tls_us;        /* the handshake was done */
+    uint32_t ready_us;      /* about to send */
+    uint32_t first_byte_us; /* the answer began */
+    uint32_t total_us;
+    uint32_t redirect_us; /* spent before the last request */
+    uint8_t redirects;
+    uint8_t connects; /* connections that had to be made */
+    uint8_t version;  /* enum transfer_version */
+    uint8_t result;   /* the library's own code; 0: it succeeded */
+};
+
+enum transfer_version {
+    TRANSFER_UNKNOWN = 0, /* no library told of this exchange */
+    TRANSFER_HTTP1 = 1,
+    TRANSFER_HTTP2 = 2,
+    TRANSFER_HTTP3 = 3
+};
+
 /* Kind HTTP_*. Body sizes count payload bytes as they stood on the wire, without chunk framing. */
 struct http_numbers {
     uint16_t status;       /* 0: no response */
@@ -104,6 +128,7 @@ struct http_numbers {
     uint32_t reserved;
     uint64_t request_body_bytes;
     uint64_t response_body_bytes;
+    struct transfer_numbers transfer;
 };
 
 /* Kind REDIS_CLIENT. */
@@ -210,7 +235,9 @@ struct record {
         uint8_t bytes[64];
     };
     uint16_t text_used;
-    uint8_t reserved_end[6];
+    uint16_t next_parked; /* application's side only (app_thread/transfer.h) */
+    uint8_t is_parked;    /* complete, but for what a library may tell of it */
+    uint8_t reserved_end[3];
     uint8_t text[RECORD_TEXT_BYTES];
 };
 

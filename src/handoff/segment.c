@@ -215,7 +215,7 @@ bool segment_reader_next_remaining(struct segment_reader *reader, uint32_t *posi
         }
         memcpy(copy, &segment->records[slot], sizeof(*copy));
         atomic_store_explicit(&segment->states[slot], SLOT_FREE, memory_order_release);
-        if (state == SLOT_OPEN) {
+        if (state == SLOT_OPEN && !(copy->is_parked && copy->end_ns != 0)) {
             copy->end_ns = end_ns > copy->start_ns ? end_ns : copy->start_ns;
             copy->error = RECORD_ERROR_ABORTED;
             copy->system_error = cause;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 
+#include "app_thread/hooks/libcurl.h"
 #include "app_thread/hooks/originals.h"
 #include "app_thread/hooks/tls.h"
 #include "base/symbol_versions.h"
@@ -280,6 +281,11 @@ SLOW const struct scope_library *caller_scope_of_session(struct scope_family *fa
     return library;
 }
 
+bool caller_scope_is_inner(const struct scope_library *library, const void *return_address)
+{
+    return library->calls_itself || caller_scope_is_ours(return_address);
+}
+
 static void forget(struct scope_family *family)
 {
     if (atomic_load_explicit(&family->claimed, memory_order_relaxed) == 0) {
@@ -295,4 +301,5 @@ void caller_scope_forget_all(void)
 {
     forget(&tls_openssl);
     forget(&tls_gnutls);
+    forget(&libcurl_family);
 }

@@ -86,6 +86,9 @@ static inline bool caller_scope_is_ours(const void *return_address)
            (uintptr_t)_etext - (uintptr_t)__ehdr_start;
 }
 
+/* The call is a part of another one of the same library: the library's own, or a wrapper's. */
+bool caller_scope_is_inner(const struct scope_library *library, const void *return_address);
+
 /* From here on the thread is in that library; returns what it was in before. Every wrapper does
    this before it calls an original, so that what a jump out of a call left behind does no harm. */
 static inline const void *caller_scope_enter(const struct scope_library *library)

@@ -25,6 +25,7 @@ struct datum { /* gnutls_datum_t */
 #define STUB(family, type, name, parameters)
 #define LIBRARY(family, type, name, parameters) LIBRARY_##family(type, name, parameters)
 #define LIBRARY_openssl(type, name, parameters)
+#define LIBRARY_libcurl(type, name, parameters)
 
 #define LIBRARY_gnutls(type, name, parameters) type(*name) parameters;
 struct gnutls {
@@ -39,6 +40,7 @@ static const char gnutls_names[][SCOPE_NAME_BYTES] = {
     HELPERS(LIBRARY_gnutls)};
 #undef LIBRARY_gnutls
 #undef LIBRARY_openssl
+#undef LIBRARY_libcurl
 #undef LIBRARY
 #undef HOOK
 #undef STUB

@@ -28,6 +28,7 @@ struct bio_st;
 #define STUB(family, type, name, parameters)
 #define LIBRARY(family, type, name, parameters) LIBRARY_##family(type, name, parameters)
 #define LIBRARY_gnutls(type, name, parameters)
+#define LIBRARY_libcurl(type, name, parameters)
 
 #define LIBRARY_openssl(type, name, parameters) type(*name) parameters;
 struct openssl {
@@ -42,6 +43,7 @@ static const char openssl_names[][SCOPE_NAME_BYTES] = {
     HELPERS(LIBRARY_openssl)};
 #undef LIBRARY_openssl
 #undef LIBRARY_gnutls
+#undef LIBRARY_libcurl
 #undef LIBRARY
 #undef HOOK
 #undef STUB

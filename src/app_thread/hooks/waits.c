@@ -5,6 +5,7 @@
 #include "app_thread/hooks/hook.h"
 #include "app_thread/hooks/originals.h"
 #include "app_thread/trace_context.h"
+#include "app_thread/transfer.h"
 
 /* A program that came by its connections without socket, connect or accept is about to wait: as
    good a moment as those to have the exporter started. */
@@ -34,15 +35,18 @@ static void waits_in_loop(void)
 {
     before_wait();
     thread_state.runs_a_loop = true;
+    transfer_before_wait(&thread_state);
     trace_context_forget(&thread_state);
 }
 
 /* Waiting for one descriptor is waiting for one answer; for none, it is a sleep, or a question
-   whether poll works (urllib3 asks it before it first uses a connection again). */
+   whether poll works (urllib3 asks it before it first uses a connection again). libcurl waits
+   beside its one transfer for somebody who wakes it. */
 static void waits_for(nfds_t count)
 {
     before_wait();
-    if (count > 1) {
+    transfer_before_wait(&thread_state);
+    if (count > 1 && !thread_state.transfers.is_alone) {
         trace_context_forget(&thread_state);
     }
 }
@@ -119,6 +123,7 @@ EXPORTED int select(int limit, fd_set *readable, fd_set *writable, fd_set *excep
     if (unlikely(thread_state.context.is_known)) {
         waits_for(selected(limit, (const fd_set *const[3]){readable, writable, exceptional}));
     } else {
+        transfer_before_wait(&thread_state);
         trace_context_forget(&thread_state);
     }
     return ORIGINAL(select)(limit, readable, writable, exceptional, timeout);
@@ -130,6 +135,7 @@ EXPORTED int pselect(int limit, fd_set *readable, fd_set *writable, fd_set *exce
     if (unlikely(thread_state.context.is_known)) {
         waits_for(selected(limit, (const fd_set *const[3]){readable, writable, exceptional}));
     } else {
+        transfer_before_wait(&thread_state);
         trace_context_forget(&thread_state);
     }
     return ORIGINAL(pselect)(limit, readable, writable, exceptional, timeout, mask);

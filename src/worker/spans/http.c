@@ -70,6 +70,46 @@ static void add_sizes(struct span *span, const struct http_numbers *http)
     }
 }
 
+static struct slice version_of(const struct http_numbers *http)
+{
+    switch ((enum transfer_version)http->transfer.version) {
+    case TRANSFER_HTTP2:
+        return SLICE("2");
+    case TRANSFER_HTTP3:
+        return SLICE("3");
+    case TRANSFER_HTTP1:
+    case TRANSFER_UNKNOWN:
+        break;
+    }
+    return http->version_minor == 0 ? SLICE("1.0") : SLICE("1.1");
+}
+
+static void add_phase(struct span *span, struct slice key, uint32_t microseconds)
+{
+    if (microseconds != 0) {
+        span_add_double(span, key, microseconds / 1e6);
+    }
+}
+
+/* By the names that curl itself gives these numbers (curl -w), in seconds as there. */
+static void add_transfer(struct span *span, const struct transfer_numbers *transfer)
+{
+    add_phase(span, SLICE("curl.time_namelookup"), transfer->name_us);
+    add_phase(span, SLICE("curl.time_connect"), transfer->connect_us);
+    add_phase(span, SLICE("curl.time_appconnect"), transfer->tls_us);
+    add_phase(span, SLICE("curl.time_pretransfer"), transfer->ready_us);
+    add_phase(span, SLICE("curl.time_starttransfer"), transfer->first_byte_us);
+    add_phase(span, SLICE("curl.time_redirect"), transfer->redirect_us);
+    add_phase(span, SLICE("curl.time_total"), transfer->total_us);
+    span_add_int(span, SLICE("curl.num_connects"), transfer->connects);
+    if (transfer->redirects != 0) {
+        span_add_int(span, SLICE("curl.num_redirects"), transfer->redirects);
+    }
+    if (transfer->result != 0) {
+        span_add_int(span, SLICE("curl.exitcode"), transfer->result);
+    }
+}
+
 void spans_build_http(struct span *span, const struct record *record,
                       const struct record_text *text)
 {
@@ -83,10 +123,12 @@ void spans_build_http(struct span *span, const struct record *record,
         spans_add_server_url(span, record, text, &peer, schemes);
     }
     spans_add_network(span, &peer);
-    span_add_literal(span, SLICE("network.protocol.version"),
-                     record->http.version_minor == 0 ? SLICE("1.0") : SLICE("1.1"));
+    span_add_literal(span, SLICE("network.protocol.version"), version_of(&record->http));
     span_add_string(span, SLICE("user_agent.original"), text->fields[FIELD_USER_AGENT]);
     span_add_string(span, SLICE("request.id"), text->fields[FIELD_REQUEST_ID]);
     add_sizes(span, &record->http);
     add_outcome(span, record, is_client);
+    if (unlikely(record->http.transfer.version != TRANSFER_UNKNOWN)) {
+        add_transfer(span, &record->http.transfer);
+    }
 }

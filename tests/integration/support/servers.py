@@ -72,7 +72,7 @@ class Nginx(Daemon):
     def __init__(self, folder: pathlib.Path, environment: dict[str, str] | None = None, *, workers: int = 1,
                  server: str = "", http: str = "", main: str = "", access_log: bool = True,
                  before: list | None = None, certificate: tuple[str, str] | None = None,
-                 user: str = "root root"):
+                 user: str = "root root", http2: bool = False):
         self.port = free_port()
         self.scheme = "https" if certificate else "http"
         if certificate:
@@ -84,7 +84,7 @@ class Nginx(Daemon):
         configuration.write_text(
             NGINX_MAIN.format(
                 workers=workers, folder=folder, port=self.port, server=server, http=http, main=main,
-                tls=" ssl" if certificate else "",
+                tls=(" ssl" if certificate else "") + (" http2" if http2 else ""),
                 access_log=f"{self.access_log} truth" if access_log else "off",
                 # Workers that give up root could not read a private folder.
                 user=f"user {user};" if os.geteuid() == 0 else "",

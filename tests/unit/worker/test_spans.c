@@ -270,6 +270,45 @@ static void scratch_is_bounded(void **state)
 
 /* ---- HTTP ---- */
 
+static void http_transfer(void **state)
+{
+    (void)state;
+    http(RECORD_HTTP_CLIENT, "GET", "https://h/x", "h", 200);
+    record.http.transfer = (struct transfer_numbers){
+        .name_us = 1000,
+        .connect_us = 2000,
+        .tls_us = 3000,
+        .ready_us = 4000,
+        .first_byte_us = 5000,
+        .total_us = 6000,
+        .redirect_us = 500,
+        .redirects = 2,
+        .connects = 1,
+        .version = TRANSFER_HTTP2,
+        .result = 18,
+    };
+    build();
+    assert_non_null(strstr(text, "network.protocol.version '2'\n"));
+    assert_non_null(strstr(text, "curl.time_namelookup 0.001\n"
+                                 "curl.time_connect 0.002\n"
+                                 "curl.time_appconnect 0.003\n"
+                                 "curl.time_pretransfer 0.004\n"
+                                 "curl.time_starttransfer 0.005\n"
+                                 "curl.time_redirect 0.0005\n"
+                                 "curl.time_total 0.006\n"
+                                 "curl.num_connects 1\n"
+                                 "curl.num_redirects 2\n"
+                                 "curl.exitcode 18\n"));
+    record.http.transfer.version = TRANSFER_HTTP3;
+    assert_non_null(strstr(build(), "network.protocol.version '3'\n"));
+    record.http.transfer = (struct transfer_numbers){.version = TRANSFER_HTTP1};
+    build();
+    assert_non_null(strstr(text, "network.protocol.version '1.1'\n"));
+    assert_null(strstr(text, "curl.time"));
+    record.http.transfer.version = TRANSFER_UNKNOWN;
+    assert_null(strstr(build(), "curl."));
+}
+
 static void http_client(void **state)
 {
     (void)state;
@@ -853,6 +892,7 @@ int main(void)
         cmocka_unit_test(limits_hold),
         cmocka_unit_test(the_arrays_bound_what_is_added),
         cmocka_unit_test(scratch_is_bounded),
+        cmocka_unit_test(http_transfer),
         cmocka_unit_test(http_client),
         cmocka_unit_test(http_server),
         cmocka_unit_test(methods_are_bounded),

@@ -1,0 +1,232 @@
+#!/usr/bin/env python3
+"""What libcurl knows, on the spans that the bytes make; and HTTP/2, which only libcurl can tell of. The truth
+is what the servers logged, and what curl itself prints (-w)."""
+
+import json
+import signal
+
+from support import case, expect, servers, spans, truth
+from support.process import Daemon, clean_environment, free_port, run, wait_until
+from support.servers import program
+
+PHASES = ("namelookup", "connect", "appconnect", "pretransfer", "starttransfer", "total")
+
+
+def phases(span: spans.Span) -> dict[str, float]:
+    return {name: span.get(f"curl.time_{name}") for name in PHASES if span.get(f"curl.time_{name}") is not None}
+
+
+class Ground(case.ClientCase):
+    """HTTP/1: the bytes make the span, libcurl adds what it knows."""
+
+    def spans_of(self, *arguments) -> list[spans.Span]:
+        file = self.new_path("spans.jsonl")
+        finished = self.run_preloaded(list(arguments), file)
+        self.assertEqual(finished.code, 0, finished.errors)
+        found = spans.read_file(file)
+        expect.compare(self.expected(), found)
+        self.output = finished.output
+        return found
+
+    def check_phases(self, span: spans.Span) -> None:
+        told = phases(span)
+        times = list(told.values())
+        self.assertEqual(times, sorted(times), span)
+        self.assertEqual("appconnect" in told, self.tls and span.get("curl.num_connects") > 0)
+        self.assertGreater(told["total"], 0)
+        # The exchange lies within the transfer, which began before it.
+        self.assertLess((span.end_ns - span.start_ns) / 1e9, told["total"] + 0.002)
+
+
+class Phases(Ground):
+    def test_the_numbers_are_those_that_curl_prints(self):
+        url = self.url + "/chunked?n=1"
+        wanted = "%{time_namelookup} %{time_connect} %{time_appconnect} %{time_pretransfer} %{time_starttransfer} " \
+            "%{time_total} %{num_connects} %{num_redirects}\n"
+        found = self.spans_of(program("curl"), "-s", "--noproxy", "*", "-o", "/dev/null", "-o", "/dev/null", "-w",
+                              wanted, url, url)
+        printed = [line.split() for line in self.output.decode().splitlines()]
+        self.assertEqual(len(printed), len(found))
+        for span, line in zip(sorted(found, key=lambda span: span.start_ns), printed):
+            self.check_phases(span)
+            told = phases(span)
+            for name, value in zip(PHASES, line):
+                # The total is read once more when the transfer is cleaned up: a moment later.
+                self.assertAlmostEqual(told.get(name, 0.0), float(value), delta=0.005 if name == "total" else 1e-6)
+            self.assertEqual([span.get("curl.num_connects"), span.get("curl.num_redirects", 0)],
+                             [int(line[6]), int(line[7])])
+
+    def test_redirects_are_told_by_the_last_exchange(self):
+        found = self.spans_of(program("curl"), "-sL", "--noproxy", "*", self.url + "/redirect?n=1")
+        first, last = sorted(found, key=lambda span: span.start_ns)
+        self.assertEqual(phases(first), {})
+        self.check_phases(last)
+        self.assertEqual(last.get("curl.num_redirects"), 1)
+        self.assertGreater(last.get("curl.time_redirect"), 0)
+
+    def test_a_transfer_that_takes_too_long(self):
+        file = self.new_path("spans.jsonl")
+        finished = self.run_preloaded(
+            [program("curl"), "-s", "--noproxy", "*", "-m", "0.5", self.url + "/never?n=1"], file)
+        self.assertEqual(finished.code, 28)
+        [span] = spans.read_file(file)
+        self.assertEqual([span.status, span.get("error.type"), span.get("curl.exitcode")], [2, "timeout", 28])
+
+    def test_php(self):
+        script = self.new_path("many.php")
+        script.write_text("""<?php
+function handle($url) {
+    $handle = curl_init($url);
+    curl_setopt_array($handle, [CURLOPT_RETURNTRANSFER => 1, CURLOPT_PROXY => "", CURLOPT_CAINFO => getenv("CURL_CA_BUNDLE") ?: null]);
+    return $handle;
+}
+$alone = handle($argv[1] . "/hello?n=alone");
+for ($i = 0; $i < 3; $i++) echo curl_exec($alone);
+$multi = curl_multi_init();
+$handles = [];
+for ($i = 0; $i < 30; $i++) {
+    $handles[$i] = handle($argv[1] . ($i % 3 ? "/hello?n=$i" : "/missing?n=$i"));
+    curl_multi_add_handle($multi, $handles[$i]);
+}
+do {
+    $status = curl_multi_exec($multi, $active);
+    while ($told = curl_multi_info_read($multi)) echo $told["result"], "\\n";
+    if ($active) curl_multi_select($multi);
+} while ($active && $status == CURLM_OK);
+foreach ($handles as $handle) curl_multi_remove_handle($multi, $handle);
+""", encoding="utf-8")
+        found = self.spans_of(program("php"), script, self.url)
+        self.assertEqual(len(found), 33)
+        for span in found:
+            self.check_phases(span)
+
+
+class PhasesOverTls(Phases):
+    tls = True
+
+
+class Interfaces(Ground):
+    def test_easy(self):
+        found = self.spans_of(case.COMPILED / "libcurl", "easy", self.url, self.http_script)
+        self.assertGreater(len(found), 18)
+        told = [span for span in found if phases(span)]
+        for span in told:
+            self.check_phases(span)
+        redirected = [exchange for exchange in self.truth.exchanges if exchange.status == 302]
+        self.assertEqual(len(told), len(found) - len(redirected))
+
+
+class Parents(case.Case):
+    def test_a_blocking_server_that_asks_by_libcurl(self):
+        """curl_easy_perform waits in poll for its transfer and for somebody who wakes it: the thread still works
+        for the request that it has read."""
+        behind = self.enter(truth.TruthServer())
+        file = self.new_path("spans.jsonl")
+        script = file.parent / "relay.php"
+        script.write_text(f"""<?php
+foreach (["first", "second"] as $name) {{
+    $handle = curl_init("{behind.url}/slow?name=$name&" . $_SERVER["QUERY_STRING"]);
+    curl_setopt_array($handle, [CURLOPT_RETURNTRANSFER => 1, CURLOPT_PROXY => "", CURLOPT_FORBID_REUSE => 1]);
+    echo curl_exec($handle);
+}}
+""", encoding="utf-8")
+        port = free_port()
+        server = Daemon([program("php"), "-S", f"127.0.0.1:{port}", script], case.preload_environment(file),
+                        file.parent / "php.log")
+        with server.started(lambda: server.await_port(port)):
+            for number in range(5):
+                asked = run([program("curl"), "-sS", "--noproxy", "*", f"http://127.0.0.1:{port}/?n={number}"],
+                            clean_environment())
+                self.assertEqual(asked.output, 2 * truth.HELLO, asked.errors)
+            server.end(signal.SIGINT)
+        found = spans.read_file(file)
+        served = {span.get("url.query"): span for span in found if span.kind == spans.SERVER}
+        self.assertEqual(set(served), {f"n={number}" for number in range(5)})
+        clients = [span for span in found if span.kind == spans.CLIENT]
+        self.assertEqual(len(clients), 10)
+        for span in clients:
+            parent = served[span.get("url.full").split("&")[1]]
+            self.assertEqual((span.parent_id, span.get("wirespan.parent.source")), (parent.span_id, "causal"), span)
+
+
+class Http2(case.Case):
+    """Frames are not read: libcurl's word makes the span, and there is one for each transfer."""
+
+    def serve(self, *arguments, exchanges: int, code: int = 0, secure: bool = True, server: str = ""):
+        """Runs a program against nginx, plain and preloaded. Returns nginx's log and the spans."""
+        folder = self.new_path("www").parent
+        (folder / "www").mkdir()
+        for number in range(20):
+            (folder / "www" / str(number)).write_text("x" * number)
+        certificate = case.make_certificate(folder, "localhost") if secure else None
+        file = self.new_path("spans.jsonl")
+        with servers.Nginx(folder, certificate=certificate, http2=True, server=server) as nginx:
+            more = {"CURL_CA_BUNDLE": certificate[0]} if certificate else {}
+            named = nginx.url.replace("://", "://user:secret@")
+            arguments = [str(argument).replace("URL", nginx.url).replace("USER", named) for argument in arguments]
+            plain = run(arguments, clean_environment(**more))
+            wait_until(lambda: len(nginx.truth()) == exchanges, 10, "nginx to have logged the plain run")
+            finished = run(arguments, case.preload_environment(file, **more))
+            self.assertEqual((finished.code, finished.output), (plain.code, plain.output))
+            self.assertEqual(finished.code, code, finished.errors)
+            wait_until(lambda: len(nginx.truth()) == 2 * exchanges, 10, "nginx to have logged all")
+            served = nginx.truth()[exchanges:]
+        found = spans.read_file(file)
+        spans.check_ids(found)
+        for span in found:
+            self.assertGreaterEqual(span.start_ns, finished.started_ns - expect.CLOCK_SLACK_NS, span)
+            self.assertLessEqual(span.end_ns, finished.ended_ns + expect.CLOCK_SLACK_NS, span)
+        return nginx, served, found
+
+    def compare(self, nginx, served: list, found: list) -> None:
+        wanted = []
+        for exchange in served:
+            exchange.version = "HTTP/2"
+            wanted.append(expect.http_client(exchange, nginx.url))
+        expect.compare(wanted, found)
+        for span in found:
+            self.assertGreater(span.get("curl.time_total"), 0)
+
+    def test_one_after_the_other(self):
+        urls = [f"URL/{number}?n={number}" for number in range(25)]
+        nginx, served, found = self.serve(program("curl"), "-s", *urls, exchanges=25)
+        self.compare(nginx, served, found)
+
+    def test_at_once_on_one_connection(self):
+        urls = [f"URL/{number}?n={number}" for number in range(25)]
+        nginx, served, found = self.serve(program("curl"), "-sZ", "-w", "",
+                                          *[word for url in urls for word in (url, "-o", "/dev/null")], exchanges=25)
+        self.compare(nginx, served, found)
+
+    def test_secrets_stay_here(self):
+        _, _, found = self.serve(
+            program("curl"), "-s", "USER/1?token=secret&n=1#secret", exchanges=1)
+        [span] = found
+        self.assertNotIn("secret", json.dumps(span.attributes))
+        self.assertEqual(span.get("url.full").split("?")[1], "token=REDACTED&n=1")
+
+    def test_a_head_and_an_upload(self):
+        behind = self.enter(truth.TruthServer())
+        _, _, found = self.serve(
+            program("curl"), "-s", "-I", "URL/7", "-o", "/dev/null", "--next", "-s", "-d", "0123456789",
+            "URL/echo?n=1", "-w", "%{http_version}", server=f"location /echo {{ proxy_pass {behind.url}; }}", exchanges=2)
+        self.assertEqual([(span.name, span.get("http.response.status_code"), span.get("http.request.body.size"),
+                           span.get("http.response.body.size"), span.get("network.protocol.version"))
+                          for span in found], [("HEAD", 200, None, 0, "2"), ("POST", 200, 10, 10, "2")])
+
+    def test_in_plain_text(self):
+        """One transfer: this curl cannot use such a connection again."""
+        nginx, served, found = self.serve(program("curl"), "-s", "--http2-prior-knowledge", "URL/3?n=3", secure=False, exchanges=1)
+        self.compare(nginx, served, found)
+
+    def test_a_transfer_that_takes_too_long(self):
+        behind = self.enter(truth.TruthServer())
+        _, _, found = self.serve(program("curl"), "-s", "-m", "0.5", "URL/never?n=1", code=28, exchanges=1,
+                                 server=f"location /never {{ proxy_pass {behind.url}; }}")
+        self.assertEqual([(span.name, span.status, span.get("error.type"), span.get("curl.exitcode"),
+                           span.get("network.protocol.version")) for span in found],
+                         [("GET", 2, "timeout", 28, "2")])
+
+
+if __name__ == "__main__":
+    case.main()
