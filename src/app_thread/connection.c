@@ -12,6 +12,7 @@
 #include "app_thread/clock.h"
 #include "app_thread/exchange.h"
 #include "app_thread/http_exchange.h"
+#include "app_thread/jobs.h"
 #include "app_thread/protocol.h"
 #include "base/system_call.h"
 
@@ -201,6 +202,7 @@ static SLOW bool adopt(struct connection *connection, uint32_t epoch)
     struct pairing_entry entry;
     while (pairing_oldest(&connection->pairing, &entry)) {
         pairing_pop(&connection->pairing);
+        jobs_drop(entry);
     }
     connection->directions[DIRECTION_OUT].current_slot = SEGMENT_NO_SLOT;
     connection->directions[DIRECTION_IN].current_slot = SEGMENT_NO_SLOT;

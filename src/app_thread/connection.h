@@ -105,6 +105,8 @@ struct redis_session {
     bool in_transaction;
     bool is_null;
     char word[15];    /* the first element, or the beginning of an error */
+    bool answers_job; /* the oldest command is one that a rule looks at */
+    bool captures;    /* requests' side: a rule may fit the command at hand */
     int32_t database; /* -1: unknown */
     uint32_t subscriptions;
     uint32_t error_elements;
@@ -113,6 +115,7 @@ struct redis_session {
     /* requests' side */
     uint64_t command_start; /* stream position */
     uint32_t command_block; /* slab buffer: the struct redis_command at hand */
+    uint32_t job_block;     /* slab buffer: its struct rule_capture; 0: none yet */
 };
 
 struct connection {

@@ -5,6 +5,7 @@
 #include "app_thread/attachment.h"
 #include "app_thread/exchange.h"
 #include "app_thread/http_exchange.h"
+#include "app_thread/jobs.h"
 #include "app_thread/redis_exchange.h"
 #include "app_thread/tls_session.h"
 #include "app_thread/websocket_exchange.h"
@@ -653,6 +654,7 @@ static void take_exchanges_back(struct connection *connection, const struct ahea
     while (pairing_pushed(&connection->pairing) != ahead->pushed &&
            pairing_unpush(&connection->pairing, &entry)) {
         exchange_cancel(entry.slot);
+        jobs_drop(entry);
         current = entry.slot == current ? SEGMENT_NO_SLOT : current;
     }
     exchange_cancel(current);
@@ -878,6 +880,7 @@ void protocol_abandon(struct thread_state *self, struct connection *connection, 
         }
         pairing_pop(&connection->pairing);
         exchange_abandon(entry.slot, LOSS_ABANDONED);
+        jobs_drop(entry);
         if (entry.slot == current) {
             current = SEGMENT_NO_SLOT;
         }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "app_thread/exchange.h"
+#include "app_thread/jobs.h"
 #include "app_thread/trace_context.h"
 #include "handoff/segment.h"
 #include "wire/redis_command.h"
@@ -27,11 +28,13 @@ static uint64_t position(const struct direction *direction, const struct slice *
 void redis_exchange_start(struct connection *connection)
 {
     uint32_t block = connection->redis.command_block;
+    uint32_t job_block = connection->redis.job_block;
     connection->redis = (struct redis_session){
         .reply_mode = REDIS_REPLY_ON,
         .version = 2,
         .database = connection->protocol == PROTOCOL_ADRIFT ? -1 : 0,
         .command_block = block != 0 ? block : slab_take(SLAB_BUFFER),
+        .job_block = job_block,
     };
 }
 
@@ -138,7 +141,11 @@ static inline void await_answer(struct connection *connection, const struct redi
                                   .effect = command->effect,
                                   .flags = PAIRING_COMPLETE,
                                   .value = entry_value(command)};
+    if (unlikely(command->effect == REDIS_JOB)) {
+        entry.value = jobs_detach(connection);
+    }
     if (unlikely(!pairing_push(&connection->pairing, entry))) {
+        jobs_drop(entry);
         exchange_abandon(slot, LOSS_PIPELINE_FULL);
         connection_set_adrift(connection);
     }
@@ -191,6 +198,30 @@ static void end_command(struct passage *passage, uint64_t at)
     await_answer(connection, command, slot);
 }
 
+/* A rule that fits makes the command one of a job's. */
+static SLOW void choose_rule(struct connection *connection, struct redis_command *command)
+{
+    if (command->effect == REDIS_PLAIN && jobs_choose(connection)) {
+        command->effect = REDIS_JOB;
+    }
+    connection->redis.captures = false;
+}
+
+/* A piece of a command's argument, where rules may want it. */
+static inline void show_rules(struct passage *passage, const struct redis_command *command,
+                              const struct resp_item *item)
+{
+    struct connection *connection = passage->connection;
+    if (item->index == 0) {
+        uint8_t list = item->last ? jobs_lists[command->entry] : 0;
+        if (unlikely(list != 0)) {
+            jobs_begin(connection, list, resp_elements(&direction_of(passage)->resp));
+        }
+    } else if (unlikely(connection->redis.captures)) {
+        jobs_argument(connection, item->index, item->bytes, item->last);
+    }
+}
+
 /* The short way for a command that lies whole in the input. */
 static bool take_whole_command(struct passage *passage, const struct slice *whole, struct slice *in)
 {
@@ -202,7 +233,13 @@ static bool take_whole_command(struct passage *passage, const struct slice *whol
         return false;
     }
     begin_command(passage, at);
-    redis_command_take(command_of(passage->connection), arguments, count);
+    struct redis_command *command = command_of(passage->connection);
+    redis_command_take(command, arguments, count);
+    uint8_t list = jobs_lists[command->entry];
+    if (unlikely(list != 0)) {
+        jobs_take(passage->connection, list, arguments, count);
+        choose_rule(passage->connection, command);
+    }
     end_command(passage, position(requests, whole, in));
     return true;
 }
@@ -224,15 +261,20 @@ void redis_exchange_commands(struct passage *passage, struct slice *in)
             begin_command(passage,
                           position(requests, &whole, in) - resp_held_bytes(&requests->resp));
             redis_command_init(command);
+            passage->connection->redis.captures = false;
             break;
         case RESP_ITEM:
             if (item.depth == 1) {
                 redis_command_argument(command, item.index, item.bytes,
                                        item.number > 0 ? (uint64_t)item.number : 0, item.last);
+                show_rules(passage, command, &item);
             }
             break;
         case RESP_END:
             redis_command_finish(command);
+            if (unlikely(passage->connection->redis.captures)) {
+                choose_rule(passage->connection, command);
+            }
             end_command(passage, position(requests, &whole, in));
             break;
         case RESP_LOST:
@@ -314,6 +356,23 @@ static void begin_reply(struct passage *passage, uint64_t at)
     session->is_null = false;
     session->error_elements = 0;
     session->elements = 0;
+    session->answers_job = false;
+}
+
+/* Items of an answer that a rule looks at. */
+static SLOW void show_rules_answer(struct passage *passage, const struct resp_item *item)
+{
+    struct pairing_entry entry;
+    if (passage->connection->redis.verdict == REDIS_REPLY_ANSWER &&
+        pairing_oldest(&passage->connection->pairing, &entry) && entry.effect == REDIS_JOB) {
+        jobs_answer_item(entry.value, item);
+    }
+}
+
+static bool oldest_is_of_job(struct connection *connection)
+{
+    struct pairing_entry entry;
+    return pairing_oldest(&connection->pairing, &entry) && entry.effect == REDIS_JOB;
 }
 
 static void take_top_item(struct passage *passage, const struct resp_item *item)
@@ -390,6 +449,7 @@ static void apply_effect(struct passage *passage, struct pairing_entry entry)
     case REDIS_SHUTDOWN:
     case REDIS_PING:
     case REDIS_SCRIPT_LOAD:
+    case REDIS_JOB:
     default:
         break;
     }
@@ -429,6 +489,11 @@ static void complete_answer(struct passage *passage, struct pairing_entry entry,
                              redis_error_prefix(slice_of(session->word, session->word_used)),
                              sizeof(session->word));
         }
+    }
+    if (unlikely(entry.effect == REDIS_JOB) &&
+        !jobs_answered(passage, record, entry.value, is_error)) {
+        exchange_cancel(entry.slot);
+    } else {
         exchange_complete(passage->self, entry.slot, passage->now,
                           is_error ? RECORD_ERROR_REPLY : RECORD_OK, 0);
     }
@@ -551,6 +616,9 @@ static bool take_whole_reply(struct passage *passage, const struct slice *whole,
     }
     begin_reply(passage, at);
     take_top_item(passage, &item);
+    if (is_there && entry.effect == REDIS_JOB) {
+        show_rules_answer(passage, &item);
+    }
     *goes_on = end_reply(passage, position(replies, whole, in));
     return true;
 }
@@ -589,12 +657,16 @@ void redis_exchange_replies(struct passage *passage, struct slice *in)
                 return;
             }
             begin_reply(passage, position(replies, &whole, in) - resp_held_bytes(&replies->resp));
+            session->answers_job = oldest_is_of_job(passage->connection);
             break;
         case RESP_ITEM:
             if (item.depth == 0) {
                 take_top_item(passage, &item);
             } else if (item.depth == 1) {
                 take_element(session, &item);
+            }
+            if (unlikely(session->answers_job)) {
+                show_rules_answer(passage, &item);
             }
             break;
         case RESP_END:
@@ -635,6 +707,7 @@ static void fail_all(struct thread_state *self, struct connection *connection,
             record->redis.database = connection->redis.database;
             record->redis.protocol = connection->redis.version;
         }
+        jobs_drop(entry);
         bool is_goodbye = entry.effect == REDIS_QUIT || entry.effect == REDIS_SHUTDOWN;
         exchange_complete(self, entry.slot, now, is_goodbye ? RECORD_OK : error,
                           is_goodbye ? 0 : system_error);
@@ -678,5 +751,8 @@ void redis_exchange_forget(struct connection *connection)
     if (connection->redis.command_block != 0) {
         slab_give(SLAB_BUFFER, connection->redis.command_block);
         connection->redis.command_block = 0;
+    }
+    if (connection->redis.job_block != 0) {
+        slab_give(SLAB_BUFFER, jobs_detach(connection));
     }
 }

@@ -170,6 +170,28 @@ void trace_context_enter(struct thread_state *self, const struct record *server,
     context->is_known = true;
 }
 
+uint8_t trace_context_flags(const uint8_t trace_id[16])
+{
+    return is_sampled(trace_id) ? 3 : 2;
+}
+
+void trace_context_enter_job(struct thread_state *self, const struct record *job,
+                             const _Atomic uint32_t *ends)
+{
+    struct thread_context *context = &self->context;
+    if (self->runs_a_loop || is_current(context)) {
+        return;
+    }
+    memcpy(context->trace_id, job->trace_id, sizeof(context->trace_id));
+    memcpy(context->span_id, job->span_id, sizeof(context->span_id));
+    context->trace_flags = job->trace_flags;
+    context->connection = 0;
+    context->answers = ends;
+    context->answered = atomic_load_explicit(ends, memory_order_relaxed);
+    context->is_known = true;
+    context->is_ambiguous = false;
+}
+
 void trace_context_leave(struct thread_state *self, uint32_t connection)
 {
     if (self->context.connection == connection) {

@@ -39,5 +39,13 @@ void trace_context_enter(struct thread_state *self, const struct record *server,
 /* The request on that connection is answered. */
 void trace_context_leave(struct thread_state *self, uint32_t connection);
 
+/* The flags of a trace whose id is `trace_id`: by the sampler. */
+uint8_t trace_context_flags(const uint8_t trace_id[16]);
+
+/* A blocking thread has claimed a job: what it does until `*ends` changes belongs to it. Nothing
+   where it works for a request. */
+void trace_context_enter_job(struct thread_state *self, const struct record *job,
+                             const _Atomic uint32_t *ends);
+
 /* The thread waits for many things: what it does next may belong to any. */
 void trace_context_forget(struct thread_state *self);

@@ -57,6 +57,27 @@
 #define LIMIT_TARGET_TEXT 256u
 #define LIMIT_HEADER_TEXT 96u
 
+/* What rules of job queues may hold all together: several times what the shipped ones do. */
+#define LIMIT_RULES           224u
+#define LIMIT_RULE_QUEUES     24u
+#define LIMIT_RULE_LISTS      64u
+#define LIMIT_RULE_SOURCES    448u
+#define LIMIT_RULE_SETTINGS   896u
+#define LIMIT_RULE_CONDITIONS 256u
+#define LIMIT_RULE_KEYS       896u
+#define LIMIT_RULE_MEMBERS    512u
+#define LIMIT_RULE_TEXT       (16u << 10)
+#define LIMIT_RULE_FILE_BYTES (64u << 10)
+/* Rules of one command: a bit each of one word. */
+#define LIMIT_RULES_OF_COMMAND 64u
+/* Keys of one script that are looked at: the largest of the known queues has 14. */
+#define LIMIT_RULE_SCRIPT_KEYS 16u
+/* A value that a rule names, a job's id or the text of its failure: beyond it is cut. */
+#define LIMIT_RULE_VALUE 160u
+/* Jobs of one process that are known at a time, in work or done a moment ago: more than one process
+   works on at once. Beyond, a job's commands are spans, but there is none of the job. */
+#define LIMIT_JOBS 512u
+
 /* First bytes looked at before a connection is called opaque. */
 #define LIMIT_IDENTIFY_BYTES 32u
 

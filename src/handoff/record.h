@@ -24,6 +24,7 @@ enum record_kind {
     RECORD_WEBSOCKET_SERVER = 5,
     RECORD_CONNECT = 6, /* a connect or name look-up that failed: no exchange came of it */
     RECORD_OPAQUE = 7,  /* a connection whose bytes could not be read; see enum opaque_reason */
+    RECORD_JOB = 8,     /* a job's attempt in a worker: from its claim to its end */
     RECORD_KIND_COUNT
 };
 
@@ -139,10 +140,59 @@ struct redis_numbers {
     uint64_t response_bytes; /* of its reply on the wire */
     uint8_t protocol;        /* 2 or 3 */
     uint8_t reply_type;      /* the reply's first byte on the wire ('+', '-', ':', '$', ...) */
-    uint8_t reserved[6];
+    uint8_t job_action;      /* enum job_action: what the command does to a job */
+    uint8_t reserved[5];
     uint64_t reply_elements; /* of an aggregate reply: its count; of EXEC: the queued commands */
     uint32_t error_elements; /* errors inside EXEC's array */
     uint32_t script_keys;    /* EVAL, EVALSHA, FCALL: numkeys */
+};
+
+/* What a command does to a job; in the order of rules/rules.h. */
+enum job_action {
+    JOB_ACTION_NONE,
+    JOB_ACTION_SUBMIT,
+    JOB_ACTION_SAVE,
+    JOB_ACTION_CLAIM,
+    JOB_ACTION_READ,
+    JOB_ACTION_COMPLETE,
+    JOB_ACTION_FAIL,
+    JOB_ACTION_RETRY,
+    JOB_ACTION_REQUEUE,
+    JOB_ACTION_TIMEOUT,
+    JOB_ACTION_CANCEL,
+    JOB_ACTION_PROGRESS,
+    JOB_ACTION_MESSAGE,
+    JOB_ACTION_ARCHIVE,
+    JOB_ACTION_START,
+    JOB_ACTION_FOLD,
+    JOB_ACTION_COUNT
+};
+
+/* How an attempt ended. */
+enum job_end {
+    JOB_END_NONE, /* it has not */
+    JOB_END_COMPLETED,
+    JOB_END_FAILED,
+    JOB_END_RETRIED,
+    JOB_END_REQUEUED,
+    JOB_END_TIMED_OUT,
+    JOB_END_CANCELLED,
+    JOB_END_UNKNOWN, /* the wire does not tell */
+    JOB_END_COUNT
+};
+
+/* Kind JOB. */
+struct job_numbers {
+    uint64_t enqueued_ns; /* since 1970 UTC, by the queue's own record; 0: not known */
+    uint32_t delay_ms;    /* asked for by who submitted it */
+    uint32_t attempt;     /* from 1; 0: not known */
+    uint32_t stalled;     /* how often it had stalled before */
+    uint32_t folded;      /* bookkeeping commands that are no spans */
+    uint32_t empty_polls; /* claims that found nothing, before this one */
+    uint32_t progress_count;
+    uint8_t percent; /* the last one */
+    uint8_t end;     /* enum job_end */
+    uint8_t reserved[6];
 };
 
 /* Kind WEBSOCKET_*: [0] sent by this process, [1] received. Bytes are payload on the wire. */
@@ -204,6 +254,21 @@ enum field_tag {
     FIELD_TRACESTATE = 19,
     FIELD_REQUEST_ID = 20,    /* X-Request-Id, request's first, else response's */
     FIELD_PROTOCOL_TEXT = 21, /* ALPN or protocol name of an opaque connection, if known */
+    FIELD_LINK = 22,          /* another span: 16 bytes of trace id, 8 of span id */
+    FIELD_JOB_SYSTEM = 23,    /* the queue's kind, by the name that its rules give it */
+    FIELD_JOB_QUEUE = 24,
+    FIELD_JOB_ID = 25,
+    FIELD_JOB_TYPE = 26,
+    FIELD_JOB_PRIORITY = 27,
+    FIELD_JOB_WORKER = 28,
+    FIELD_JOB_WORKFLOW = 29,
+    FIELD_JOB_STEP = 30,
+    FIELD_JOB_STEPS = 31,
+    FIELD_JOB_CUSTOMER = 32,
+    FIELD_JOB_USER = 33,
+    FIELD_JOB_ERROR_TYPE = 34,
+    FIELD_JOB_ERROR = 35,
+    FIELD_JOB_STACK = 36,
     FIELD_TAG_COUNT
 };
 
@@ -232,6 +297,7 @@ struct record {
         struct redis_numbers redis;
         struct websocket_numbers websocket;
         struct opaque_numbers opaque;
+        struct job_numbers job;
         uint8_t bytes[64];
     };
     uint16_t text_used;

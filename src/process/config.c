@@ -240,6 +240,7 @@ static void parse_switches(const struct reader *reader, struct config *config)
     bool is_disabled = get_boolean(reader, "OTEL_SDK_DISABLED", false);
     config->enabled = is_on && is_on_by_seed && !is_disabled;
     config->agent = get(reader, "WIRESPAN_AGENT");
+    config->rules = get(reader, "WIRESPAN_RULES");
     config->only = get(reader, "WIRESPAN_ONLY");
     config->except = get(reader, "WIRESPAN_EXCEPT");
 }

@@ -23,12 +23,15 @@
 #include "app_thread/hooks/hook.h"
 #include "app_thread/hooks/originals.h"
 #include "app_thread/hooks/tls.h"
+#include "app_thread/jobs.h"
 #include "base/symbol_versions.h"
 #include "base/system_call.h"
 #include "process/agent.h"
 #include "process/background.h"
 #include "process/config.h"
 #include "process/identity.h"
+#include "process/rules_files.h"
+#include "rules/shipped.h"
 
 #define PAGE_BYTES   4096u
 #define WIPE_ON_FORK 18
@@ -196,6 +199,7 @@ static void before_end(int32_t cause)
 {
     if (has_segment()) {
         connection_finish_all(&thread_state, cause);
+        jobs_finish_all(&thread_state, clock_now_ns(), cause);
         background_flush(END_FLUSH_MS);
     }
 }
@@ -223,6 +227,7 @@ static void finish(void)
     struct thread_state *self = &thread_state;
     if (hook_is_on() && !self->is_ours && has_segment()) {
         connection_finish_all(self, 0);
+        jobs_finish_all(self, clock_now_ns(), 0);
         finish_in_first_environment();
     }
 }
@@ -267,6 +272,9 @@ static void before_agents_end(int32_t cause)
             agent_before_end();
         }
         connection_finish_orderly(&thread_state);
+        if (cause == 0) {
+            jobs_finish_all(&thread_state, clock_now_ns(), 0);
+        }
         if (is_exec) {
             agent_before_exec();
         }
@@ -335,6 +343,28 @@ static void patch_tls(const struct config *config)
     }
 }
 
+static void complain_of_rules(const char *text)
+{
+    tell("wirespan: ");
+    tell(text);
+    tell("\n");
+}
+
+static void no_complaint(const char *text)
+{
+    (void)text;
+}
+
+static void load_rules(const struct config *config)
+{
+    bool is_told = config->log_level >= LOG_LEVEL_WARN;
+    const struct rules *rules =
+        config->rules.size > 0
+            ? rules_files_load(config->rules, is_told ? complain_of_rules : no_complaint)
+            : NULL;
+    jobs_configure(rules != NULL ? rules : rules_shipped());
+}
+
 static void switch_on(const struct config *config, struct start_memory *memory)
 {
     attachment = make_page();
@@ -345,6 +375,7 @@ static void switch_on(const struct config *config, struct start_memory *memory)
     attachment_sampling_follows_parent = config->sampler >= SAMPLER_PARENTBASED_ALWAYS_ON;
     attachment_reads_traceparent = (config->propagators & PROPAGATOR_TRACECONTEXT) != 0;
     attachment_reports_connections = config->connection_spans;
+    load_rules(config);
     if (registration_parse_address(config->agent, &memory->agent)) {
         export_there(memory);
     } else {

@@ -491,12 +491,20 @@ static void use_entry(struct redis_command *command, const struct redis_table_en
 {
     command->pattern = entry->pattern;
     command->effect = entry->effect;
+    command->entry = (uint16_t)(entry - entries + 1);
     if (unlikely(entry->flags != 0)) {
         command->blocking = (entry->flags & REDIS_TABLE_BLOCKING) != 0;
         command->has_script = (entry->flags & REDIS_TABLE_SCRIPT) != 0;
         command->pubsub_pattern = (entry->flags & REDIS_TABLE_PATTERN) != 0;
         command->pubsub_shard = (entry->flags & REDIS_TABLE_SHARD) != 0;
     }
+}
+
+uint16_t redis_command_entry(struct slice name)
+{
+    struct redis_command command;
+    redis_command_take(&command, &name, 1);
+    return command.entry;
 }
 
 /* The name is in `name`, whole unless is_longer. */

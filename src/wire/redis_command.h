@@ -34,9 +34,10 @@ enum redis_effect {
     REDIS_MONITOR,
     REDIS_SYNC, /* SYNC, PSYNC: a replication stream follows */
     REDIS_QUIT,
-    REDIS_SHUTDOWN,   /* no reply on success */
-    REDIS_PING,       /* answered differently in RESP2 subscribed mode */
-    REDIS_SCRIPT_LOAD /* the reply is the script's sha1 */
+    REDIS_SHUTDOWN,    /* no reply on success */
+    REDIS_PING,        /* answered differently in RESP2 subscribed mode */
+    REDIS_SCRIPT_LOAD, /* the reply is the script's sha1 */
+    REDIS_JOB          /* plain, but a rule looks at it; never in the table */
 };
 
 struct redis_command {
@@ -54,7 +55,7 @@ struct redis_command {
     uint16_t name_used; /* the name as sent, cut to its array */
     uint16_t text_used;
     uint16_t script_used;
-    uint16_t reserved;
+    uint16_t entry;     /* redis_command_entry() of the name; 0: not known */
     uint32_t keys_left; /* of those that were announced by number */
     uint32_t arguments; /* complete ones, the name included */
     uint32_t channels;  /* SUBSCRIBE and UNSUBSCRIBE: how many are named */
@@ -66,6 +67,10 @@ struct redis_command {
     char text[LIMIT_QUERY_TEXT]; /* valid UTF-8 */
     struct sha1 sha1;
 };
+
+/* The number of a command by its name, in upper or lower case, from 1 to 512; 0: no command that is
+   known. */
+uint16_t redis_command_entry(struct slice name);
 
 void redis_command_init(struct redis_command *command);
 

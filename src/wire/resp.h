@@ -74,6 +74,12 @@ enum resp_event resp_next(struct resp *parser, struct slice *in, struct resp_ite
 /* Between two messages: nothing of the next one has been seen. */
 bool resp_is_idle(const struct resp *parser);
 
+/* Behind the first item of a command: how many it has. */
+static inline uint32_t resp_elements(const struct resp *parser)
+{
+    return parser->levels[1].index + parser->levels[1].remaining;
+}
+
 /* `count` bytes passed without being seen. They must lie inside a bulk string: returns false (and
    the parser is lost) otherwise. */
 bool resp_skip(struct resp *parser, uint64_t count);

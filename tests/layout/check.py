@@ -21,6 +21,7 @@ HERE = pathlib.Path(__file__).parent
 # Name in the tables: static library. The application's side is the first six.
 LIBRARIES = {
     "wire": "src/wire/libwire.a",
+    "rules": "src/rules/librules.a",
     "handoff": "src/handoff/libhandoff.a",
     "app_thread": "src/app_thread/libapp_thread.a",
     "hooks": "src/app_thread/hooks/libhooks.a",

@@ -66,6 +66,9 @@ static void build_kind(struct span *span, const struct record *record,
         break;
     case RECORD_REDIS_CLIENT:
         spans_build_redis(span, record, text);
+        if (unlikely(record->redis.job_action != JOB_ACTION_NONE)) {
+            spans_add_job_role(span, record, text);
+        }
         break;
     case RECORD_WEBSOCKET_CLIENT:
     case RECORD_WEBSOCKET_SERVER:
@@ -74,6 +77,9 @@ static void build_kind(struct span *span, const struct record *record,
     case RECORD_CONNECT:
     case RECORD_OPAQUE:
         spans_build_connection(span, record, text);
+        break;
+    case RECORD_JOB:
+        spans_build_job(span, record, text);
         break;
     case RECORD_NONE:
     case RECORD_KIND_COUNT:

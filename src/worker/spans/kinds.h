@@ -17,6 +17,11 @@ void spans_build_http(struct span *span, const struct record *record,
                       const struct record_text *text);
 void spans_build_redis(struct span *span, const struct record *record,
                        const struct record_text *text);
+void spans_build_job(struct span *span, const struct record *record,
+                     const struct record_text *text);
+/* A Redis exchange that is one of a job's life: its name, kind and what is known of the job. */
+void spans_add_job_role(struct span *span, const struct record *record,
+                        const struct record_text *text);
 void spans_build_websocket(struct span *span, const struct record *record,
                            const struct record_text *text);
 void spans_build_connection(struct span *span, const struct record *record,

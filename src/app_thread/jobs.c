@@ -1,0 +1,676 @@
+#include "app_thread/jobs.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "app_thread/attachment.h"
+#include "app_thread/exchange.h"
+#include "app_thread/trace_context.h"
+#include "rules/time.h"
+#include "wire/sha1.h"
+
+/* Tries to take the table: whoever holds it is done within a microsecond, unless it was
+ * interrupted.
+ */
+#define LOCK_TRIES 256
+
+/* A job in work, or one that has ended a moment ago (`slot` is none). */
+struct job {
+    uint64_t order;
+    uint64_t draws; /* of the thread's numbers, when it was claimed */
+    const struct thread_state *owner;
+    uint8_t trace_id[16];
+    uint8_t span_id[8];
+    uint8_t submit_id[8];
+    uint32_t epoch;
+    uint16_t slot;
+    uint8_t trace_flags;
+    uint8_t queue;
+    bool is_derived; /* the trace's id: both sides of the queue know it */
+};
+
+struct job_table {
+    _Atomic uint32_t lock; /* the epoch of the process that holds it; 0: nobody */
+    uint32_t empty_polls;
+    uint64_t next_order;
+    uint64_t keys[LIMIT_JOBS]; /* of each job's identity without the time; 0: free */
+    struct job jobs[LIMIT_JOBS];
+    /* How often the job of that place has ended: what ends a thread's work for it. Read by threads
+       without the lock. */
+    _Atomic uint32_t ends[LIMIT_JOBS];
+};
+
+static const uint8_t no_lists[RULES_ENTRIES];
+
+const struct rules *jobs_rules;
+const uint8_t *jobs_lists = no_lists;
+static struct job_table jobs_table;
+
+void jobs_configure(const struct rules *rules)
+{
+    jobs_rules = rules;
+    jobs_lists = rules->list_of;
+}
+
+/* ---- commands ---- */
+
+static struct rule_capture *capture_of(uint32_t block)
+{
+    return slab_address(block);
+}
+
+_Static_assert(sizeof(struct rule_capture) <= SLAB_BLOCK_BYTES, "a capture is one buffer");
+
+bool jobs_begin(struct connection *connection, uint8_t list, uint32_t arguments)
+{
+    if (connection->redis.job_block == 0) {
+        connection->redis.job_block = slab_take(SLAB_BUFFER);
+    }
+    connection->redis.captures = connection->redis.job_block != 0;
+    if (connection->redis.captures) {
+        rules_begin(jobs_rules, capture_of(connection->redis.job_block), list, arguments);
+    }
+    return connection->redis.captures;
+}
+
+void jobs_argument(struct connection *connection, uint32_t index, struct slice piece, bool last)
+{
+    connection->redis.captures =
+        rules_argument(jobs_rules, capture_of(connection->redis.job_block), index, piece, last);
+}
+
+void jobs_take(struct connection *connection, uint8_t list, const struct slice arguments[],
+               uint32_t count)
+{
+    if (!jobs_begin(connection, list, count)) {
+        return;
+    }
+    for (uint32_t i = 1; i < count && connection->redis.captures; i++) {
+        jobs_argument(connection, i, arguments[i], true);
+    }
+}
+
+bool jobs_choose(struct connection *connection)
+{
+    bool captures = connection->redis.captures;
+    connection->redis.captures = false;
+    return captures && rules_choose(jobs_rules, capture_of(connection->redis.job_block));
+}
+
+uint32_t jobs_detach(struct connection *connection)
+{
+    uint32_t block = connection->redis.job_block;
+    connection->redis.job_block = 0;
+    return block;
+}
+
+void jobs_answer_item(uint32_t block, const struct resp_item *item)
+{
+    rules_reply_item(jobs_rules, capture_of(block), item);
+}
+
+/* ---- the table ---- */
+
+static bool lock_table(void)
+{
+    uint32_t epoch = attachment_epoch();
+    for (int tries = 0; tries < LOCK_TRIES; tries++) {
+        uint32_t holder = atomic_load_explicit(&jobs_table.lock, memory_order_relaxed);
+        /* A holder of another epoch was a thread of the process that this one was forked from. */
+        if ((holder == 0 || holder != epoch) &&
+            atomic_compare_exchange_weak_explicit(&jobs_table.lock, &holder, epoch,
+                                                  memory_order_acquire, memory_order_relaxed)) {
+            return true;
+        }
+    }
+    exchange_count_loss(LOSS_ABANDONED);
+    return false;
+}
+
+static void unlock_table(void)
+{
+    atomic_store_explicit(&jobs_table.lock, 0, memory_order_release);
+}
+
+static struct job *find_job(uint64_t key)
+{
+    for (uint32_t i = 0; i < LIMIT_JOBS; i++) {
+        if (jobs_table.keys[i] == key) {
+            return &jobs_table.jobs[i];
+        }
+    }
+    return NULL;
+}
+
+static bool is_in_work(const struct job *job)
+{
+    return job->slot != SEGMENT_NO_SLOT && job->epoch == attachment_epoch();
+}
+
+/* A free place, or that of the job that ended first. */
+static struct job *oldest_place(void)
+{
+    struct job *place = NULL;
+    for (uint32_t i = 0; i < LIMIT_JOBS; i++) {
+        struct job *job = &jobs_table.jobs[i];
+        if (jobs_table.keys[i] == 0) {
+            return job;
+        }
+        if (!is_in_work(job) && (place == NULL || job->order < place->order)) {
+            place = job;
+        }
+    }
+    return place;
+}
+
+/* A place for a job: its own, if it was known before. NULL: so many are in work. */
+static struct job *place_job(uint64_t key)
+{
+    struct job *place = find_job(key);
+    place = place != NULL ? place : oldest_place();
+    if (place == NULL) {
+        return NULL;
+    }
+    jobs_table.keys[place - jobs_table.jobs] = key;
+    place->order = ++jobs_table.next_order;
+    place->slot = SEGMENT_NO_SLOT;
+    place->epoch = attachment_epoch();
+    return place;
+}
+
+static _Atomic uint32_t *ends_of(const struct job *job)
+{
+    return &jobs_table.ends[job - jobs_table.jobs];
+}
+
+/* ---- identities ---- */
+
+static void hash_value(struct sha1 *sha1, struct slice value)
+{
+    const uint8_t size[2] = {(uint8_t)value.size, (uint8_t)(value.size >> 8)};
+    sha1_update(sha1, slice_of(size, sizeof size));
+    sha1_update(sha1, value);
+}
+
+static const struct rule_queue *queue_of(const struct rule *rule)
+{
+    return &jobs_rules->queues[rule->queue];
+}
+
+static bool is_hex(uint8_t byte)
+{
+    return (uint8_t)(byte - '0') <= 9 || (uint8_t)((byte | 0x20) - 'a') <= 5;
+}
+
+/* 32 digits of a UUID, with or without its four dashes, whatever stands before them. */
+static bool is_unique_in_itself(struct slice id)
+{
+    uint32_t digits = 0;
+    for (size_t i = id.size; i-- > 0 && digits < 32;) {
+        if (id.data[i] != '-') {
+            digits = is_hex(id.data[i]) ? digits + 1 : 33;
+        }
+    }
+    return digits == 32;
+}
+
+/* The identity's variables, but for the time. */
+static void hash_identity(const struct rule *rule, const struct rule_facts *facts,
+                          struct slice purpose, uint8_t hash[SHA1_BYTES * 2])
+{
+    const struct rule_queue *queue = queue_of(rule);
+    struct sha1 sha1;
+    sha1_init(&sha1);
+    hash_value(&sha1, purpose);
+    hash_value(&sha1, rules_text(jobs_rules, queue->name));
+    bool needs_time =
+        (queue->identity >> RULE_ENQUEUED & 1) != 0 && !is_unique_in_itself(facts->values[RULE_ID]);
+    for (uint32_t variable = 0; variable < RULE_VARIABLES; variable++) {
+        bool is_time = variable == RULE_ENQUEUED;
+        if ((queue->identity >> variable & 1) != 0 && (!is_time || needs_time)) {
+            hash_value(&sha1, facts->values[variable]);
+        }
+    }
+    sha1_finish(&sha1, (char *)hash);
+}
+
+static uint64_t key_of(const struct rule *rule, const struct rule_facts *facts)
+{
+    uint64_t key = 0xcbf29ce484222325u ^ rule->queue;
+    uint32_t identity = queue_of(rule)->identity & ~(1u << RULE_ENQUEUED);
+    for (uint32_t variable = 0; variable < RULE_VARIABLES; variable++) {
+        struct slice value =
+            (identity >> variable & 1) != 0 ? facts->values[variable] : slice_of(NULL, 0);
+        for (size_t i = 0; i < value.size; i++) {
+            key = (key ^ value.data[i]) * 0x100000001b3u;
+        }
+        key = (key ^ variable) * 0x100000001b3u;
+    }
+    return key != 0 ? key : 1;
+}
+
+static uint8_t hex_digit(uint8_t byte)
+{
+    return (uint8_t)(byte <= '9' ? byte - '0' : (byte | 0x20) - 'a' + 10);
+}
+
+static void take_hex(const uint8_t *digits, uint8_t *bytes, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        bytes[i] = (uint8_t)(hex_digit(digits[2 * i]) << 4 | hex_digit(digits[2 * i + 1]));
+    }
+}
+
+/* Whether what is known of the job makes a name that no other job has. */
+static bool is_identified(const struct rule *rule, const struct rule_facts *facts)
+{
+    const struct rule_queue *queue = queue_of(rule);
+    if (is_unique_in_itself(facts->values[RULE_ID]) ||
+        (queue->flags & RULE_QUEUE_UNIQUE_IDS) != 0) {
+        return true;
+    }
+    return (queue->identity >> RULE_ENQUEUED & 1) != 0 && facts->values[RULE_ENQUEUED].size > 0;
+}
+
+/* Both sides of the queue come to the same ids. */
+static void derive_ids(const struct rule *rule, const struct rule_facts *facts,
+                       uint8_t trace_id[16], uint8_t submit_id[8])
+{
+    uint8_t hash[2 * SHA1_BYTES];
+    hash_identity(rule, facts, SLICE("trace"), hash);
+    take_hex(hash, trace_id, 16);
+    hash_identity(rule, facts, SLICE("submit"), hash);
+    take_hex(hash, submit_id, 8);
+    trace_id[15] |= trace_id[15] == 0;
+    submit_id[7] |= submit_id[7] == 0;
+}
+
+/* ---- records ---- */
+
+static void add_fact(struct record *record, enum field_tag tag, struct slice value)
+{
+    if (value.size > 0) {
+        record_add_field(record, tag, value, LIMIT_RULE_VALUE);
+    }
+}
+
+static void add_facts(struct record *record, const struct rule *rule,
+                      const struct rule_facts *facts)
+{
+    static const struct {
+        uint8_t variable;
+        uint8_t tag;
+    } told[] = {
+        {RULE_ID, FIELD_JOB_ID},
+        {RULE_QUEUE, FIELD_JOB_QUEUE},
+        {RULE_TYPE, FIELD_JOB_TYPE},
+        {RULE_PRIORITY, FIELD_JOB_PRIORITY},
+        {RULE_WORKER, FIELD_JOB_WORKER},
+        {RULE_WORKFLOW, FIELD_JOB_WORKFLOW},
+        {RULE_STEP, FIELD_JOB_STEP},
+        {RULE_STEPS, FIELD_JOB_STEPS},
+        {RULE_CUSTOMER, FIELD_JOB_CUSTOMER},
+        {RULE_USER, FIELD_JOB_USER},
+        {RULE_ERROR_TYPE, FIELD_JOB_ERROR_TYPE},
+        {RULE_ERROR, FIELD_JOB_ERROR},
+        {RULE_STACK, FIELD_JOB_STACK},
+    };
+    add_fact(record, FIELD_JOB_SYSTEM, rules_text(jobs_rules, queue_of(rule)->name));
+    for (size_t i = 0; i < sizeof told / sizeof told[0]; i++) {
+        if (record_find_field(record, (enum field_tag)told[i].tag).data == NULL) {
+            add_fact(record, (enum field_tag)told[i].tag, facts->values[told[i].variable]);
+        }
+    }
+}
+
+static void add_link(struct record *record, const uint8_t trace_id[16], const uint8_t span_id[8])
+{
+    uint8_t link[24];
+    memcpy(link, trace_id, 16);
+    memcpy(link + 16, span_id, 8);
+    record_add_field(record, FIELD_LINK, slice_of(link, sizeof link), sizeof link);
+}
+
+/* The span that the record would have been below by its thread is told as a link. */
+static void link_to_parent(struct record *record)
+{
+    static const uint8_t none[8];
+    if (memcmp(record->parent_span_id, none, sizeof none) != 0) {
+        add_link(record, record->trace_id, record->parent_span_id);
+    }
+}
+
+/* Puts a record into the job's trace, beside the job's submission. */
+static void join_trace(struct record *record, const struct job *job)
+{
+    memcpy(record->trace_id, job->trace_id, sizeof record->trace_id);
+    memset(record->parent_span_id, 0, sizeof record->parent_span_id);
+    record->trace_flags = job->trace_flags;
+    record->parent_source = PARENT_NONE;
+    if (job->is_derived) {
+        add_link(record, job->trace_id, job->submit_id);
+    }
+}
+
+static uint32_t number_of(struct slice text)
+{
+    uint32_t number = 0;
+    for (size_t i = 0; i < text.size && i < 9 && (uint8_t)(text.data[i] - '0') <= 9; i++) {
+        number = number * 10 + (uint32_t)(text.data[i] - '0');
+    }
+    return number;
+}
+
+static void set_numbers(struct record *record, const struct rule_facts *facts)
+{
+    struct slice enqueued = facts->values[RULE_ENQUEUED];
+    if (enqueued.size > 0) {
+        record->job.enqueued_ns = rules_time(enqueued, (enum rule_unit)facts->units[RULE_ENQUEUED]);
+    }
+    if (facts->values[RULE_DELAY].size > 0) {
+        record->job.delay_ms = number_of(facts->values[RULE_DELAY]);
+    }
+    if (facts->values[RULE_ATTEMPT].size > 0) {
+        record->job.attempt = number_of(facts->values[RULE_ATTEMPT]);
+    } else if (facts->values[RULE_ATTEMPTS].size > 0) {
+        record->job.attempt = number_of(facts->values[RULE_ATTEMPTS]) + 1;
+    }
+    if (facts->values[RULE_STALLED].size > 0) {
+        record->job.stalled = number_of(facts->values[RULE_STALLED]);
+    }
+}
+
+/* ---- what commands do ---- */
+
+struct deed {
+    struct passage *passage;
+    struct record *record; /* of the exchange; may be NULL */
+    const struct rule *rule;
+    const struct rule_facts *facts;
+    uint64_t key;
+};
+
+static uint64_t begun_at(const struct deed *deed)
+{
+    return deed->record != NULL ? deed->record->start_ns : deed->passage->now;
+}
+
+static void end_job(struct thread_state *self, struct job *job, enum job_end end, uint64_t now)
+{
+    struct record *record = exchange_record(job->slot);
+    uint16_t slot = job->slot;
+    job->slot = SEGMENT_NO_SLOT;
+    job->order = ++jobs_table.next_order;
+    /* release: pairs with nothing; a thread that still sees the old number works for it a little
+       longer */
+    atomic_fetch_add_explicit(ends_of(job), 1, memory_order_relaxed);
+    if (record != NULL) {
+        record->job.end = (uint8_t)end;
+        exchange_complete(self, slot, now, RECORD_OK, 0);
+    }
+}
+
+static void role(const struct deed *deed)
+{
+    if (deed->record != NULL) {
+        deed->record->redis.job_action = deed->rule->action;
+    }
+}
+
+/* A command about a job that is known here is of that job's trace. */
+static void describe(const struct deed *deed, struct job *job)
+{
+    struct record *record = deed->record;
+    if (record == NULL) {
+        return;
+    }
+    role(deed);
+    if (job != NULL) {
+        join_trace(record, job);
+    } else if (is_identified(deed->rule, deed->facts)) {
+        struct job stranger = {.is_derived = true};
+        derive_ids(deed->rule, deed->facts, stranger.trace_id, stranger.submit_id);
+        stranger.trace_flags = trace_context_flags(stranger.trace_id);
+        link_to_parent(record);
+        join_trace(record, &stranger);
+    }
+    add_facts(record, deed->rule, deed->facts);
+}
+
+static void submit(const struct deed *deed)
+{
+    struct record *record = deed->record;
+    if (record == NULL) {
+        return;
+    }
+    role(deed);
+    struct job *known = find_job(deed->key);
+    if (known == NULL && !is_identified(deed->rule, deed->facts)) {
+        add_facts(record, deed->rule, deed->facts);
+        return;
+    }
+    struct job *job = known != NULL ? known : place_job(deed->key);
+    if (job == NULL) {
+        return;
+    }
+    if (known == NULL) {
+        derive_ids(deed->rule, deed->facts, job->trace_id, job->submit_id);
+        job->trace_flags = trace_context_flags(job->trace_id);
+        job->is_derived = true;
+    }
+    link_to_parent(record);
+    memcpy(record->trace_id, job->trace_id, sizeof record->trace_id);
+    memset(record->parent_span_id, 0, sizeof record->parent_span_id);
+    record->parent_source = PARENT_NONE;
+    record->trace_flags = job->trace_flags;
+    memcpy(record->span_id, job->submit_id, sizeof record->span_id);
+    add_facts(record, deed->rule, deed->facts);
+}
+
+static void save(const struct deed *deed)
+{
+    struct record *record = deed->record;
+    struct job *job = find_job(deed->key);
+    bool is_new = job == NULL && is_identified(deed->rule, deed->facts);
+    if (is_new && (job = place_job(deed->key)) != NULL) {
+        derive_ids(deed->rule, deed->facts, job->trace_id, job->submit_id);
+        job->trace_flags = trace_context_flags(job->trace_id);
+        job->is_derived = true;
+    }
+    if (record == NULL) {
+        return;
+    }
+    role(deed);
+    if (job != NULL && job->is_derived) {
+        link_to_parent(record);
+        memcpy(record->trace_id, job->trace_id, sizeof record->trace_id);
+        memcpy(record->parent_span_id, job->submit_id, sizeof record->parent_span_id);
+        record->trace_flags = job->trace_flags;
+        record->parent_source = PARENT_CONTENT;
+    }
+    add_facts(record, deed->rule, deed->facts);
+}
+
+/* A blocking thread that claims has done with what it claimed before. */
+static void end_before(const struct deed *deed)
+{
+    struct thread_state *self = deed->passage->self;
+    if (self->runs_a_loop && (queue_of(deed->rule)->flags & RULE_QUEUE_SERIAL) == 0) {
+        return;
+    }
+    for (uint32_t i = 0; i < LIMIT_JOBS; i++) {
+        struct job *job = &jobs_table.jobs[i];
+        if (jobs_table.keys[i] != 0 && job->owner == self && is_in_work(job) &&
+            job->queue == deed->rule->queue) {
+            end_job(self, job, JOB_END_UNKNOWN, begun_at(deed));
+        }
+    }
+}
+
+static void open_job(const struct deed *deed, struct job *job)
+{
+    struct thread_state *self = deed->passage->self;
+    job->slot = exchange_begin(self, deed->passage->connection, RECORD_JOB, deed->passage->now);
+    struct record *record = exchange_record(job->slot);
+    if (record == NULL) {
+        return;
+    }
+    join_trace(record, job);
+    memcpy(job->span_id, record->span_id, sizeof job->span_id);
+    record->job.attempt = 0;
+    record->job.empty_polls = jobs_table.empty_polls;
+    jobs_table.empty_polls = 0;
+    set_numbers(record, deed->facts);
+    add_facts(record, deed->rule, deed->facts);
+    trace_context_enter_job(self, record, ends_of(job));
+    job->owner = self;
+    job->draws = self->random_counter;
+}
+
+static bool claim(const struct deed *deed)
+{
+    struct record *exchange = deed->record;
+    end_before(deed);
+    if (deed->facts->values[RULE_ID].size == 0) {
+        jobs_table.empty_polls++;
+        return false;
+    }
+    struct job *job = find_job(deed->key);
+    if (job != NULL && is_in_work(job)) {
+        end_job(deed->passage->self, job, JOB_END_UNKNOWN, begun_at(deed));
+    }
+    job = place_job(deed->key);
+    if (job == NULL) {
+        exchange_count_loss(LOSS_ABANDONED);
+        return true;
+    }
+    job->queue = deed->rule->queue;
+    job->is_derived = is_identified(deed->rule, deed->facts);
+    if (job->is_derived) {
+        derive_ids(deed->rule, deed->facts, job->trace_id, job->submit_id);
+        job->trace_flags = trace_context_flags(job->trace_id);
+    } else if (exchange != NULL) {
+        memcpy(job->trace_id, exchange->trace_id, sizeof job->trace_id);
+        job->trace_flags = exchange->trace_flags;
+    } else {
+        trace_context_draw(deed->passage->self, job->trace_id);
+        trace_context_draw(deed->passage->self, job->trace_id + 8);
+        job->trace_flags = trace_context_flags(job->trace_id);
+    }
+    open_job(deed, job);
+    describe(deed, job);
+    return true;
+}
+
+/* More is known of a job: its type, and perhaps the time that makes its name complete. */
+static void tell_more(const struct deed *deed)
+{
+    struct job *job = find_job(deed->key);
+    struct record *record = job != NULL && is_in_work(job) ? exchange_record(job->slot) : NULL;
+    if (record != NULL) {
+        set_numbers(record, deed->facts);
+        add_facts(record, deed->rule, deed->facts);
+    }
+}
+
+static bool is_end(enum rule_action action, enum job_end *end)
+{
+    static const uint8_t ends[RULE_ACTIONS] = {
+        [RULE_COMPLETE] = JOB_END_COMPLETED, [RULE_FAIL] = JOB_END_FAILED,
+        [RULE_RETRY] = JOB_END_RETRIED,      [RULE_REQUEUE] = JOB_END_REQUEUED,
+        [RULE_TIMEOUT] = JOB_END_TIMED_OUT,  [RULE_CANCEL] = JOB_END_CANCELLED,
+    };
+    *end = (enum job_end)ends[action];
+    return ends[action] != 0;
+}
+
+/* True if the exchange stays a span. */
+static bool act_locked(const struct deed *deed)
+{
+    struct thread_state *self = deed->passage->self;
+    enum rule_action action = (enum rule_action)deed->rule->action;
+    enum job_end end;
+    if (action == RULE_CLAIM) {
+        return claim(deed);
+    }
+    if (action == RULE_SUBMIT) {
+        submit(deed);
+        return true;
+    }
+    if (action == RULE_SAVE) {
+        save(deed);
+        return true;
+    }
+    struct job *job = find_job(deed->key);
+    bool in_work = job != NULL && is_in_work(job);
+    struct record *record = in_work ? exchange_record(job->slot) : NULL;
+    if (is_end(action, &end)) {
+        describe(deed, job);
+        if (in_work) {
+            tell_more(deed);
+            end_job(self, job, end, begun_at(deed));
+        }
+        return true;
+    }
+    if (action == RULE_READ || action == RULE_START || action == RULE_PROGRESS) {
+        tell_more(deed);
+        if (record != NULL && action == RULE_PROGRESS) {
+            record->job.progress_count++;
+            record->job.percent = (uint8_t)number_of(deed->facts->values[RULE_PROGRESS_VALUE]);
+        }
+    } else if (action == RULE_FOLD) {
+        if (record != NULL) {
+            record->job.folded++;
+        }
+        return false;
+    } else {
+        describe(deed, job);
+    }
+    return true;
+}
+
+bool jobs_answered(struct passage *passage, struct record *record, uint32_t block, bool is_error)
+{
+    struct rule_capture *capture = capture_of(block);
+    const struct rule *rule = &jobs_rules->rules[capture->rule];
+    struct rule_facts facts;
+    bool stays = true;
+    if (!is_error && rules_facts(jobs_rules, capture, true, &facts)) {
+        const struct deed deed = {
+            .passage = passage,
+            .record = record,
+            .rule = rule,
+            .facts = &facts,
+            .key = key_of(rule, &facts),
+        };
+        if (lock_table()) {
+            stays = act_locked(&deed);
+            unlock_table();
+        }
+    }
+    slab_give(SLAB_BUFFER, block);
+    return stays;
+}
+
+void jobs_finish_all(struct thread_state *self, uint64_t now, int32_t cause)
+{
+    if (!lock_table()) {
+        return;
+    }
+    for (uint32_t i = 0; i < LIMIT_JOBS; i++) {
+        struct job *job = &jobs_table.jobs[i];
+        bool in_work = jobs_table.keys[i] != 0 && is_in_work(job);
+        struct record *record = in_work ? exchange_record(job->slot) : NULL;
+        if (record == NULL) {
+            continue;
+        }
+        if (cause == 0) {
+            end_job(self, job, JOB_END_UNKNOWN, now);
+        } else {
+            uint16_t slot = job->slot;
+            job->slot = SEGMENT_NO_SLOT;
+            exchange_complete(self, slot, now, RECORD_ERROR_ABORTED, cause);
+        }
+    }
+    unlock_table();
+}

@@ -1,0 +1,53 @@
+/*
+ * Jobs: commands that rules name become the life of a job.
+ *
+ * A command is matched while it passes, and acts when its answer has come: a claim opens the record
+ * of a job in work, which stays open in the segment until the job has ended, so that somebody
+ * outside can tell of a job whose process was killed. The jobs of a process are in one table, those
+ * that ended a moment ago, too: what follows an end (an archive, a message) is of the same trace.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "app_thread/protocol.h"
+#include "rules/match.h"
+
+/* The rules in force, and for each command the list of those that name it: 0 is none. */
+extern const struct rules *jobs_rules;
+extern const uint8_t *jobs_lists;
+
+/* Puts rules in force; once, at the start. They must outlive the process. */
+void jobs_configure(const struct rules *rules);
+
+/* The command's name is known, and that rules name it: arguments follow. False: none can be taken.
+ */
+bool jobs_begin(struct connection *connection, uint8_t list, uint32_t arguments);
+/* A piece of an argument. */
+void jobs_argument(struct connection *connection, uint32_t index, struct slice piece, bool last);
+/* All of them at once. */
+void jobs_take(struct connection *connection, uint8_t list, const struct slice arguments[],
+               uint32_t count);
+
+/* The command is complete; true if a rule fits: its answer then comes to jobs_answered. */
+bool jobs_choose(struct connection *connection);
+
+/* Takes what was captured with the command: a number for its pairing entry. */
+uint32_t jobs_detach(struct connection *connection);
+
+/* An item of the answer, and its end. The record is the exchange's, or NULL. False: the exchange
+   was bookkeeping, and is to be no span. */
+void jobs_answer_item(uint32_t block, const struct resp_item *item);
+bool jobs_answered(struct passage *passage, struct record *record, uint32_t block, bool is_error);
+
+/* Gives up what was captured with a command that gets no answer. */
+static inline void jobs_drop(struct pairing_entry entry)
+{
+    if (unlikely(entry.effect == REDIS_JOB)) {
+        slab_give(SLAB_BUFFER, entry.value);
+    }
+}
+
+/* At an orderly end of the process: its jobs in work are ended as they stand. */
+void jobs_finish_all(struct thread_state *self, uint64_t now, int32_t cause);

@@ -1,0 +1,78 @@
+/*
+ * Matching of one command and its answer with the rules.
+ *
+ * A capture takes the arguments in pieces, as the framer reports them, and keeps what some rule of
+ * that command looks at; the rest passes. When the command is complete one rule is chosen; the
+ * answer's items go the same way. No memory but the capture, which fits a slab block.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "rules/rules.h"
+#include "wire/resp.h"
+
+struct rule_kept {
+    uint16_t what; /* a source, or RULE_KEPT_ARGUMENT and an argument's index */
+    uint16_t offset;
+    uint16_t size;
+};
+
+#define RULE_KEPT_ARGUMENT 0x8000u
+#define RULE_KEPT_MAX      40u
+#define RULE_CAPTURE_TEXT  680u
+
+struct rule_capture {
+    uint64_t candidates; /* of the list, a bit each */
+    uint16_t rule;       /* that was chosen */
+    uint8_t list;
+    uint8_t kept_count;
+    uint16_t text_used;
+    uint16_t target;    /* what the value at hand is kept as; RULE_NO_SOURCE: it is not */
+    uint32_t arguments; /* how many the command has, with its name */
+    uint32_t keys;      /* of a script */
+    uint16_t value_at;  /* where the value at hand begins in `text` */
+    bool is_name;       /* the value at hand is a field's name */
+    bool is_cut;        /* something did not fit */
+    uint16_t wanted;    /* the source whose name was seen: its value is next; RULE_NO_SOURCE */
+    uint8_t wanted_depth;
+    uint8_t reserved;
+    uint32_t wanted_index;
+    uint32_t path[RULE_STEPS_MAX + 1]; /* of the answer's item at hand, counted from 1 */
+    struct rule_kept kept[RULE_KEPT_MAX];
+    uint8_t text[RULE_CAPTURE_TEXT];
+};
+
+/* What a rule tells of the job; a slice with NULL data is not known. */
+struct rule_facts {
+    struct slice values[RULE_VARIABLES];
+    uint8_t units[RULE_VARIABLES];
+};
+
+/* The list of a command, 0 for none: what a command that no rule names costs. */
+static inline uint8_t rules_list_of(const struct rules *rules, uint16_t command_entry)
+{
+    return rules->list_of[command_entry];
+}
+
+/* Begins a command of that list (not 0) with so many arguments, its name included. */
+void rules_begin(const struct rules *rules, struct rule_capture *capture, uint8_t list,
+                 uint32_t arguments);
+
+/* The next piece of argument `index`. False once no rule can fit any more: the rest need not be
+   shown. */
+bool rules_argument(const struct rules *rules, struct rule_capture *capture, uint32_t index,
+                    struct slice piece, bool last);
+
+/* The command is complete: chooses the first rule that fits. */
+bool rules_choose(const struct rules *rules, struct rule_capture *capture);
+
+/* An item of the answer. */
+void rules_reply_item(const struct rules *rules, struct rule_capture *capture,
+                      const struct resp_item *item);
+
+/* All that the chosen rule tells, from the command alone (`is_answered` false) or with its answer.
+   False if its conditions do not hold. The slices borrow from the capture and the rules. */
+bool rules_facts(const struct rules *rules, struct rule_capture *capture, bool is_answered,
+                 struct rule_facts *facts);

@@ -1,0 +1,202 @@
+/*
+ * Rules: what a command of a job queue means, as data.
+ *
+ * Text in (docs/rules.md has the language), one table out. The table holds offsets instead of
+ * pointers and is never changed once it is complete, so that it can be compiled in, and read by any
+ * thread. What a command is matched with is in match.h.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/limits.h"
+#include "base/slice.h"
+
+/* What a command does to a job. */
+enum rule_action {
+    RULE_NONE,
+    RULE_SUBMIT,
+    RULE_SAVE,  /* stores the job, as part of its submission */
+    RULE_CLAIM, /* the answer holds a job, which this process works on from here */
+    RULE_READ,  /* tells more of a job */
+    RULE_COMPLETE,
+    RULE_FAIL,
+    RULE_RETRY,
+    RULE_REQUEUE,
+    RULE_TIMEOUT,
+    RULE_CANCEL,
+    RULE_PROGRESS,
+    RULE_MESSAGE, /* tells others that the job has ended */
+    RULE_ARCHIVE,
+    RULE_START, /* a claimed job begins to run */
+    RULE_FOLD,  /* bookkeeping: counted on the job, no span */
+    RULE_ACTIONS
+};
+
+/* What can be known of a job. */
+enum rule_variable {
+    RULE_ID,
+    RULE_QUEUE,
+    RULE_PREFIX,
+    RULE_ENQUEUED, /* when, in the unit that the rule names */
+    RULE_TYPE,
+    RULE_ATTEMPT,  /* from 1 */
+    RULE_ATTEMPTS, /* made before this one */
+    RULE_PRIORITY,
+    RULE_DELAY,
+    RULE_WORKER,
+    RULE_ERROR, /* text of the failure */
+    RULE_ERROR_TYPE,
+    RULE_STACK,
+    RULE_PROGRESS_VALUE,
+    RULE_CUSTOMER,
+    RULE_USER,
+    RULE_WORKFLOW,
+    RULE_STEP,
+    RULE_STEPS,
+    RULE_STALLED, /* how often */
+    RULE_TRACE,   /* carried context: a trace id, a span id, a traceparent */
+    RULE_PARENT,
+    RULE_TRACEPARENT,
+    RULE_VARIABLES
+};
+
+/* Where a value stands. Equal sources are one source. */
+enum rule_source_kind {
+    RULE_SOURCE_ARGUMENT,   /* `position`, counted from 1 behind the command's name */
+    RULE_SOURCE_ARGV,       /* of a script: counted from 1 behind its keys */
+    RULE_SOURCE_FIELD,      /* what follows the argument `text` in pairs at the command's end */
+    RULE_SOURCE_REPLY,      /* the element `step`... of the answer; no step: the answer itself */
+    RULE_SOURCE_REPLY_FIELD /* what follows `text` in the pairs of that element */
+};
+
+#define RULE_STEPS_MAX 3u
+
+struct rule_source {
+    uint8_t kind; /* enum rule_source_kind */
+    uint8_t steps;
+    uint8_t step[RULE_STEPS_MAX]; /* counted from 1 */
+    uint8_t position;
+    uint16_t text; /* 0: none */
+};
+
+enum rule_decoding { RULE_PLAIN, RULE_MSGPACK /* element `decode_step` of an array */ };
+
+enum rule_unit { RULE_UNIT_NONE, RULE_UNIT_MS, RULE_UNIT_S, RULE_UNIT_ISO };
+
+/* A source, and what is done with the bytes; or a word of the rule's own. */
+struct rule_value {
+    uint16_t source; /* RULE_NO_SOURCE: the word `text` */
+    uint16_t text;
+    uint8_t decoding; /* enum rule_decoding */
+    uint8_t decode_step;
+    uint8_t unit; /* enum rule_unit */
+    uint8_t variable;
+};
+
+#define RULE_NO_SOURCE UINT16_MAX
+
+/* The value is one of `words`, which follow each other in the text. */
+struct rule_condition {
+    struct rule_value value;
+    uint16_t words;
+    uint8_t word_count; /* 0: it is there at all */
+    bool is_negated;
+};
+
+#define RULE_COMMANDS_MAX 6u
+
+struct rule {
+    uint16_t line;
+    uint8_t file;
+    uint8_t queue;
+    uint8_t action; /* enum rule_action */
+    uint8_t command_count;
+    uint8_t key_count;
+    uint8_t setting_count;
+    uint8_t condition_count;
+    bool is_script;
+    uint16_t first_key; /* in `keys` */
+    uint16_t first_setting;
+    uint16_t first_condition;
+    uint16_t commands[RULE_COMMANDS_MAX]; /* redis_command_entry() */
+};
+
+enum rule_queue_flag {
+    RULE_QUEUE_FORKS = 1,  /* each job runs in a forked child of the process that claimed it */
+    RULE_QUEUE_SERIAL = 2, /* a thread that claims has done with the job that it claimed before */
+    RULE_QUEUE_UNIQUE_IDS = 4 /* the id alone never comes again, whatever it looks like */
+};
+
+struct rule_queue {
+    uint16_t name; /* text */
+    uint8_t flags; /* enum rule_queue_flag */
+    uint8_t reserved;
+    uint32_t identity; /* bit set of the variables that name a job */
+};
+
+/* The rules of one command: a range of `members`. */
+struct rule_list {
+    uint16_t first;
+    uint8_t count;
+    bool is_script;
+    uint32_t argv_positions; /* arguments that some rule looks at, a bit each */
+    uint64_t positions;
+    uint16_t first_field; /* in `fields`: sources of kind FIELD */
+    uint16_t field_count;
+};
+
+/* As many as redis_table.h has slots, and 0 for a command that is in no table. */
+#define RULES_ENTRIES 513u
+#define RULES_MAGIC   0x31656c7572ull
+
+struct rules {
+    uint64_t magic;
+    uint16_t rule_count;
+    uint16_t queue_count;
+    uint16_t list_count;
+    uint16_t source_count;
+    uint16_t key_count;
+    uint16_t setting_count;
+    uint16_t condition_count;
+    uint16_t member_count;
+    uint16_t field_count;
+    uint16_t text_used;
+    uint8_t list_of[RULES_ENTRIES]; /* redis_command_entry() to 1 + the list; 0: no rule */
+    struct rule_queue queues[LIMIT_RULE_QUEUES];
+    struct rule_list lists[LIMIT_RULE_LISTS];
+    struct rule rules[LIMIT_RULES];
+    struct rule_source sources[LIMIT_RULE_SOURCES];
+    struct rule_value settings[LIMIT_RULE_SETTINGS];
+    struct rule_condition conditions[LIMIT_RULE_CONDITIONS];
+    uint16_t keys[LIMIT_RULE_KEYS];       /* text: patterns */
+    uint16_t members[LIMIT_RULE_MEMBERS]; /* rules, in order */
+    uint16_t fields[LIMIT_RULE_SOURCES];
+    char text[LIMIT_RULE_TEXT]; /* strings: size (16 bit, native order), bytes; the first is none */
+};
+
+/* In a pattern: this byte, then 1 + the variable that is captured, or RULE_ANYTHING. */
+#define RULE_CAPTURE  '\x01'
+#define RULE_ANYTHING '\x7f'
+
+struct rules_error {
+    uint32_t line;
+    char text[200]; /* why, NUL-terminated */
+};
+
+void rules_init(struct rules *rules);
+
+/* Adds the rules of one text, which is file number `file` of the caller's. Where several rules fit
+   a command, the one that was added first counts. False with `*error` where the text is wrong: the
+   table is then of no use. */
+bool rules_parse(struct rules *rules, uint8_t file, struct slice text, struct rules_error *error);
+
+/* All texts are in: makes the lists. False where a command has too many rules. */
+bool rules_finish(struct rules *rules, struct rules_error *error);
+
+struct slice rules_text(const struct rules *rules, uint16_t offset);
+
+/* Names as they stand in a rule file. */
+const char *rules_action_name(enum rule_action action);
+const char *rules_variable_name(enum rule_variable variable);

@@ -1,0 +1,110 @@
+#!/usr/bin/env python3
+"""Jobs: what real producers and workers of a queue say to Redis becomes one span for each attempt,
+with what the worker did for it beneath."""
+
+from support import case, losses, spans, truth
+from support.process import run
+from support.servers import RedisServer
+
+JOBS = case.TREE / "tests" / "integration" / "jobs"
+CONSUMER = 5
+PRODUCER = 4
+
+
+class Jobs(case.Case):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.runtimes = cls.install_runtimes()
+        cls.python = cls.runtimes / "venv" / "bin" / "python"
+        cls.truth = cls.enter(truth.TruthServer())
+
+    def setUp(self):
+        server = RedisServer(self.new_path("redis").parent)
+        self.redis = server.__enter__()
+        self.addCleanup(server.__exit__, None, None, None)
+
+    def observed(self, *arguments, **environment: str) -> tuple[str, list[spans.Span]]:
+        """Runs a program under the preload. Returns its output and its spans."""
+        file = self.new_path("spans.jsonl")
+        finished = run([str(argument) for argument in arguments], case.preload_environment(file, **environment))
+        self.assertEqual(finished.code, 0, finished.errors.decode())
+        lost, found = losses.told(spans.read_file(file))
+        self.assertEqual(lost, {})
+        spans.check_ids(found)
+        return finished.output.decode(), found
+
+
+def named(found: list[spans.Span], name: str) -> list[spans.Span]:
+    return [span for span in found if span.name == name]
+
+
+def by_job(found: list[spans.Span], name: str) -> dict[str, spans.Span]:
+    chosen = named(found, name)
+    jobs = {span.get("job.id"): span for span in chosen}
+    assert len(jobs) == len(chosen), f"{name} twice for one job"
+    return jobs
+
+
+class PlainSchema(Jobs):
+    COUNT = 9
+
+    def check_plain(self, protocol: int) -> None:
+        output, produced = self.observed(self.python, JOBS / "plain_producer.py", self.redis.port, self.COUNT, protocol)
+        ids = output.split()
+        _, worked = self.observed(
+            self.python, JOBS / "plain_worker.py", self.redis.port, self.truth.port, self.COUNT, protocol
+        )
+        submitted = by_job(produced, "job.submit")
+        saved = by_job(produced, "job.save_redis")
+        attempts = by_job(worked, "job.process")
+        claims = by_job(worked, "job.claim")
+        self.assertEqual(set(submitted), set(ids))
+        self.assertEqual(set(saved), set(ids))
+        self.assertEqual(set(attempts), set(ids))
+        self.assertEqual(set(claims), set(ids))
+        for number, job in enumerate(ids):
+            attempt, submit = attempts[job], submitted[job]
+            failed = number % 3 == 2
+            self.assertEqual(submit.kind, PRODUCER)
+            self.assertEqual(attempt.kind, CONSUMER)
+            # Both sides come to the same trace, and the attempt says who submitted the job.
+            self.assertEqual(len({submit.trace_id, attempt.trace_id, claims[job].trace_id, saved[job].trace_id}), 1)
+            self.assertEqual(saved[job].parent_id, submit.span_id)
+            self.assertEqual([link["spanId"] for link in attempt.links], [submit.span_id])
+            self.assertEqual(attempt.parent_id, "")
+            self.assertEqual(attempt.get("job.type"), "resize")
+            self.assertEqual(attempt.get("messaging.system"), "plain")
+            self.assertEqual(attempt.get("messaging.destination.name"), "jobs:pending")
+            self.assertEqual(attempt.get("processing.status"), "failed" if failed else "completed")
+            self.assertEqual(attempt.status, 2 if failed else 0)
+            self.assertGreater(attempt.get("queue.wait_time_ms"), 0)
+            self.check_calls(worked, attempt, job, failed)
+        self.assertEqual(len({attempt.trace_id for attempt in attempts.values()}), self.COUNT)
+        # The value of a job is never shown.
+        self.assertNotIn("xxxx", str([span.attributes for span in produced]))
+
+    def check_calls(self, worked: list[spans.Span], attempt: spans.Span, job: str, failed: bool) -> None:
+        """What the worker did for the job is beneath it, the end of the job beside it."""
+        below = [span for span in worked if span.parent_id == attempt.span_id]
+        self.assertEqual(
+            sorted(span.name.split()[0] for span in below), ["GET", "GET", "HGETALL", "HSET"], f"beneath {job}"
+        )
+        for span in below:
+            self.assertEqual(span.trace_id, attempt.trace_id)
+            self.assertIn(job, str(span.attributes))
+            self.assertLessEqual(attempt.start_ns, span.start_ns)
+            self.assertLessEqual(span.end_ns, attempt.end_ns)
+        end = by_job(worked, "job.fail" if failed else "job.complete")[job]
+        self.assertEqual(end.trace_id, attempt.trace_id)
+        self.assertEqual(by_job(worked, "job.archive")[job].trace_id, attempt.trace_id)
+
+    def test_python_worker_with_resp2(self):
+        self.check_plain(2)
+
+    def test_python_worker_with_resp3(self):
+        self.check_plain(3)
+
+
+if __name__ == "__main__":
+    case.main()
