@@ -15,6 +15,7 @@ import difflib
 import hashlib
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -95,13 +96,15 @@ def preload_list(arguments: argparse.Namespace, with_library: bool) -> str:
     return ":".join(names)
 
 
-def differences(plain: Outcome, preloaded: Outcome) -> list[str]:
+def differences(plain: Outcome, preloaded: Outcome, may_say: str | None) -> list[str]:
     found = []
     if plain.ending() != preloaded.ending():
         found.append(f"ending: plain {plain.ending()}, preloaded {preloaded.ending()}")
     for name in ("stdout", "stderr"):
         before = getattr(plain, name).decode(errors="backslashreplace").splitlines()
         after = getattr(preloaded, name).decode(errors="backslashreplace").splitlines()
+        if may_say:
+            after = [line for line in after if not re.fullmatch(may_say, line)]
         if before != after:
             found.append(f"{name}:")
             found += ["    " + line for line in
@@ -121,6 +124,7 @@ def parse() -> argparse.Namespace:
                         help="at least as many spans must be in the file: proof of observation")
     parser.add_argument("--says", action="append", default=[],
                         help="what must stand in the file")
+    parser.add_argument("--may-say", help="lines of ours, as a regular expression, that may be added")
     parser.add_argument("--preload-before", action="append", default=[],
                         help="another preloaded library, in both runs, before ours")
     parser.add_argument("--preload-after", action="append", default=[])
@@ -184,7 +188,7 @@ def main() -> int:
                 else:
                     changed["LD_PRELOAD"] = preload_list(arguments, with_library=True)
                 preloaded = run(command, changed, arguments.deadline, scratch, label)
-                found = differences(plain, preloaded)
+                found = differences(plain, preloaded, arguments.may_say)
                 if export == "file" and turn == 0 and preloaded.spans < arguments.spans:
                     found.append(f"spans: {preloaded.spans}, expected at least {arguments.spans}")
                 found += [f"no {text!r} in the file" for text in arguments.says

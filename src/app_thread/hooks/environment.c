@@ -7,14 +7,13 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #include "app_thread/callbacks.h"
 #include "app_thread/hooks/originals.h"
 #include "app_thread/thread_state.h"
 #include "base/symbol_versions.h"
-#include "base/system_call.h"
 
 static char *find(const char *const *environment, const char *name)
 {
@@ -93,17 +92,9 @@ EXPORTED char *getenv(const char *name)
     return get(original_getenv, name, __builtin_return_address(0));
 }
 
-static bool is_privileged(void)
-{
-    return raw_system_call(SYS_getuid, 0, 0, 0, 0, 0, 0) !=
-               raw_system_call(SYS_geteuid, 0, 0, 0, 0, 0, 0) ||
-           raw_system_call(SYS_getgid, 0, 0, 0, 0, 0, 0) !=
-               raw_system_call(SYS_getegid, 0, 0, 0, 0, 0, 0);
-}
-
 EXPORTED char *secure_getenv(const char *name)
 {
-    if (unlikely(original_secure_getenv == NULL) && is_privileged()) {
+    if (unlikely(original_secure_getenv == NULL) && getauxval(AT_SECURE) != 0) {
         return NULL;
     }
     return get(original_secure_getenv, name, __builtin_return_address(0));
