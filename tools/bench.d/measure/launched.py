@@ -16,8 +16,11 @@ EXCHANGES = 20_480
 SUSTAINED = 5_120_000
 # In steps, so that the table shows where losses begin.
 RATES = (250_000, 500_000, 1_000_000)
+BURST = 50
 PROCESSES = (1, 10, 50, 100, 200)
-LIKE_ONE = 4096  # exchanges of each process
+# Of all processes together, so that with more of them the machine has no more to do.
+EXCHANGES_PER_SECOND = 50_000
+SECONDS = 4
 
 
 def numbers(output: str) -> tuple[float, float, float]:
@@ -96,8 +99,10 @@ class Launched(Cases):
             return {name: (sleeps(pid) - before[name]) / IDLE_SECONDS for name, pid in watched.items()}
 
     def processes(self, count: int, arm: str, receiver: Receiver) -> dict[str, float]:
-        """So many programs at once, each with an exchange at a time."""
-        one = f"{OPERATIONS} http_client {LIKE_ONE} 256"
+        """So many programs at once, which share a steady number of exchanges."""
+        rate = EXCHANGES_PER_SECOND // count
+        exchanges = rate * SECONDS // BURST * BURST
+        one = f"{OPERATIONS} http_client {exchanges} {BURST} 1 1 {rate}"
         script = f"i=0; while [ $i -lt {count} ]; do {one} & i=$((i+1)); done; wait"
         before = set(launched.drainers())
         done = subprocess.run(self.command(arm, "sh", "-c", script), env=self.environment(receiver, arm),
@@ -109,7 +114,7 @@ class Launched(Cases):
             raise SystemExit(f"processes_{count}: {len(each)} of them ended: {done.stderr[-2000:]}")
         result = {"ns": statistics.median(each)}
         if arm == WIRESPAN:
-            result["lost"] = 1 - receiver.counts()["spans"] / (count * LIKE_ONE)
+            result["lost"] = 1 - receiver.counts()["spans"] / (count * exchanges)
         return result
 
     def cases(self) -> dict:
