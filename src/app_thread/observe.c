@@ -90,7 +90,7 @@ static SLOW void pass_encrypted(struct thread_state *self, const struct touch *t
 /* ---- sending ---- */
 
 /* The sender may be killed in the middle of the call: what it asked for is then known outside. */
-static SLOW void frame_ahead(struct observation *seen, const struct iovec *iov, size_t count)
+static void frame_ahead(struct observation *seen, const struct iovec *iov, size_t count)
 {
     if (readable_iov(iov, count)) {
         struct passage passage = {.self = seen->self,
@@ -148,12 +148,9 @@ bool observe_plaintext_send_begin(struct observation *seen, const struct touch *
     return begin_send(seen, iov, count);
 }
 
-/* What was framed ahead of the call is taken back if something else was sent. */
-static SLOW bool is_to_be_framed(struct observation *seen, ssize_t result, bool failed)
+/* Something else was sent than what was framed ahead of the call. */
+static SLOW bool take_back(struct observation *seen)
 {
-    if (failed || (result > 0 && (uint64_t)result == seen->ahead.size)) {
-        return false;
-    }
     struct passage passage = {.self = seen->self,
                               .connection = seen->touch.connection,
                               .direction = DIRECTION_OUT,
@@ -170,7 +167,10 @@ static void pass_sent(struct observation *seen, const struct iovec *iov, size_t 
     bool is_server = connection->role == ROLE_SERVER;
     bool failed = result < 0 && !is_passing_error(error) &&
                   !(error == ENOTCONN && connection_is_connecting(connection));
-    if (unlikely(seen->ahead.size > 0) && !is_to_be_framed(seen, result, failed)) {
+    bool is_framed =
+        seen->ahead.size > 0 &&
+        (failed || (result > 0 && (uint64_t)result == seen->ahead.size) || !take_back(seen));
+    if (is_framed) {
         /* All of it went as it was framed, or fails as such. */
     } else if (result > 0 || (failed && seen->holds && !is_server)) {
         struct passage passage = {.self = seen->self,

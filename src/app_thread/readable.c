@@ -37,7 +37,8 @@ static bool is_readable(uint64_t page)
     return likely(atomic_load_explicit(place, memory_order_relaxed) == page) || ask(page, place);
 }
 
-bool readable_iov(const struct iovec *iov, size_t count)
+/* More than one piece, or one that crosses a page's end. */
+static SLOW bool are_readable(const struct iovec *iov, size_t count)
 {
     size_t total = 0;
     for (size_t i = 0; i < count; i++) {
@@ -59,4 +60,17 @@ bool readable_iov(const struct iovec *iov, size_t count)
         }
     }
     return total > 0;
+}
+
+bool readable_iov(const struct iovec *iov, size_t count)
+{
+    uint64_t first = (uint64_t)(uintptr_t)iov[0].iov_base;
+    size_t last_offset = iov[0].iov_len - 1;
+    /* The usual case: one piece, with bytes in it, within a page. */
+    if (likely(count == 1 && last_offset < (1u << PAGE_BITS) && first >= 1u << PAGE_BITS &&
+               first < MEMORY_TOP &&
+               (first & ((1u << PAGE_BITS) - 1)) + last_offset < (1u << PAGE_BITS))) {
+        return is_readable(first >> PAGE_BITS);
+    }
+    return are_readable(iov, count);
 }

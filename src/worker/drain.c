@@ -181,6 +181,7 @@ static bool drain_source(struct exporter *exporter, struct source *source, uint6
         if (!segment_reader_next(&source->reader, &exporter->record)) {
             return false;
         }
+        exporter->drained++;
         take_record(exporter, source, now_ns);
     }
     return true;

@@ -70,6 +70,7 @@ struct exporter {
     uint64_t losses_told_ns; /* monotonic; the last losses spans */
     bool flushes;            /* the last step was asked to flush */
     bool has_more;           /* the last step left records behind */
+    uint32_t drained;        /* records that the last step took */
     struct span span;
     struct record record;
 };

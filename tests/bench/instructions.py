@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """What the library adds to single operations, in instructions of the program's own thread.
 
-usage: instructions.py --library SO --operations PROGRAM --table FILE [--update] [CASE ...]
+usage: instructions.py --library SO --command WIRESPAN --operations PROGRAM --table FILE [--update] [CASE ...]
 
 Callgrind counts each case plain and preloaded, twice: two run lengths, whose difference leaves
 start and end out. Only the first thread is counted; the exporter's has its own file. A case
 fails that adds more than the table says and 3 %; --update writes what was counted into the table.
+Cases whose names begin with `launched_` run under `wirespan run`, the others with LD_PRELOAD.
 A new number is a decision: it belongs into the commit that causes it, with the reason.
 """
 
@@ -33,8 +34,11 @@ LENGTHS = {
     "redis_1": (400, 2400),
     "redis_16": (400, 2400),
     "tls_client": (400, 2400),
+    "launched_http_client": (400, 1400),
+    "launched_redis_1": (400, 1400),
     "start": None,
 }
+LAUNCHED = "launched_"
 
 HEADER = """\
 # Instructions that the library adds to one operation, on the program's own thread.
@@ -62,26 +66,30 @@ class Discarding(http.server.BaseHTTPRequestHandler):
 
 
 class Counter:
-    def __init__(self, library: pathlib.Path, operations: pathlib.Path):
+    def __init__(self, library: pathlib.Path, command: pathlib.Path, operations: pathlib.Path):
         self.library = library
+        self.command = command
         self.operations = operations
         self.receiver = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Discarding)
         self.receiver.daemon_threads = True
         threading.Thread(target=self.receiver.serve_forever, daemon=True).start()
 
-    def total(self, program: list[str], preloaded: bool) -> int:
+    def total(self, program: list[str], observed: bool, launched: bool = False) -> int:
         """Instructions of the program's first thread."""
         with tempfile.TemporaryDirectory(prefix="wirespan-bench-") as folder:
             # Everything that the start reads is the same each time: addresses, environment, folder.
             environment = {"PATH": "/usr/bin:/bin", "LANG": "C"}
-            if preloaded:
+            launcher = [str(self.command), "run", "--"] if observed and launched else []
+            if observed:
+                if not launched:
+                    environment["LD_PRELOAD"] = str(self.library)
                 environment.update(
-                    LD_PRELOAD=str(self.library), OTEL_SERVICE_NAME="bench", WIRESPAN_LOG_LEVEL="info",
+                    OTEL_SERVICE_NAME="bench", WIRESPAN_LOG_LEVEL="info",
                     # Five digits each time: the length of the environment does not change.
                     OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{self.receiver.server_port:05}",
                 )
             done = subprocess.run(
-                ["setarch", "-R", "valgrind", "--tool=callgrind", "--fair-sched=yes", "--separate-threads=yes",
+                [*launcher, "setarch", "-R", "valgrind", "--tool=callgrind", "--fair-sched=yes", "--separate-threads=yes",
                  "--callgrind-out-file=" + folder + "/out", *program],
                 env=environment, cwd="/", capture_output=True, text=True, timeout=120, check=False,
             )
@@ -93,18 +101,20 @@ class Counter:
             text = pathlib.Path(folder, "out-01").read_text()
         return int(re.search(r"^summary: (\d+)$", text, re.MULTILINE)[1])
 
-    def per_operation(self, case: str, preloaded: bool) -> float:
+    def per_operation(self, case: str, observed: bool) -> float:
         short, long = LENGTHS[case]
-        totals = [self.total([str(self.operations), case, str(n)], preloaded) for n in (short, long)]
+        operation = case.removeprefix(LAUNCHED)
+        totals = [self.total([str(self.operations), operation, str(n)], observed, case != operation)
+                  for n in (short, long)]
         return (totals[1] - totals[0]) / (long - short)
 
     def added(self, case: str) -> tuple[float, float]:
         """(instructions of the plain operation, what the library adds)."""
         if case == "start":
-            plain, preloaded = (self.total(["/bin/true"], p) for p in (False, True))
+            plain, observed = (self.total(["/bin/true"], o) for o in (False, True))
         else:
-            plain, preloaded = (self.per_operation(case, p) for p in (False, True))
-        return plain, preloaded - plain
+            plain, observed = (self.per_operation(case, o) for o in (False, True))
+        return plain, observed - plain
 
 
 def read_table(path: pathlib.Path) -> dict[str, float]:
@@ -113,18 +123,19 @@ def read_table(path: pathlib.Path) -> dict[str, float]:
 
 
 def write_table(path: pathlib.Path, table: dict[str, float]) -> None:
-    path.write_text(HEADER + "".join(f"{case:20}{table[case]:>10.1f}\n" for case in LENGTHS if case in table))
+    path.write_text(HEADER + "".join(f"{case:22}{table[case]:>10.1f}\n" for case in LENGTHS if case in table))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--library", type=pathlib.Path, required=True)
+    parser.add_argument("--command", type=pathlib.Path, required=True)
     parser.add_argument("--operations", type=pathlib.Path, required=True)
     parser.add_argument("--table", type=pathlib.Path, required=True)
     parser.add_argument("--update", action="store_true")
     parser.add_argument("cases", nargs="*", metavar="CASE")
     arguments = parser.parse_args()
-    counter = Counter(arguments.library.resolve(), arguments.operations.resolve())
+    counter = Counter(arguments.library.resolve(), arguments.command.resolve(), arguments.operations.resolve())
     table = read_table(arguments.table) if arguments.table.exists() else {}
     risen = []
     for case in arguments.cases or LENGTHS:

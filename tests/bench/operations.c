@@ -1,12 +1,14 @@
 /*
  * One kind of operation, many times, on one thread: what single costs are measured with.
  *
- *     operations CASE COUNT [BURST [CONNECTIONS [THREADS]]]
+ *     operations [--hold] CASE COUNT [BURST [CONNECTIONS [THREADS [RATE]]]]
  *
  * Does COUNT operations in bursts, between which it sleeps, so that the exporter keeps up. Prints
- * the median over the bursts of the thread's processor time per operation, in nanoseconds, and the
- * process's memory in KiB at its end. With CONNECTIONS they take turns; with THREADS each has so
- * many of its own, and does COUNT operations.
+ * the median over the bursts of the thread's processor time per operation, in nanoseconds, the
+ * process's memory in KiB at its end, and how many operations a second it did by the clock. With
+ * CONNECTIONS they take turns; with THREADS each has so many of its own, and does COUNT operations;
+ * with RATE a thread rests only as long as it is ahead of so many a second. With --hold it keeps
+ * its connections until its input ends.
  *
  * The other end of a conversation lies in this same thread, and uses raw system calls: a preloaded
  * library sees one end only, and nothing depends on when somebody else runs.
@@ -30,6 +32,7 @@
 #define BURST_REST_NS 10000000L
 #define START_NS      300000000L
 #define THREADS_MAX   64u
+#define NS_PER_SECOND UINT64_C(1000000000)
 
 struct conversation {
     const char *request;
@@ -89,11 +92,11 @@ static void require(bool holds, const char *what)
     }
 }
 
-static uint64_t thread_time_ns(void)
+static uint64_t clock_ns(clockid_t clock)
 {
     struct timespec now;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
 }
 
 /* ---- operations ---- */
@@ -109,6 +112,7 @@ struct work {
     size_t next_connection;
     size_t count;
     size_t burst;
+    size_t rate;     /* operations a second; 0: a rest after each burst */
     uint64_t *times; /* of each burst */
     char *sent;      /* by the end that asks */
     size_t sent_size;
@@ -264,16 +268,30 @@ static int compare_times(const void *a, const void *b)
     return *left < *right ? -1 : *left > *right;
 }
 
+/* After so many operations that began then. */
+static void rest(const struct work *work, size_t done, uint64_t began_ns)
+{
+    if (work->rate == 0) {
+        nanosleep(&(struct timespec){.tv_nsec = BURST_REST_NS}, NULL);
+        return;
+    }
+    uint64_t due_ns = began_ns + done * NS_PER_SECOND / work->rate;
+    const struct timespec due = {.tv_sec = (time_t)(due_ns / NS_PER_SECOND),
+                                 .tv_nsec = (long)(due_ns % NS_PER_SECOND)};
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
+}
+
 static void *run(void *argument)
 {
     struct work *work = argument;
     size_t bursts = work->count / work->burst;
+    uint64_t began_ns = clock_ns(CLOCK_MONOTONIC);
     for (size_t i = 0; i < bursts; i++) {
-        uint64_t before = thread_time_ns();
+        uint64_t before = clock_ns(CLOCK_THREAD_CPUTIME_ID);
         operate(work, work->burst);
-        work->times[i] = thread_time_ns() - before;
+        work->times[i] = clock_ns(CLOCK_THREAD_CPUTIME_ID) - before;
         if (i + 1 < bursts) {
-            nanosleep(&(struct timespec){.tv_nsec = BURST_REST_NS}, NULL);
+            rest(work, (i + 1) * work->burst, began_ns);
         }
     }
     return NULL;
@@ -312,7 +330,11 @@ int main(int argc, char **argv)
 {
     static struct work works[THREADS_MAX];
     pthread_t others[THREADS_MAX];
-    require(argc >= 3 && argc <= 6, "usage: operations CASE COUNT [BURST [CONNECTIONS [THREADS]]]");
+    bool holds = argc > 1 && strcmp(argv[1], "--hold") == 0;
+    argc -= holds;
+    argv += holds;
+    require(argc >= 3 && argc <= 7,
+            "usage: operations [--hold] CASE COUNT [BURST [CONNECTIONS [THREADS [RATE]]]]");
     size_t count = strtoul(argv[2], NULL, 10);
     size_t burst = argument_or(argc, argv, 3, count);
     size_t connections = argument_or(argc, argv, 4, 1);
@@ -327,12 +349,14 @@ int main(int argc, char **argv)
         works[i].count = count;
         works[i].burst = burst;
         works[i].connections = connections;
+        works[i].rate = argument_or(argc, argv, 6, 0);
         works[i].times = times + i * bursts;
         prepare(&works[i], argv[1]);
     }
     if (bursts > 1) {
         start_exporter();
     }
+    uint64_t began_ns = clock_ns(CLOCK_MONOTONIC);
     for (size_t i = 1; i < threads; i++) {
         require(pthread_create(&others[i], NULL, run, &works[i]) == 0, "pthread_create");
     }
@@ -340,8 +364,12 @@ int main(int argc, char **argv)
     for (size_t i = 1; i < threads; i++) {
         pthread_join(others[i], NULL);
     }
+    double seconds = (double)(clock_ns(CLOCK_MONOTONIC) - began_ns) / (double)NS_PER_SECOND;
     qsort(times, threads * bursts, sizeof(times[0]), compare_times);
-    printf("%.1f ns\n%lu KiB\n", (double)times[threads * bursts / 2] / (double)burst,
-           argc > 4 ? memory_kib() : 0);
+    printf("%.1f ns\n%lu KiB\n%.0f a second\n", (double)times[threads * bursts / 2] / (double)burst,
+           argc > 4 ? memory_kib() : 0, (double)(threads * bursts * burst) / seconds);
+    fflush(stdout);
+    while (holds && getchar() != EOF) {
+    }
     return 0;
 }

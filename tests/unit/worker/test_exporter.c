@@ -252,6 +252,35 @@ static void while_in_flight_the_segments_are_looked_at_often(void **state)
     assert_true(exporter_is_drained(exporter));
 }
 
+static void in_a_rush_the_segments_are_looked_at_more_often(void **state)
+{
+    (void)state;
+    const uint32_t rush = LIMIT_SEGMENT_SLOTS / 8;
+    struct segment_clock now;
+    read_clock(NULL, &now);
+    size_t size = (segment_size(rush) + 63) / 64 * 64;
+    struct segment *large = aligned_alloc(64, size);
+    assert_non_null(large);
+    memset(large, 0, size);
+    segment_initialize(large, rush, 102, now);
+    create("otlp", NULL);
+    assert_int_equal(drain_add_segment(exporter, large, segment_size(rush), NULL), 0);
+    fakes[0]->result = TRANSPORT_PENDING;
+    for (unsigned i = 1; i < rush; i++) {
+        complete_in(large, i, 3);
+    }
+    step(true);
+    assert_int_equal(wait_wish.timeout_ns, 5 * MS);
+    now_ms += 5;
+    for (unsigned i = 1; i <= rush; i++) {
+        complete_in(large, i, 3);
+    }
+    step(true);
+    assert_int_equal(wait_wish.timeout_ns, 1 * MS);
+    drain_remove_segment(exporter, large, 0);
+    free(large);
+}
+
 static void a_console_is_sent_to_at_once(void **state)
 {
     (void)state;
@@ -626,6 +655,7 @@ int main(void)
         TEST(a_full_batch_goes_at_once),
         TEST(a_flush_sends_everything),
         TEST(while_in_flight_the_segments_are_looked_at_often),
+        TEST(in_a_rush_the_segments_are_looked_at_more_often),
         TEST(a_console_is_sent_to_at_once),
         TEST(trouble_is_told_to_who_waits_for_a_flush),
         TEST(segments_have_their_own_resources),

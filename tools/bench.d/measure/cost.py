@@ -36,6 +36,20 @@ def wake_ups(pid: int) -> int:
     return count
 
 
+def sleeps(pid: int) -> int:
+    """How often any of its threads went to sleep so far; each but the last was woken up."""
+    found = 0
+    for task in pathlib.Path(f"/proc/{pid}/task").glob("*"):
+        found += int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", (task / "status").read_text(), re.MULTILINE)[1])
+    return found
+
+
+def seconds_of(pid: int, everything: bool) -> float:
+    """Processor time so far: of the whole process, or of the exporter's thread alone."""
+    times = thread_times(pid)
+    return sum(times.values()) if everything else times["exporter"]
+
+
 def children(pid: int) -> list[int]:
     return [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 

@@ -1,4 +1,5 @@
-"""How the cost of an exchange grows with the number of connections and of threads."""
+"""How the cost of an exchange grows with the number of connections and of threads; launched.py has that
+of processes."""
 
 import resource
 import subprocess
@@ -23,7 +24,7 @@ class Growth(Cases):
         words = ["http_client", EXCHANGES // threads, BURST, connections, threads]
         done = subprocess.run([OPERATIONS, *map(str, words)], env=self.environment(receiver, arm),
                               capture_output=True, text=True, timeout=300, check=True)
-        ns, kib = (float(line.split()[0]) for line in done.stdout.splitlines())
+        ns, kib, _ = (float(line.split()[0]) for line in done.stdout.splitlines())
         return {"ns": ns, "memory_kib": kib, **lost_share(done.stderr, EXCHANGES, arm)}
 
     def cases(self) -> dict:

@@ -20,6 +20,15 @@ GOALS = {
     ("nginx", "added_kib"): 12 * 1024,
     ("idle", "wake_ups_per_s"): 1,
     ("redis_benchmark_16", "exporter_ns_per_span"): 600,
+    ("launched_idle", "wake_ups_per_s"): 0,
+    ("launched_memory_1", "added_kib"): 2 * 1024 + 1,
+    ("launched_memory_1000", "added_kib"): 2 * 1024 + 1000,
+    ("launched_http_client", "added_ns"): 350,
+    ("launched_redis_16", "added_ns"): 80,
+    ("sustained_1000000", "lost"): 0,
+    ("sustained_1000000", "exporter_ns_per_span"): 600,
+    ("sustained_launched_1000000", "lost"): 0,
+    ("sustained_launched_1000000", "exporter_ns_per_span"): 600,
     ("worker_side", "redis_batched"): 600,
     ("worker_side", "http_batched"): 600,
 }
@@ -44,9 +53,18 @@ TITLES = {
     "redis_16": "pipelined Redis command and answer",
     "start": "start of `/bin/true`",
     "idle": "idle, in the process: wake-ups a second",
+    "launched_http_client": "under `wirespan run`: HTTP exchange of 64 + 64 bytes, asking",
+    "launched_http_client_usual": "under `wirespan run`: the same with usual headers",
+    "launched_redis_16": "under `wirespan run`: pipelined Redis command and answer",
+    "launched_idle": "under `wirespan run`, idle: wake-ups a second",
+    "launched_memory_1": "under `wirespan run`: memory of a program with one connection",
+    "launched_memory_1000": "under `wirespan run`: memory with 1000 connections",
     "worker_side": "span, from record to batch",
+    "sustained_1000000": "span, from record to bytes sent, 1,000,000 a second",
+    "sustained_launched_1000000": "the same by the drainer of `wirespan run`",
 }
-SHOWN = ("application_cpu_per_unit", "cpu_per_unit", "added_ns", "wake_ups_per_s", "http_batched")
+SHOWN = ("application_cpu_per_unit", "cpu_per_unit", "added_ns", "wake_ups_per_s", "http_batched",
+         "exporter_ns_per_span", "added_kib")
 
 
 def spread(values: list[float]) -> dict[str, float]:
@@ -89,6 +107,8 @@ def number(value: float, name: str) -> str:
         return f"{value:.2f}"
     if name == "wake_ups_per_s":
         return f"{value:.1f}"
+    if name == "added_kib":
+        return f"{value:.0f} KiB"
     return f"{value / 1e6:.2f} ms" if value >= 100_000 else f"{value:.0f} ns"
 
 
