@@ -139,6 +139,10 @@ static inline void fill_request_line(struct passage *passage, struct record *rec
     if (unlikely(is_absolute(item->target) || passage->connection->in_tunnel)) {
         record->flags |= RECORD_FLAG_PROXIED;
     }
+    if (unlikely(witness != NULL) && passage->connection->role != ROLE_SERVER &&
+        !item->target_cut) {
+        trace_context_ask_for_http(record, item->method, item->target);
+    }
     record->http.version_minor = item->version_minor;
     record_add_field(record, FIELD_METHOD, item->method, LIMIT_HEADER_TEXT);
     if (likely(!item->target_cut && item->target.size <= LIMIT_TARGET_TEXT &&

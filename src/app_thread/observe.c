@@ -12,6 +12,7 @@
 #include "app_thread/exchange.h"
 #include "app_thread/host_names.h"
 #include "app_thread/readable.h"
+#include "app_thread/witness.h"
 
 static struct passage passage_of(struct thread_state *self, struct connection *connection,
                                  enum direction_name direction, uint64_t now)
@@ -354,6 +355,9 @@ void observe_connect_begin(int fd, const void *address, uint32_t size, uint64_t 
     if (connection->opened_ns == 0) {
         connection->role = ROLE_CLIENT;
         connection->opened_ns = start_ns;
+        if (unlikely(witness != NULL)) {
+            witness->connecting(connection);
+        }
         set_peer(connection, address, size);
     }
     connection_leave(self, connection, DIRECTION_OUT);

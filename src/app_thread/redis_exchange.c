@@ -48,6 +48,10 @@ static void begin_command(struct passage *passage, uint64_t at)
     connection->redis.command_start = at;
     requests->current_slot =
         exchange_begin(passage->self, connection, RECORD_REDIS_CLIENT, passage->now);
+    struct record *record = exchange_record(requests->current_slot);
+    if (unlikely(witness != NULL) && record != NULL) {
+        trace_context_ask_for_bytes(record, connection, passage->now);
+    }
 }
 
 static void fill_command(struct record *record, const struct redis_command *command)

@@ -5,9 +5,12 @@
 
 #include "app_thread/attachment.h"
 #include "app_thread/clock.h"
+#include "app_thread/witness.h"
 #include "base/compiler.h"
 
 __thread struct thread_state thread_state __attribute__((tls_model("initial-exec")));
+
+const struct witness *witness;
 
 /* A strong 64-bit mixer (two rounds of multiply and shift-xor, constants of the splitmix family):
    ids need to be unlike each other, not secret. */
@@ -86,17 +89,18 @@ void trace_context_begin_server(struct thread_state *self, struct record *record
     begin_root(self, record);
 }
 
-/* Another thread may have answered the request since. */
-static bool is_current(const struct thread_context *context)
+static void become_child(struct record *record, const struct thread_context *work)
 {
-    return context->is_known &&
-           atomic_load_explicit(context->answers, memory_order_relaxed) == context->answered;
+    memcpy(record->trace_id, work->trace_id, sizeof(record->trace_id));
+    memcpy(record->parent_span_id, work->span_id, sizeof(record->parent_span_id));
+    record->trace_flags = work->trace_flags;
+    record->parent_source = PARENT_CAUSAL;
 }
 
 void trace_context_begin_client(struct thread_state *self, struct record *record)
 {
     const struct thread_context *context = &self->context;
-    if (likely(!is_current(context))) {
+    if (likely(!trace_context_is_current(context))) {
         begin_root(self, record);
         return;
     }
@@ -106,10 +110,30 @@ void trace_context_begin_client(struct thread_state *self, struct record *record
         begin_root(self, record);
         return;
     }
-    memcpy(record->trace_id, context->trace_id, sizeof(record->trace_id));
-    memcpy(record->parent_span_id, context->span_id, sizeof(record->parent_span_id));
-    record->trace_flags = context->trace_flags;
-    record->parent_source = PARENT_CAUSAL;
+    become_child(record, context);
+}
+
+static void take_witness(struct record *record, const struct thread_context *work,
+                         enum parent_source source)
+{
+    if (source != PARENT_NONE && record->parent_source == PARENT_NONE &&
+        trace_context_is_current(work)) {
+        become_child(record, work);
+        record->parent_source = (uint8_t)source;
+    }
+}
+
+void trace_context_ask_for_http(struct record *record, struct slice method, struct slice target)
+{
+    struct thread_context work;
+    take_witness(record, &work, witness->cause_of_http(method, target, &work));
+}
+
+void trace_context_ask_for_bytes(struct record *record, const struct connection *connection,
+                                 uint64_t call_ns)
+{
+    struct thread_context work;
+    take_witness(record, &work, witness->cause_of_bytes(connection, call_ns, &work));
 }
 
 void trace_context_adopt(struct record *record, const struct traceparent *parent, bool is_remote)
@@ -143,11 +167,28 @@ void trace_context_begin_below(struct thread_state *self, struct record *record,
     record->parent_source = PARENT_CAUSAL;
 }
 
+static void set_context(struct thread_context *context, const struct record *server,
+                        uint32_t connection, const _Atomic uint32_t *answers)
+{
+    memcpy(context->trace_id, server->trace_id, sizeof(context->trace_id));
+    memcpy(context->span_id, server->span_id, sizeof(context->span_id));
+    context->trace_flags = server->trace_flags;
+    context->connection = connection;
+    context->answers = answers;
+    context->answered = atomic_load_explicit(answers, memory_order_relaxed);
+    context->is_known = true;
+}
+
 void trace_context_enter(struct thread_state *self, const struct record *server,
                          uint32_t connection, const _Atomic uint32_t *answers)
 {
     struct thread_context *context = &self->context;
-    context->is_known = is_current(context);
+    if (unlikely(witness != NULL)) {
+        struct thread_context work;
+        set_context(&work, server, connection, answers);
+        witness->request_read(&work);
+    }
+    context->is_known = trace_context_is_current(context);
     if (self->runs_a_loop || context->is_ambiguous) {
         return;
     }
@@ -161,13 +202,7 @@ void trace_context_enter(struct thread_state *self, const struct record *server,
         /* Pipelined on the same connection: the oldest unanswered one is current. */
         return;
     }
-    memcpy(context->trace_id, server->trace_id, sizeof(context->trace_id));
-    memcpy(context->span_id, server->span_id, sizeof(context->span_id));
-    context->trace_flags = server->trace_flags;
-    context->connection = connection;
-    context->answers = answers;
-    context->answered = atomic_load_explicit(answers, memory_order_relaxed);
-    context->is_known = true;
+    set_context(context, server, connection, answers);
 }
 
 uint8_t trace_context_flags(const uint8_t trace_id[16])
@@ -179,7 +214,7 @@ void trace_context_enter_job(struct thread_state *self, const struct record *job
                              const _Atomic uint32_t *ends)
 {
     struct thread_context *context = &self->context;
-    if (self->runs_a_loop || is_current(context)) {
+    if (self->runs_a_loop || trace_context_is_current(context)) {
         return;
     }
     memcpy(context->trace_id, job->trace_id, sizeof(context->trace_id));

@@ -197,3 +197,24 @@
 /* The environment, memory map and auxiliary vector of a process: what the kernel lets a program be
    started with is a little more. */
 #define LIMIT_DOCTOR_PROC_BYTES (4u << 20)
+/* ---- witnesses, for each thread of a runtime's ---- */
+/* Requests that a read brought and the runtime has not begun: what one read can hold of small ones
+   that are pipelined. More are without a number. */
+#define LIMIT_WITNESS_UNBEGUN 64u
+/* Requests that were announced and not seen yet: many times the connections of one host's pool. */
+#define LIMIT_WITNESS_ANNOUNCED 512u
+/* Bits for those that were more: one bit makes a fraction of all requests parentless. */
+#define LIMIT_WITNESS_FORGOTTEN 4096u
+/* Requests whose work can still be told; as old a one has been answered or hangs. */
+#define LIMIT_WITNESS_BEGUN 4096u
+/* The target of an announced request; longer ones are without a parent. */
+#define LIMIT_WITNESS_TARGET 512u
+/* Connections of which is known on whose behalf they were made: it matters while that request is
+   being served. */
+#define LIMIT_WITNESS_MADE 4096u
+/* Requests that are looked at to tell whether one is the only one that is being served. */
+#define LIMIT_WITNESS_OPEN 256u
+/* Requests that came before the thread made its first connection and are looked at when it does. */
+#define LIMIT_WITNESS_EARLY 32u
+/* What may be done for one of them: a request that stays open must not take what others do. */
+#define LIMIT_WITNESS_EARLY_CLAIMS 16u

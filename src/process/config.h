@@ -95,6 +95,7 @@ struct config {
     struct slice except;   /* WIRESPAN_EXCEPT */
     struct slice rules;    /* WIRESPAN_RULES: rule files, a colon between them */
     bool patch_tls;        /* WIRESPAN_PATCH_TLS: a program's own OpenSSL may be patched */
+    bool node_witness;     /* WIRESPAN_NODE_WITNESS: Node is asked what its requests are made for */
     bool connection_spans; /* WIRESPAN_CONNECTION_SPANS: a span with byte counts per connection */
     bool gcp_trace;        /* OTEL_EXPORTER_GCP_TRACE=true */
 };
