@@ -48,9 +48,9 @@ static void begin_command(struct passage *passage, uint64_t at)
     connection->redis.command_start = at;
     requests->current_slot =
         exchange_begin(passage->self, connection, RECORD_REDIS_CLIENT, passage->now);
-    struct record *record = exchange_record(requests->current_slot);
-    if (unlikely(witness != NULL) && record != NULL) {
-        trace_context_ask_for_bytes(record, connection, passage->now);
+    if (unlikely(witness != NULL && requests->current_slot != SEGMENT_NO_SLOT)) {
+        trace_context_ask_for_bytes(exchange_record(requests->current_slot), connection,
+                                    passage->now);
     }
 }
 
