@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 
+#include "app_thread/hooks/hiredis.h"
 #include "app_thread/hooks/libcurl.h"
 #include "app_thread/hooks/originals.h"
 #include "app_thread/hooks/tls.h"
@@ -302,4 +303,5 @@ void caller_scope_forget_all(void)
     forget(&tls_openssl);
     forget(&tls_gnutls);
     forget(&libcurl_family);
+    forget(&hiredis_family);
 }

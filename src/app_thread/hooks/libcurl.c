@@ -21,6 +21,7 @@ struct Curl_multi;
 #define LIBRARY(family, type, name, parameters) LIBRARY_##family(type, name, parameters)
 #define LIBRARY_openssl(type, name, parameters)
 #define LIBRARY_gnutls(type, name, parameters)
+#define LIBRARY_hiredis(type, name, parameters)
 
 #define LIBRARY_libcurl(type, name, parameters) type(*name) parameters;
 struct libcurl {
@@ -36,6 +37,7 @@ static const char libcurl_names[][SCOPE_NAME_BYTES] = {
 #undef LIBRARY_libcurl
 #undef LIBRARY_openssl
 #undef LIBRARY_gnutls
+#undef LIBRARY_hiredis
 #undef LIBRARY
 #undef HOOK
 #undef STUB

@@ -26,6 +26,7 @@ struct datum { /* gnutls_datum_t */
 #define LIBRARY(family, type, name, parameters) LIBRARY_##family(type, name, parameters)
 #define LIBRARY_openssl(type, name, parameters)
 #define LIBRARY_libcurl(type, name, parameters)
+#define LIBRARY_hiredis(type, name, parameters)
 
 #define LIBRARY_gnutls(type, name, parameters) type(*name) parameters;
 struct gnutls {
@@ -41,6 +42,7 @@ static const char gnutls_names[][SCOPE_NAME_BYTES] = {
 #undef LIBRARY_gnutls
 #undef LIBRARY_openssl
 #undef LIBRARY_libcurl
+#undef LIBRARY_hiredis
 #undef LIBRARY
 #undef HOOK
 #undef STUB

@@ -29,6 +29,7 @@ struct bio_st;
 #define LIBRARY(family, type, name, parameters) LIBRARY_##family(type, name, parameters)
 #define LIBRARY_gnutls(type, name, parameters)
 #define LIBRARY_libcurl(type, name, parameters)
+#define LIBRARY_hiredis(type, name, parameters)
 
 #define LIBRARY_openssl(type, name, parameters) type(*name) parameters;
 struct openssl {
@@ -44,6 +45,7 @@ static const char openssl_names[][SCOPE_NAME_BYTES] = {
 #undef LIBRARY_openssl
 #undef LIBRARY_gnutls
 #undef LIBRARY_libcurl
+#undef LIBRARY_hiredis
 #undef LIBRARY
 #undef HOOK
 #undef STUB
