@@ -1,16 +1,11 @@
 #include "app_thread/hooks/inline_patch.h"
 
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
 
-#include "base/system_call.h"
-
-#define PAGE_BYTES 4096u
 /* jmp *0(%rip), and the address behind it. */
 #define JUMP_BYTES 14u
-/* Room for a moved prologue and the jump back. */
-#define TRAMPOLINE_BYTES 64u
+
+const struct inline_patch_cpu inline_patch_cpu = {.entry_bytes = JUMP_BYTES, .reach = UINTPTR_MAX};
 
 /* One instruction; 0: not on the list. */
 static size_t movable(const uint8_t *code)
@@ -60,53 +55,16 @@ static void write_jump(uint8_t *at, const void *target)
     memcpy(at + sizeof(jump), &target, sizeof(target));
 }
 
-static bool protect(const void *start, size_t size, int protection)
+void inline_patch_make(uint8_t cell[INLINE_PATCH_CELL_BYTES], const uint8_t *function, size_t size,
+                       const void *replacement, uint8_t entry[INLINE_PATCH_ENTRY_BYTES])
 {
-    uintptr_t first = (uintptr_t)start & ~(uintptr_t)(PAGE_BYTES - 1);
-    uintptr_t end = ((uintptr_t)start + size + PAGE_BYTES - 1) & ~(uintptr_t)(PAGE_BYTES - 1);
-    return raw_system_call(SYS_mprotect, (long)first, (long)(end - first), protection, 0, 0, 0) ==
-           0;
+    memcpy(cell, function, size);
+    write_jump(cell + size, function + size);
+    write_jump(entry, replacement);
 }
 
-enum inline_patch_result inline_patch(struct inline_patch *patches, size_t count)
+void inline_patch_made(uint8_t *code, size_t size)
 {
-    size_t sizes[PAGE_BYTES / TRAMPOLINE_BYTES];
-    if (count > PAGE_BYTES / TRAMPOLINE_BYTES) {
-        return INLINE_PATCH_FORBIDDEN;
-    }
-    for (size_t i = 0; i < count; i++) {
-        sizes[i] = inline_patch_prologue(patches[i].function, JUMP_BYTES);
-        if (sizes[i] == 0) {
-            return INLINE_PATCH_PROLOGUE;
-        }
-    }
-    long page = raw_system_call(SYS_mmap, 0, PAGE_BYTES, PROT_READ | PROT_WRITE,
-                                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (page < 0 && page > -4096) {
-        return INLINE_PATCH_FORBIDDEN;
-    }
-    uint8_t *trampolines = (uint8_t *)page;
-    for (size_t i = 0; i < count; i++) {
-        uint8_t *trampoline = trampolines + i * TRAMPOLINE_BYTES;
-        memcpy(trampoline, patches[i].function, sizes[i]);
-        write_jump(trampoline + sizes[i], (const uint8_t *)patches[i].function + sizes[i]);
-        patches[i].original = trampoline;
-    }
-    bool allowed = protect(trampolines, PAGE_BYTES, PROT_READ | PROT_EXEC);
-    size_t open = 0;
-    while (allowed && open < count) {
-        allowed = protect(patches[open].function, JUMP_BYTES, PROT_READ | PROT_WRITE | PROT_EXEC);
-        open += allowed;
-    }
-    for (size_t i = 0; allowed && i < count; i++) {
-        write_jump(patches[i].function, patches[i].replacement);
-    }
-    for (size_t i = 0; i < open; i++) {
-        protect(patches[i].function, JUMP_BYTES, PROT_READ | PROT_EXEC);
-    }
-    if (!allowed) {
-        raw_system_call(SYS_munmap, page, PAGE_BYTES, 0, 0, 0, 0);
-        return INLINE_PATCH_FORBIDDEN;
-    }
-    return INLINE_PATCH_DONE;
+    (void)code;
+    (void)size;
 }
