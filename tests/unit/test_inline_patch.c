@@ -33,6 +33,10 @@ static void takes_what_node_begins_with(void **state)
     assert_int_equal(
         PROLOGUE("\x55\x48\x89\xe5\x41\x57\x41\x56\x41\x55\x41\x54\x53\x48\x83\xec\x48\x85\xd2"),
         17);
+    /* Node 18 saves fewer registers: ...; sub rsp, 88; test edx, edx; js */
+    assert_int_equal(PROLOGUE("\x55\x48\x89\xe5\x41\x55\x41\x54\x53\x48\x83\xec\x58\x85\xd2"
+                              "\x0f\x88\x2c\x01\x00\x00"),
+                     15);
     /* endbr64; push; mov; sub rsp, 0x1000 */
     assert_int_equal(PROLOGUE("\xf3\x0f\x1e\xfa\x55\x48\x89\xe5\x48\x81\xec\x00\x10\x00\x00"), 15);
     /* mov r12, rdi; xor eax, eax; and pushes */
@@ -48,6 +52,13 @@ static void leaves_what_depends_on_its_place(void **state)
     static const char ret[] = "\x55\x5d\xc3\x55\x55\x55\x55\x55\x55\x55\x55\x55\x55\x55\x55";
     static const char jump[] = "\xff\x25\x00\x00\x00\x00\x55\x55\x55\x55\x55\x55\x55\x55\x55";
     static const char repeated[] = "\xf3\xa4\x55\x55\x55\x55\x55\x55\x55\x55\x55\x55\x55\x55\x55";
+    /* A test that decides something else than whether an argument is below 0 may begin a loop. */
+    static const char loop[] = "\x55\x48\x89\xe5\x41\x55\x41\x54\x53\x48\x83\xec\x58\x85\xd2"
+                               "\x0f\x84\x2c\x01\x00\x00";
+    static const char memory[] = "\x55\x48\x89\xe5\x41\x55\x41\x54\x53\x48\x83\xec\x58\x85\x12"
+                                 "\x0f\x88\x2c\x01\x00\x00";
+    assert_int_equal(PROLOGUE(loop), 0);
+    assert_int_equal(PROLOGUE(memory), 0);
     assert_int_equal(PROLOGUE(rip), 0);
     assert_int_equal(PROLOGUE(call), 0);
     assert_int_equal(PROLOGUE(branch), 0);

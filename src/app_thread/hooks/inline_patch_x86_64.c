@@ -25,6 +25,12 @@ static size_t movable(const uint8_t *code)
         between_registers) { /* mov, xor */
         return at + 2;
     }
+    /* test r, r, of an argument that may be below 0 (js): it is the first thing done, and nothing
+       comes back to it. What jumps back behind it leaves the flags alone. */
+    if (operation == 0x85 && between_registers &&
+        (code[at + 2] == 0x78 || (code[at + 2] == 0x0F && code[at + 3] == 0x88))) {
+        return at + 2;
+    }
     bool is_sub_rsp = has_prefix && code[0] == 0x48 && code[at + 1] == 0xEC;
     if (operation == 0x83 && is_sub_rsp) {
         return at + 3;

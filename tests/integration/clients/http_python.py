@@ -73,6 +73,38 @@ def with_uvloop(url, steps):
     return with_aiohttp(url, steps)
 
 
+def with_httpx(url, steps):
+    import httpx
+
+    with httpx.Client(trust_env=False, verify=os.environ.get("TEST_CERTIFICATE", True)) as client:
+        for method, target, body in steps:
+            response = client.request(method, url + target, content=body)
+            yield response.status_code, len(response.content)
+
+
+def with_httpx_asyncio(url, steps):
+    import asyncio
+
+    import httpx
+
+    async def all_of_them():
+        verify = os.environ.get("TEST_CERTIFICATE", True)
+        async with httpx.AsyncClient(trust_env=False, verify=verify) as client:
+            made = []
+            for method, target, body in steps:
+                response = await client.request(method, url + target, content=body)
+                made.append((response.status_code, len(response.content)))
+
+            async def one(number):
+                response = await client.get(f"{url}/slow?n=together-{number}")
+                return response.status_code, len(response.content)
+
+            made += await asyncio.gather(*(one(number) for number in range(8)))
+            return made
+
+    return asyncio.run(all_of_them())
+
+
 def main():
     library, url, script = sys.argv[1:]
     steps = []

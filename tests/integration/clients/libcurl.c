@@ -47,6 +47,8 @@ static void prepare(struct transfer *transfer, const char *url, const struct ste
     snprintf(whole, sizeof(whole), "%s%s", url, step->words[1]);
     curl_easy_setopt(transfer->handle, CURLOPT_URL, whole);
     curl_easy_setopt(transfer->handle, CURLOPT_PROXY, "");
+    if (getenv("TEST_CERTIFICATE"))
+        curl_easy_setopt(transfer->handle, CURLOPT_CAINFO, getenv("TEST_CERTIFICATE"));
     curl_easy_setopt(transfer->handle, CURLOPT_FOLLOWLOCATION, 1L);
     curl_easy_setopt(transfer->handle, CURLOPT_CUSTOMREQUEST, step->words[0]);
     curl_easy_setopt(transfer->handle, CURLOPT_NOBODY,
