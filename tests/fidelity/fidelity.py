@@ -8,6 +8,7 @@ on its own carries an ID that no request has: to have a parent is wrong for it.
 """
 
 import http.client
+import os
 import pathlib
 import re
 import sys
@@ -115,6 +116,24 @@ def judge(found: list[spans.Span], called: list[str]) -> dict[str, Counts]:
     return counts
 
 
+def is_at_rest(group: int) -> bool:
+    """Every thread of the group's processes sleeps: what the last request has begun is over, as far as
+    it does not wait for something itself."""
+    for process in os.listdir("/proc"):
+        if not process.isdigit():
+            continue
+        try:
+            if os.getpgid(int(process)) != group:
+                continue
+            for thread in os.listdir(f"/proc/{process}/task"):
+                with open(f"/proc/{process}/task/{thread}/stat", encoding="utf-8", errors="replace") as stat:
+                    if stat.read().rpartition(")")[2].split()[0] not in "SI":
+                        return False
+        except OSError:
+            continue
+    return True
+
+
 class Front:
     """A program under test, and what it needs."""
 
@@ -127,7 +146,7 @@ class Front:
         self.least = least or {}
 
     def demanded(self, mode: str, phase: str) -> float:
-        for key in ((mode, phase), mode, phase):
+        for key in ((mode, phase), phase, mode):
             if key in self.least:
                 return self.least[key]
         return 1.0 if phase in ALONE else 0.0
@@ -149,7 +168,7 @@ class Suite(case.Case):
         assert finished.code == 0, finished.errors.decode()
         return pathlib.Path(finished.output.decode().strip()) / "venv" / "bin"
 
-    def drive(self, port: int, front: Front, mode: str, phase: Phase, label: str) -> None:
+    def drive(self, group: int, port: int, front: Front, mode: str, phase: Phase, label: str) -> None:
         self.peer.in_step = phase.in_step
         failed: list = []
 
@@ -157,6 +176,8 @@ class Suite(case.Case):
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
             try:
                 for number in range(first, phase.requests, phase.clients):
+                    if phase.clients == 1:
+                        wait_until(lambda: is_at_rest(group), 10, f"{front.name} to be at rest")
                     connection.request("GET", f"/w/{label}x{number}/{mode}/{front.calls}")
                     answer = connection.getresponse()
                     answer.read()
@@ -194,7 +215,7 @@ class Suite(case.Case):
                     label = f"m{len(labels)}"
                     labels[label] = (mode, phase)
                     try:
-                        self.drive(port, front, mode, phase, label)
+                        self.drive(daemon.process.pid, port, front, mode, phase, label)
                     except AssertionError as error:
                         raise AssertionError(f"{error}; it said {daemon.said()[-3000:]}") from None
                     requests += phase.requests

@@ -24,7 +24,7 @@ class Threads(Suite):
         self.gunicorn("gunicorn sync", "--workers", 2, least=EVERYWHERE)
 
     def test_gunicorn_gthread(self):
-        self.gunicorn("gunicorn gthread", "--worker-class", "gthread", "--threads", 8, least={"seq": 0})
+        self.gunicorn("gunicorn gthread", "--worker-class", "gthread", "--threads", 8, least=EVERYWHERE)
 
     def test_pools(self):
         self.gunicorn("gunicorn gthread", "--worker-class", "gthread", "--threads", 8,

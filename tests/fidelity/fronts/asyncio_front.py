@@ -22,7 +22,7 @@ PEER = os.environ["TEST_PEER"]
 class Front:
     def __init__(self, client):
         self.client = client
-        self.store = redis.asyncio.Redis(port=int(os.environ["TEST_REDIS"]))
+        self.store = redis.asyncio.Redis(host="127.0.0.1", port=int(os.environ["TEST_REDIS"]))
         self.refreshing = None
         self.left = set()
 
