@@ -191,13 +191,15 @@ void trace_context_enter_job(struct thread_state *self, const struct record *job
                              const _Atomic uint32_t *ends)
 {
     struct thread_context *context = &self->context;
-    if (self->runs_a_loop || is_current(context)) {
+    if (self->runs_a_loop || trace_context_is_current(context)) {
         return;
     }
     memcpy(context->trace_id, job->trace_id, sizeof(context->trace_id));
     memcpy(context->span_id, job->span_id, sizeof(context->span_id));
     context->trace_flags = job->trace_flags;
     context->connection = 0;
+    context->began_ns = job->start_ns;
+    context->spans = 0;
     context->answers = ends;
     context->answered = atomic_load_explicit(ends, memory_order_relaxed);
     context->is_known = true;
