@@ -5,6 +5,7 @@
 
 #include "app_thread/attachment.h"
 #include "app_thread/clock.h"
+#include "app_thread/turn.h"
 #include "base/compiler.h"
 
 __thread struct thread_state thread_state __attribute__((tls_model("initial-exec")));
@@ -87,17 +88,21 @@ void trace_context_begin_server(struct thread_state *self, struct record *record
     begin_root(self, record);
 }
 
-/* Another thread may have answered the request since. */
-static bool is_current(const struct thread_context *context)
+/* Neither too old nor too large. */
+static bool is_in_bounds(struct thread_context *context, uint64_t now)
 {
-    return context->is_known &&
-           atomic_load_explicit(context->answers, memory_order_relaxed) == context->answered;
+    if (unlikely(context->spans >= attachment_context_spans ||
+                 now > context->began_ns + attachment_context_age_ns)) {
+        context->is_known = false;
+    }
+    return context->is_known;
 }
 
-void trace_context_begin_client(struct thread_state *self, struct record *record)
+void trace_context_begin_client(struct thread_state *self, struct record *record, uint64_t now)
 {
-    const struct thread_context *context = &self->context;
-    if (likely(!is_current(context))) {
+    struct thread_context *context = &self->context;
+    if (likely(!trace_context_is_current(context)) || !is_in_bounds(context, now) ||
+        (self->runs_a_loop && !turn_is_own(self, clock_now_ns()))) {
         begin_root(self, record);
         return;
     }
@@ -111,6 +116,7 @@ void trace_context_begin_client(struct thread_state *self, struct record *record
     memcpy(record->parent_span_id, context->span_id, sizeof(record->parent_span_id));
     record->trace_flags = context->trace_flags;
     record->parent_source = PARENT_CAUSAL;
+    context->spans++;
 }
 
 void trace_context_adopt(struct record *record, const struct traceparent *parent, bool is_remote)
@@ -148,8 +154,12 @@ void trace_context_enter(struct thread_state *self, const struct record *server,
                          uint32_t connection, const _Atomic uint32_t *answers)
 {
     struct thread_context *context = &self->context;
-    context->is_known = is_current(context);
-    if (self->runs_a_loop || context->is_ambiguous) {
+    context->is_known = trace_context_is_current(context);
+    if (self->runs_a_loop) {
+        if (!turn_begins_request(self)) {
+            return;
+        }
+    } else if (context->is_ambiguous) {
         return;
     }
     if (context->is_known && context->connection != connection) {
@@ -166,6 +176,8 @@ void trace_context_enter(struct thread_state *self, const struct record *server,
     memcpy(context->span_id, server->span_id, sizeof(context->span_id));
     context->trace_flags = server->trace_flags;
     context->connection = connection;
+    context->began_ns = server->start_ns;
+    context->spans = 0;
     context->answers = answers;
     context->answered = atomic_load_explicit(answers, memory_order_relaxed);
     context->is_known = true;
@@ -180,13 +192,15 @@ void trace_context_enter_job(struct thread_state *self, const struct record *job
                              const _Atomic uint32_t *ends)
 {
     struct thread_context *context = &self->context;
-    if (self->runs_a_loop || is_current(context)) {
+    if (self->runs_a_loop || trace_context_is_current(context)) {
         return;
     }
     memcpy(context->trace_id, job->trace_id, sizeof(context->trace_id));
     memcpy(context->span_id, job->span_id, sizeof(context->span_id));
     context->trace_flags = job->trace_flags;
     context->connection = 0;
+    context->began_ns = job->start_ns;
+    context->spans = 0;
     context->answers = ends;
     context->answered = atomic_load_explicit(ends, memory_order_relaxed);
     context->is_known = true;

@@ -14,7 +14,7 @@ void trace_context_draw(struct thread_state *self, uint8_t bytes[8]);
 
 /* Gives the record its ids: those of a child of the thread's context where it is known (a blocking
    thread between reading a request and answering it), else a fresh trace. */
-void trace_context_begin_client(struct thread_state *self, struct record *record);
+void trace_context_begin_client(struct thread_state *self, struct record *record, uint64_t now);
 
 /* Gives the record the ids of a new root: a request that this process serves. */
 void trace_context_begin_server(struct thread_state *self, struct record *record);
@@ -35,6 +35,13 @@ void trace_context_begin_below(struct thread_state *self, struct record *record,
    gives them, and stays readable for ever. */
 void trace_context_enter(struct thread_state *self, const struct record *server,
                          uint32_t connection, const _Atomic uint32_t *answers);
+
+/* Nobody has answered the request yet. */
+static inline bool trace_context_is_current(const struct thread_context *context)
+{
+    return context->is_known &&
+           atomic_load_explicit(context->answers, memory_order_relaxed) == context->answered;
+}
 
 /* The request on that connection is answered. */
 void trace_context_leave(struct thread_state *self, uint32_t connection);

@@ -100,6 +100,18 @@
    completes more. Beyond it they are handed over as they are. */
 #define LIMIT_PARKED 64u
 
+/* Connections that carry the calls of a request whose turns are its own: more than clients open to
+   one server, by several servers. */
+#define LIMIT_SOLE_CONNECTIONS 64u
+/* An epoll descriptor above this may hold anything: loops are made before connections. */
+#define LIMIT_EPOLL_DESCRIPTORS 1024u
+/* What a loop's timeout may be off by: two roundings to whole milliseconds. */
+#define LIMIT_TIMER_ROUNDING_NS UINT64_C(2000000)
+/* By default, how long and for how many spans a request is a parent: a stream that never ends must
+   not make a trace that never ends, and viewers break at tens of thousands. */
+#define LIMIT_CONTEXT_SECONDS 3600u
+#define LIMIT_CONTEXT_SPANS   10000u
+
 /* One record of the segment: 10 cache lines. */
 #define LIMIT_RECORD_BYTES 640u
 /* Records of one process that exports by itself: 2.5 MiB. A burst of as many exchanges finds room.
