@@ -5,7 +5,7 @@
 
 /* `text`, `nodes`, `fields`, `constants`, `endpoints`, and `first_bytes` and `last_bytes`: a bit
    for each hash of two bytes that some path begins or ends with. */
-#include "services.inc"
+#include "wire/services.inc"
 
 #define ENDPOINTS (sizeof endpoints / sizeof endpoints[0])
 
@@ -112,6 +112,20 @@ static inline bool has_bit(const uint64_t bits[4], uint8_t hash)
     return (bits[hash / 64] >> hash % 64 & 1u) != 0;
 }
 
+/* The look at the end of the path, for methods that have endpoints with any beginning. */
+static uint8_t find_by_end(struct slice method, struct slice target, bool is_known)
+{
+    const uint8_t *query = memchr(target.data, '?', target.size);
+    struct slice path =
+        slice_of(target.data, query == NULL ? target.size : (size_t)(query - target.data));
+    if (path.size < 3 ||
+        likely(!is_known && !has_bit(last_bytes, service_hash(path.data[path.size - 2],
+                                                              path.data[path.size - 1])))) {
+        return SERVICE_NONE;
+    }
+    return find_slow(method, path);
+}
+
 uint8_t service_find(struct slice method, struct slice target)
 {
     if (unlikely(target.size > 0 && target.data[0] != '/')) {
@@ -120,13 +134,9 @@ uint8_t service_find(struct slice method, struct slice target)
     if (target.size < 3) {
         return SERVICE_NONE;
     }
-    const uint8_t *query = memchr(target.data, '?', target.size);
-    struct slice path =
-        slice_of(target.data, query == NULL ? target.size : (size_t)(query - target.data));
-    if (path.size < 3 || likely(!has_bit(first_bytes, service_hash(path.data[1], path.data[2])) &&
-                                !has_bit(last_bytes, service_hash(path.data[path.size - 2],
-                                                                  path.data[path.size - 1])))) {
+    bool is_known = has_bit(first_bytes, service_hash(target.data[1], target.data[2]));
+    if (likely(!is_known && method.data[0] != SERVICE_OPEN_METHODS)) {
         return SERVICE_NONE;
     }
-    return find_slow(method, path);
+    return find_by_end(method, target, is_known);
 }

@@ -135,6 +135,8 @@ static void begin_endpoint(const char *method, const char *target)
     }
     if (!is_open && target[1] != '*' && target[2] != '*') {
         set_bit(first_bytes, target + 1);
+    } else if (is_open && method[0] != SERVICE_OPEN_METHODS) {
+        fail("only POST, PUT and PATCH have paths that begin with *", target);
     } else if (is_open && target[size - 1] != '*' && target[size - 2] != '*') {
         set_bit(last_bytes, target + size - 2);
     } else {
