@@ -78,6 +78,16 @@
    works on at once. Beyond, a job's commands are spans, but there is none of the job. */
 #define LIMIT_JOBS 512u
 
+/* Nesting of a JSON document that is read: many times what services say, and less than what common
+   readers take. */
+#define LIMIT_JSON_DEPTH 512u
+/* Steps of a path into such a document, and the bytes of a member's name in it. */
+#define LIMIT_JSON_STEPS 8u
+#define LIMIT_JSON_KEY   28u
+/* The name of a server-sent event that is kept: the longest known one has 46 bytes, and is told
+   apart by fewer. */
+#define LIMIT_SSE_NAME 48u
+
 /* First bytes looked at before a connection is called opaque. */
 #define LIMIT_IDENTIFY_BYTES 32u
 

@@ -130,6 +130,7 @@ struct http_numbers {
     uint64_t request_body_bytes;
     uint64_t response_body_bytes;
     struct transfer_numbers transfer;
+    uint64_t first_data_ns; /* server-sent events of a service: the first one's data; 0: none */
 };
 
 /* Kind REDIS_CLIENT. */
@@ -270,6 +271,9 @@ enum field_tag {
     FIELD_JOB_ERROR_TYPE = 34,
     FIELD_JOB_ERROR = 35,
     FIELD_JOB_STACK = 36,
+    FIELD_SERVICE = 40,       /* the number of a service's endpoint (wire/service.h): one byte */
+    FIELD_SERVICE_VALUE = 41, /* the number of one of its fields, one byte; then its text */
+    FIELD_BODY_UNREAD = 42,   /* why the answer's body was not read to its end */
     FIELD_TAG_COUNT
 };
 
