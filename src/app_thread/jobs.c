@@ -367,6 +367,10 @@ static void set_numbers(struct record *record, const struct rule_facts *facts)
     if (enqueued.size > 0) {
         record->job.enqueued_ns = rules_time(enqueued, (enum rule_unit)facts->units[RULE_ENQUEUED]);
     }
+    struct slice started = facts->values[RULE_STARTED];
+    if (started.size > 0) {
+        record->job.started_ns = rules_time(started, (enum rule_unit)facts->units[RULE_STARTED]);
+    }
     if (facts->values[RULE_DELAY].size > 0) {
         record->job.delay_ms = number_of(facts->values[RULE_DELAY]);
     }
@@ -378,6 +382,22 @@ static void set_numbers(struct record *record, const struct rule_facts *facts)
     if (facts->values[RULE_STALLED].size > 0) {
         record->job.stalled = number_of(facts->values[RULE_STALLED]);
     }
+}
+
+/* ---- the only job ---- */
+
+/* A job that is the only one in work may be told to be the cause of what a loop does. */
+static void tell_sole(void)
+{
+    const struct job *sole = NULL;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < LIMIT_JOBS; i++) {
+        if (jobs_table.keys[i] != 0 && is_in_work(&jobs_table.jobs[i])) {
+            sole = &jobs_table.jobs[i];
+            count++;
+        }
+    }
+    trace_context_set_sole(count == 1 ? exchange_record(sole->slot) : NULL);
 }
 
 /* ---- what commands do ---- */
@@ -532,7 +552,7 @@ static bool claim(const struct deed *deed)
     struct record *exchange = deed->record;
     end_before(deed);
     if (deed->facts->values[RULE_ID].size == 0) {
-        jobs_table.empty_polls++;
+        jobs_table.empty_polls += !deed->rule->is_next;
         return false;
     }
     struct job *job = find_job(deed->key);
@@ -570,6 +590,23 @@ static void tell_more(const struct deed *deed)
     if (record != NULL) {
         set_numbers(record, deed->facts);
         add_facts(record, deed->rule, deed->facts);
+    }
+}
+
+/* Bookkeeping that names no job is for all jobs in work of that queue. */
+static void fold(const struct deed *deed, struct record *record)
+{
+    if (record != NULL) {
+        record->job.folded++;
+        return;
+    }
+    for (uint32_t i = 0; i < LIMIT_JOBS && deed->facts->values[RULE_ID].data == NULL; i++) {
+        struct job *job = &jobs_table.jobs[i];
+        bool is_of_queue = jobs_table.keys[i] != 0 && job->queue == deed->rule->queue;
+        struct record *each = is_of_queue && is_in_work(job) ? exchange_record(job->slot) : NULL;
+        if (each != NULL) {
+            each->job.folded++;
+        }
     }
 }
 
@@ -619,9 +656,7 @@ static bool act_locked(const struct deed *deed)
             record->job.percent = (uint8_t)number_of(deed->facts->values[RULE_PROGRESS_VALUE]);
         }
     } else if (action == RULE_FOLD) {
-        if (record != NULL) {
-            record->job.folded++;
-        }
+        fold(deed, record);
         return false;
     } else {
         describe(deed, job);
@@ -629,27 +664,59 @@ static bool act_locked(const struct deed *deed)
     return true;
 }
 
+/* One of the rules that the answer is told by; true if the exchange stays a span. */
+static bool act(struct passage *passage, struct record *record, struct rule_capture *capture,
+                uint16_t number)
+{
+    const struct rule *rule = &jobs_rules->rules[number];
+    struct rule_facts facts;
+    bool holds = rules_facts(jobs_rules, capture, number, &facts);
+    bool stays = true;
+    /* A claim that found nothing: the rule says what something would look like. */
+    if (!holds && rule->action != RULE_CLAIM) {
+        return true;
+    }
+    if (!holds) {
+        memset(&facts, 0, sizeof facts);
+    }
+    const struct deed deed = {
+        .passage = passage,
+        .record = record,
+        .rule = rule,
+        .facts = &facts,
+        .key = key_of(rule, &facts),
+    };
+    if (lock_table()) {
+        stays = act_locked(&deed);
+        tell_sole();
+        unlock_table();
+    }
+    return stays;
+}
+
 bool jobs_answered(struct passage *passage, struct record *record, uint32_t block, bool is_error)
 {
     struct rule_capture *capture = capture_of(block);
-    const struct rule *rule = &jobs_rules->rules[capture->rule];
-    struct rule_facts facts;
+    uint16_t number = capture->rule;
     bool stays = true;
-    if (!is_error && rules_facts(jobs_rules, capture, true, &facts)) {
-        const struct deed deed = {
-            .passage = passage,
-            .record = record,
-            .rule = rule,
-            .facts = &facts,
-            .key = key_of(rule, &facts),
-        };
-        if (lock_table()) {
-            stays = act_locked(&deed);
-            unlock_table();
+    if (!is_error) {
+        stays = act(passage, record, capture, number);
+        if (jobs_rules->rules[number].has_next) {
+            act(passage, NULL, capture, (uint16_t)(number + 1));
         }
     }
     slab_give(SLAB_BUFFER, block);
     return stays;
+}
+
+bool jobs_was_waiting(struct pairing_entry entry, const struct record *record)
+{
+    if (entry.effect != REDIS_JOB) {
+        return false;
+    }
+    uint8_t action = jobs_rules->rules[capture_of(entry.value)->rule].action;
+    bool is_blocking = record != NULL && (record->flags & RECORD_FLAG_BLOCKING) != 0;
+    return action == RULE_FOLD || (action == RULE_CLAIM && is_blocking);
 }
 
 void jobs_finish_all(struct thread_state *self, uint64_t now, int32_t cause)

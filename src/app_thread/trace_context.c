@@ -10,6 +10,17 @@
 
 __thread struct thread_state thread_state __attribute__((tls_model("initial-exec")));
 
+/* The only job in work: written by who holds the table of jobs. */
+static struct {
+    _Atomic uint32_t version; /* odd while it is written */
+    _Atomic bool is_set;
+    _Atomic bool serves; /* this process has served a request: its loop has other causes */
+    uint32_t epoch;
+    uint8_t trace_id[16];
+    uint8_t span_id[8];
+    uint8_t trace_flags;
+} sole_job;
+
 /* A strong 64-bit mixer (two rounds of multiply and shift-xor, constants of the splitmix family):
    ids need to be unlike each other, not secret. */
 static uint64_t mix(uint64_t value)
@@ -85,6 +96,9 @@ static inline void begin_root(struct thread_state *self, struct record *record)
 
 void trace_context_begin_server(struct thread_state *self, struct record *record)
 {
+    if (unlikely(!atomic_load_explicit(&sole_job.serves, memory_order_relaxed))) {
+        atomic_store_explicit(&sole_job.serves, true, memory_order_relaxed);
+    }
     begin_root(self, record);
 }
 
@@ -98,12 +112,54 @@ static bool is_in_bounds(struct thread_context *context, uint64_t now)
     return context->is_known;
 }
 
+void trace_context_set_sole(const struct record *job)
+{
+    uint32_t version = atomic_load_explicit(&sole_job.version, memory_order_relaxed);
+    atomic_store_explicit(&sole_job.version, version | 1, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release); /* pairs with the fence in begin_below_sole */
+    if (job != NULL) {
+        memcpy(sole_job.trace_id, job->trace_id, sizeof(sole_job.trace_id));
+        memcpy(sole_job.span_id, job->span_id, sizeof(sole_job.span_id));
+        sole_job.trace_flags = job->trace_flags;
+        sole_job.epoch = attachment_epoch();
+    }
+    atomic_store_explicit(&sole_job.is_set, job != NULL, memory_order_relaxed);
+    /* release: pairs with the acquire in begin_below_sole */
+    atomic_store_explicit(&sole_job.version, (version | 1) + 1, memory_order_release);
+}
+
+static SLOW void begin_below_sole(struct thread_state *self, struct record *record)
+{
+    uint8_t trace_id[16];
+    uint8_t span_id[8];
+    if (!self->runs_a_loop || atomic_load_explicit(&sole_job.serves, memory_order_relaxed)) {
+        return;
+    }
+    uint32_t version = atomic_load_explicit(&sole_job.version, memory_order_acquire);
+    memcpy(trace_id, sole_job.trace_id, sizeof(trace_id));
+    memcpy(span_id, sole_job.span_id, sizeof(span_id));
+    uint8_t flags = sole_job.trace_flags;
+    bool is_ours = sole_job.epoch == attachment_epoch();
+    atomic_thread_fence(memory_order_acquire); /* pairs with the fence in trace_context_set_sole */
+    if ((version & 1) != 0 || !is_ours ||
+        atomic_load_explicit(&sole_job.version, memory_order_relaxed) != version) {
+        return;
+    }
+    memcpy(record->trace_id, trace_id, sizeof(trace_id));
+    memcpy(record->parent_span_id, span_id, sizeof(span_id));
+    record->trace_flags = flags;
+    record->parent_source = PARENT_CAUSAL;
+}
+
 void trace_context_begin_client(struct thread_state *self, struct record *record, uint64_t now)
 {
     struct thread_context *context = &self->context;
     if (likely(!trace_context_is_current(context)) || !is_in_bounds(context, now) ||
         (self->runs_a_loop && !turn_is_own(self, clock_now_ns()))) {
         begin_root(self, record);
+        if (unlikely(atomic_load_explicit(&sole_job.is_set, memory_order_relaxed))) {
+            begin_below_sole(self, record);
+        }
         return;
     }
     /* Drawing notices that this is the child of a fork, whose context is the parent's. */

@@ -54,5 +54,9 @@ uint8_t trace_context_flags(const uint8_t trace_id[16]);
 void trace_context_enter_job(struct thread_state *self, const struct record *job,
                              const _Atomic uint32_t *ends);
 
+/* The one job that this process has in work; NULL: there is none, or more than one. In a process
+   that serves no requests what an event loop does is for that job. The caller alone calls it. */
+void trace_context_set_sole(const struct record *job);
+
 /* The thread waits for many things: what it does next may belong to any. */
 void trace_context_forget(struct thread_state *self);

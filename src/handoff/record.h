@@ -190,8 +190,9 @@ struct job_numbers {
     uint32_t folded;      /* bookkeeping commands that are no spans */
     uint32_t empty_polls; /* claims that found nothing, before this one */
     uint32_t progress_count;
-    uint8_t percent; /* the last one */
-    uint8_t end;     /* enum job_end */
+    uint64_t started_ns; /* since 1970 UTC, by the queue's own record; 0: not known */
+    uint8_t percent;     /* the last one */
+    uint8_t end;         /* enum job_end */
     uint8_t reserved[6];
 };
 

@@ -56,6 +56,7 @@ enum rule_variable {
     RULE_STEP,
     RULE_STEPS,
     RULE_STALLED, /* how often */
+    RULE_STARTED, /* when this attempt began, by the queue */
     RULE_TRACE,   /* carried context: a trace id, a span id, a traceparent */
     RULE_PARENT,
     RULE_TRACEPARENT,
@@ -117,6 +118,8 @@ struct rule {
     uint8_t setting_count;
     uint8_t condition_count;
     bool is_script;
+    bool is_next; /* what the answer to the rule before tells: that is of another job */
+    bool has_next;
     uint16_t first_key; /* in `keys` */
     uint16_t first_setting;
     uint16_t first_condition;
