@@ -603,7 +603,7 @@ static bool is_scalar(const struct resp_item *item)
 void rules_reply_item(const struct rules *rules, struct rule_capture *capture,
                       const struct resp_item *item)
 {
-    if (item->depth > RULE_STEPS_MAX) {
+    if (item->depth > RULE_STEPS_MAX + 1) {
         return;
     }
     capture->path[item->depth] = item->index + 1;

@@ -39,7 +39,7 @@ struct rule_capture {
     uint8_t wanted_depth;
     uint8_t reserved;
     uint32_t wanted_index;
-    uint32_t path[RULE_STEPS_MAX + 1]; /* of the answer's item at hand, counted from 1 */
+    uint32_t path[RULE_STEPS_MAX + 2]; /* of the answer's item at hand, counted from 1 */
     struct rule_kept kept[RULE_KEPT_MAX];
     uint8_t text[RULE_CAPTURE_TEXT];
 };

@@ -420,7 +420,7 @@ static bool parse_steps(struct parser *parser, struct slice word, struct rule_so
             size++;
         }
         if (source->steps == RULE_STEPS_MAX) {
-            return wrong_text(parser, "an answer is looked into 3 levels deep at most");
+            return wrong_text(parser, "an answer is looked into 4 levels deep at most");
         }
         if (!parse_count(slice_of(word.data, size), 255, &number)) {
             return wrong(parser, "an answer's elements are counted from 1 to 255, not", word, "");
@@ -462,9 +462,6 @@ static bool parse_reply(struct parser *parser, struct slice *line, struct rule_s
     }
     *line = rest;
     source->kind = RULE_SOURCE_REPLY_FIELD;
-    if (source->steps == RULE_STEPS_MAX) {
-        return wrong_text(parser, "an answer is looked into 3 levels deep at most");
-    }
     return parse_field_name(parser, line, source);
 }
 

@@ -72,7 +72,7 @@ enum rule_source_kind {
     RULE_SOURCE_REPLY_FIELD /* what follows `text` in the pairs of that element */
 };
 
-#define RULE_STEPS_MAX 3u
+#define RULE_STEPS_MAX 4u
 
 struct rule_source {
     uint8_t kind; /* enum rule_source_kind */

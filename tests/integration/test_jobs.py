@@ -188,5 +188,64 @@ class BullMq(Jobs):
                 self.assertIn(f"job={parent.get('job.id')}&", call.get("url.full"))
 
 
+class OwnQueue(Jobs):
+    """A queue that is not built in, by the rules of README.md's guide."""
+
+    COUNT = 6
+
+    def setUp(self):
+        super().setUp()
+        self.rules = self.new_path("orders.rules")
+        guide = (case.TREE / "README.md").read_text(encoding="utf-8").split("### Describe your own queue")[1]
+        lines = guide[guide.index("    queue orders") :].split("\n- **")[0].splitlines()
+        self.rules.write_text("\n".join(line[4:] for line in lines) + "\n", encoding="utf-8")
+
+    def work(self, protocol: int, **environment: str) -> tuple[list[str], list, list]:
+        output, produced = self.observed(
+            self.python, JOBS / "stream_queue.py", "produce", self.redis.port, protocol, self.COUNT, **environment
+        )
+        _, worked = self.observed(
+            self.python, JOBS / "stream_queue.py", "work", self.redis.port, protocol, self.COUNT, **environment
+        )
+        return output.split(), produced, worked
+
+    def check_queue(self, protocol: int) -> None:
+        ids, produced, worked = self.work(protocol, WIRESPAN_RULES=str(self.rules))
+        submitted, attempts = by_job(produced, "job.submit"), by_job(worked, "job.process")
+        self.assertEqual(set(submitted), set(ids))
+        self.assertEqual(set(attempts), set(ids))
+        for job, attempt in attempts.items():
+            self.assertEqual(attempt.trace_id, submitted[job].trace_id)
+            self.assertEqual(attempt.get("processing.status"), "completed")
+            self.assertEqual(attempt.get("messaging.system"), "orders")
+            self.assertEqual(attempt.get("messaging.destination.name"), "orders:new")
+            self.assertEqual(attempt.get("job.type"), "bill")
+            below = [span.name.split()[0] for span in worked if span.parent_id == attempt.span_id]
+            self.assertEqual(below, ["INCRBY"])
+        # Reads that found nothing are counted, not shown.
+        self.assertEqual([span for span in worked if span.name.startswith("XREADGROUP")], [])
+
+    def test_resp2(self):
+        self.check_queue(2)
+
+    def test_resp3(self):
+        self.check_queue(3)
+
+    def test_a_wrong_file_is_told_of_and_left_out(self):
+        self.rules.write_text("queue orders\non XADD {queue}\n  submitt\n", encoding="utf-8")
+        finished = run(
+            [self.python, JOBS / "stream_queue.py", "produce", self.redis.port, 2, 1],
+            case.preload_environment(self.new_path("spans.jsonl"), WIRESPAN_RULES=str(self.rules)),
+        )
+        self.assertEqual(finished.code, 0)
+        self.assertEqual(
+            finished.errors.decode(),
+            f"wirespan: {self.rules}:3: a rule knows nothing of 'submitt'; did you mean 'submit'?\n",
+        )
+        told = run([case.BUILD / "src" / "command" / "wirespan", "rules", "check", self.rules], {})
+        self.assertEqual(told.code, 1)
+        self.assertIn(f"{self.rules}:3: a rule knows nothing of", told.errors.decode())
+
+
 if __name__ == "__main__":
     case.main()
