@@ -2,10 +2,13 @@
 
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 
 #include "app_thread/attachment.h"
 #include "app_thread/exchange.h"
 #include "app_thread/trace_context.h"
+#include "base/system_call.h"
 #include "rules/time.h"
 #include "wire/sha1.h"
 
@@ -40,11 +43,17 @@ struct job_table {
     _Atomic uint32_t ends[LIMIT_JOBS];
 };
 
+/* How a forked child ended a job of its parent's: (nanoseconds << 3 | enum job_end), by the job's
+   place. Shared memory, made when the first such job is claimed. */
+typedef _Atomic uint64_t job_outcome;
+_Static_assert(JOB_END_COUNT <= 8, "an end has three bits");
+
 static const uint8_t no_lists[RULES_ENTRIES];
 
 const struct rules *jobs_rules;
 const uint8_t *jobs_lists = no_lists;
 static struct job_table jobs_table;
+static job_outcome *jobs_outcomes;
 
 void jobs_configure(const struct rules *rules)
 {
@@ -415,8 +424,38 @@ static uint64_t begun_at(const struct deed *deed)
     return deed->record != NULL ? deed->record->start_ns : deed->passage->now;
 }
 
+static void prepare_outcome(const struct job *job)
+{
+    if (jobs_outcomes == NULL) {
+        long address = raw_system_call(SYS_mmap, 0, LIMIT_JOBS * sizeof(job_outcome),
+                                       PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        jobs_outcomes = address < 0 && address > -4096 ? NULL : (job_outcome *)address;
+    }
+    if (jobs_outcomes != NULL) {
+        atomic_store_explicit(&jobs_outcomes[job - jobs_table.jobs], 0, memory_order_relaxed);
+    }
+}
+
+/* This is the child of the process that claimed the job. */
+static void tell_outcome(const struct job *job, enum job_end end, uint64_t now)
+{
+    if (jobs_outcomes != NULL) {
+        atomic_store_explicit(&jobs_outcomes[job - jobs_table.jobs], now << 3 | (uint64_t)end,
+                              memory_order_relaxed);
+    }
+    atomic_fetch_add_explicit(ends_of(job), 1, memory_order_relaxed);
+}
+
 static void end_job(struct thread_state *self, struct job *job, enum job_end end, uint64_t now)
 {
+    bool may_be_told = end == JOB_END_UNKNOWN && jobs_outcomes != NULL;
+    uint64_t told = may_be_told ? atomic_load_explicit(&jobs_outcomes[job - jobs_table.jobs],
+                                                       memory_order_relaxed)
+                                : 0;
+    if (told != 0) {
+        end = (enum job_end)(told & 7);
+        now = told >> 3;
+    }
     struct record *record = exchange_record(job->slot);
     uint16_t slot = job->slot;
     job->slot = SEGMENT_NO_SLOT;
@@ -542,7 +581,11 @@ static void open_job(const struct deed *deed, struct job *job)
     jobs_table.empty_polls = 0;
     set_numbers(record, deed->facts);
     add_facts(record, deed->rule, deed->facts);
-    trace_context_enter_job(self, record, ends_of(job));
+    bool forks = (queue_of(deed->rule)->flags & RULE_QUEUE_FORKS) != 0;
+    trace_context_enter_job(self, record, ends_of(job), forks);
+    if (forks) {
+        prepare_outcome(job);
+    }
     job->owner = self;
     job->draws = self->random_counter;
 }
@@ -641,16 +684,27 @@ static bool act_locked(const struct deed *deed)
     struct job *job = find_job(deed->key);
     bool in_work = job != NULL && is_in_work(job);
     struct record *record = in_work ? exchange_record(job->slot) : NULL;
+    if (deed->rule->needs_claim && !in_work) {
+        return true;
+    }
     if (is_end(action, &end)) {
         describe(deed, job);
         if (in_work) {
             tell_more(deed);
             end_job(self, job, end, begun_at(deed));
+        } else if (job != NULL && job->epoch != attachment_epoch()) {
+            tell_outcome(job, end, begun_at(deed));
         }
         return true;
     }
     if (action == RULE_READ || action == RULE_START || action == RULE_PROGRESS) {
+        static const uint8_t none[8];
+        bool is_root =
+            deed->record != NULL && memcmp(deed->record->parent_span_id, none, sizeof none) == 0;
         tell_more(deed);
+        if (is_root && in_work) {
+            join_trace(deed->record, job);
+        }
         if (record != NULL && action == RULE_PROGRESS) {
             record->job.progress_count++;
             record->job.percent = (uint8_t)number_of(deed->facts->values[RULE_PROGRESS_VALUE]);

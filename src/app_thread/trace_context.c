@@ -35,6 +35,8 @@ static SLOW void draw_key(struct thread_state *self)
     /* Threads differ by their own address and by the order in which they came, processes by the
        seed, which came from the kernel. */
     trace_context_forget(self);
+    self->context.is_known = self->context.is_for_child && self->random_key != 0;
+    self->context.is_for_child = false;
     uint64_t order = atomic_fetch_add_explicit(&attachment->next_ring, 1, memory_order_relaxed);
     self->ring = (uint32_t)order;
     self->slot_home = (uint32_t)order * SEGMENT_STRETCH;
@@ -236,6 +238,7 @@ void trace_context_enter(struct thread_state *self, const struct record *server,
     context->spans = 0;
     context->answers = answers;
     context->answered = atomic_load_explicit(answers, memory_order_relaxed);
+    context->is_for_child = false;
     context->is_known = true;
 }
 
@@ -245,7 +248,7 @@ uint8_t trace_context_flags(const uint8_t trace_id[16])
 }
 
 void trace_context_enter_job(struct thread_state *self, const struct record *job,
-                             const _Atomic uint32_t *ends)
+                             const _Atomic uint32_t *ends, bool forks)
 {
     struct thread_context *context = &self->context;
     if (self->runs_a_loop || trace_context_is_current(context)) {
@@ -259,8 +262,9 @@ void trace_context_enter_job(struct thread_state *self, const struct record *job
     context->spans = 0;
     context->answers = ends;
     context->answered = atomic_load_explicit(ends, memory_order_relaxed);
-    context->is_known = true;
+    context->is_known = !forks;
     context->is_ambiguous = false;
+    context->is_for_child = forks;
 }
 
 void trace_context_leave(struct thread_state *self, uint32_t connection)

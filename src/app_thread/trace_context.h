@@ -49,10 +49,10 @@ void trace_context_leave(struct thread_state *self, uint32_t connection);
 /* The flags of a trace whose id is `trace_id`: by the sampler. */
 uint8_t trace_context_flags(const uint8_t trace_id[16]);
 
-/* A blocking thread has claimed a job: what it does until `*ends` changes belongs to it. Nothing
-   where it works for a request. */
+/* A blocking thread has claimed a job: what it does until `*ends` changes belongs to it; or, where
+   jobs run in forked children, what its next child does. Nothing where it works for a request. */
 void trace_context_enter_job(struct thread_state *self, const struct record *job,
-                             const _Atomic uint32_t *ends);
+                             const _Atomic uint32_t *ends, bool forks);
 
 /* The one job that this process has in work; NULL: there is none, or more than one. In a process
    that serves no requests what an event loop does is for that job. The caller alone calls it. */

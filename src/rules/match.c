@@ -391,8 +391,12 @@ static struct slice decimal(uint64_t number, char room[20])
 
 static struct slice decode(const struct rule_value *value, struct slice bytes, char room[20])
 {
-    if (value->decoding != RULE_MSGPACK || bytes.data == NULL) {
+    if (value->decoding == RULE_PLAIN || bytes.data == NULL) {
         return bytes;
+    }
+    if (value->decoding == RULE_UNTIL) {
+        const uint8_t *end = memchr(bytes.data, value->decode_step, bytes.size);
+        return end == NULL ? bytes : slice_of(bytes.data, (size_t)(end - bytes.data));
     }
     struct slice text;
     uint64_t number;

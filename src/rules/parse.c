@@ -442,7 +442,7 @@ static bool parse_field_name(struct parser *parser, struct slice *line, struct r
 
 static bool is_decoding(struct slice word)
 {
-    return is_word(word, "msgpack") || is_word(word, "as");
+    return is_word(word, "msgpack") || is_word(word, "as") || is_word(word, "until");
 }
 
 static bool parse_reply(struct parser *parser, struct slice *line, struct rule_source *source)
@@ -524,6 +524,13 @@ static bool parse_decoding(struct parser *parser, struct slice *line, struct rul
                 return wrong(parser, "a time is given as ms, s or iso, not as",
                              of.data != NULL ? of : SLICE(""), "");
             }
+        } else if (is_word(word, "until")) {
+            if (of.size != 1) {
+                return wrong(parser, "'until' needs one character, in double quotes, not",
+                             of.data != NULL ? of : SLICE(""), "");
+            }
+            value->decoding = RULE_UNTIL;
+            value->decode_step = of.data[0];
         } else if (parse_count(of, 15, &step)) {
             value->decoding = RULE_MSGPACK;
             value->decode_step = (uint8_t)step;
@@ -589,6 +596,11 @@ static bool parse_when(struct parser *parser, struct slice line)
 {
     struct rules *rules = parser->rules;
     struct rule_condition condition = {0};
+    struct slice rest = line;
+    if (is_word(take_word(&rest), "claimed")) {
+        parser->rule.needs_claim = true;
+        return at_end(parser, rest);
+    }
     if (!parse_value(parser, &line, &condition.value)) {
         return false;
     }

@@ -82,7 +82,11 @@ struct rule_source {
     uint16_t text; /* 0: none */
 };
 
-enum rule_decoding { RULE_PLAIN, RULE_MSGPACK /* element `decode_step` of an array */ };
+enum rule_decoding {
+    RULE_PLAIN,
+    RULE_MSGPACK, /* element `decode_step` of an array */
+    RULE_UNTIL    /* what stands before the byte `decode_step` */
+};
 
 enum rule_unit { RULE_UNIT_NONE, RULE_UNIT_MS, RULE_UNIT_S, RULE_UNIT_ISO };
 
@@ -118,7 +122,8 @@ struct rule {
     uint8_t setting_count;
     uint8_t condition_count;
     bool is_script;
-    bool is_next; /* what the answer to the rule before tells: that is of another job */
+    bool needs_claim; /* only where this process has the job in work */
+    bool is_next;     /* what the answer to the rule before tells: that is of another job */
     bool has_next;
     uint16_t first_key; /* in `keys` */
     uint16_t first_setting;

@@ -188,6 +188,36 @@ class BullMq(Jobs):
                 self.assertIn(f"job={parent.get('job.id')}&", call.get("url.full"))
 
 
+class Rq(Jobs):
+    """The worker claims, a forked child with a connection of its own works and ends the job."""
+
+    COUNT = 6
+
+    def test_fork_per_job(self):
+        environment = {"PYTHONPATH": str(JOBS), "HTTP_PORT": str(self.truth.port)}
+        output, produced = self.observed(
+            self.python, JOBS / "rq_producer.py", self.redis.port, self.COUNT, **environment
+        )
+        _, worked = self.observed(self.python, JOBS / "rq_worker.py", self.redis.port, **environment)
+        ids = output.split()
+        submitted, attempts = by_job(produced, "job.submit"), by_job(worked, "job.process")
+        self.assertEqual(set(submitted), set(ids))
+        self.assertEqual(set(attempts), set(ids))
+        for number, job in enumerate(ids):
+            attempt = attempts[job]
+            failed = number % 3 == 2
+            self.assertEqual(attempt.trace_id, submitted[job].trace_id)
+            self.assertEqual(attempt.get("job.type"), "rq_tasks.resize")
+            self.assertEqual(attempt.get("messaging.destination.name"), "pictures")
+            self.assertEqual(attempt.get("processing.status"), "failed" if failed else "completed")
+            calls = [span for span in worked if span.parent_id == attempt.span_id and span.get("url.full")]
+            self.assertEqual([f"n={number}&" in call.get("url.full") for call in calls], [True])
+            self.assertNotEqual(calls[0].resource["process.pid"], attempt.resource["process.pid"])
+            self.assertLessEqual(attempt.start_ns, calls[0].start_ns)
+            self.assertLessEqual(calls[0].end_ns, attempt.end_ns)
+        self.assertNotIn("xxxx", str([span.attributes for span in produced + worked]))
+
+
 class OwnQueue(Jobs):
     """A queue that is not built in, by the rules of README.md's guide."""
 

@@ -66,6 +66,7 @@ static const struct mistake mistakes[] = {
     {QUEUE CLAIM " type is\n", 5, "the word behind 'is' is missing"},
     {QUEUE CLAIM " type is a b\n", 5, "nothing belongs behind the end: 'b'"},
     {QUEUE CLAIM " when reply equals 1\n", 5, "goes on with 'is' or 'missing', not with 'equals'"},
+    {QUEUE CLAIM " type from reply until ab\n", 5, "'until' needs one character"},
     {QUEUE CLAIM " keys more\n", 5, "keys stand before everything else"},
     {QUEUE CLAIM " then clam\n", 5, "did you mean 'claim'?"},
     {QUEUE CLAIM " then claim\n type is a\n", 5, "needs an 'id' of its own"},
