@@ -12,12 +12,22 @@
 #include <stdint.h>
 
 #include "base/compiler.h"
+#include "base/limits.h"
 #include "handoff/segment.h"
 
 enum attachment_renewal_state {
     RENEWAL_NONE = 0, /* nobody has tried: a new process */
     RENEWAL_BUSY = 1, /* one thread is at it */
     RENEWAL_DONE = 2  /* there is a segment, or none can be had */
+};
+
+/* The one open request of the process, where there is only one; see turn.h. */
+struct sole_request {
+    _Atomic uint32_t open;   /* requests that are being served */
+    _Atomic uint32_t begun;  /* ever */
+    _Atomic uintptr_t owner; /* the thread whose turns are its own */
+    uint32_t count;          /* the owner's: connections that carry its calls */
+    uint32_t connections[LIMIT_SOLE_CONNECTIONS];
 };
 
 struct attachment {
@@ -33,6 +43,7 @@ struct attachment {
     uint32_t place;                  /* of the segment in its arena, where there is one */
     _Atomic uint32_t is_asking;      /* one thread asks for an arena */
     _Atomic uint64_t asked_ns;       /* when one did */
+    struct sole_request sole;
 };
 
 /* The page; NULL before start, or if it could not be had. */
@@ -54,6 +65,11 @@ extern bool attachment_frames_ahead;
 
 /* `traceparent` in requests is read (OTEL_PROPAGATORS). Set once at start. */
 extern bool attachment_reads_traceparent;
+
+/* A request that is served for so long, or that has so many spans below it, is given no more of
+   them. Set once at start. */
+extern uint64_t attachment_context_age_ns;
+extern uint32_t attachment_context_spans;
 
 /* Diagnosis: every connection that carried bytes is also reported as a span of its own with its
    counts, whatever was read of it. Set once at start. */

@@ -9,6 +9,10 @@
 
 static struct record *claim(struct thread_state *self, struct segment *segment, uint16_t *slot)
 {
+    if (unlikely(self->slot_cursor % SEGMENT_STRETCH == 0) &&
+        segment_may_go_home(segment, self->slot_cursor, self->slot_home)) {
+        self->slot_cursor = self->slot_home;
+    }
     *slot = segment_claim(segment, &self->slot_cursor);
     return *slot == SEGMENT_NO_SLOT ? NULL : segment_record(segment, *slot);
 }
@@ -50,9 +54,11 @@ uint16_t exchange_begin(struct thread_state *self, struct connection *connection
         return SEGMENT_NO_SLOT;
     }
     if (kind == RECORD_HTTP_SERVER) {
+        atomic_fetch_add_explicit(&attachment->sole.open, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&attachment->sole.begun, 1, memory_order_relaxed);
         trace_context_begin_server(self, record);
     } else {
-        trace_context_begin_client(self, record);
+        trace_context_begin_client(self, record, start_ns);
     }
     describe(record, connection, kind, start_ns);
     segment_open(segment, slot);
@@ -69,7 +75,7 @@ uint16_t exchange_begin_below(struct thread_state *self, struct connection *conn
         return SEGMENT_NO_SLOT;
     }
     if (parent == SEGMENT_NO_SLOT) {
-        trace_context_begin_client(self, record);
+        trace_context_begin_client(self, record, start_ns);
     } else {
         trace_context_begin_below(self, record, segment_record(segment, parent));
     }
@@ -82,6 +88,7 @@ void exchange_cancel(uint16_t slot)
 {
     struct segment *segment = attachment_segment();
     if (slot != SEGMENT_NO_SLOT && segment != NULL) {
+        exchange_leave(segment_record(segment, slot));
         segment_cancel(segment, slot);
     }
 }

@@ -30,6 +30,14 @@ static inline struct record *exchange_record(uint16_t slot)
     return segment_record(segment, slot);
 }
 
+/* The request is not served any more. */
+static inline void exchange_leave(const struct record *record)
+{
+    if (record->kind == RECORD_HTTP_SERVER) {
+        atomic_fetch_sub_explicit(&attachment->sole.open, 1, memory_order_relaxed);
+    }
+}
+
 /* Ends the exchange and hands it over. Nothing for SEGMENT_NO_SLOT. */
 static inline void exchange_complete(struct thread_state *self, uint16_t slot, uint64_t end_ns,
                                      enum record_error error, int system_error)
@@ -45,6 +53,7 @@ static inline void exchange_complete(struct thread_state *self, uint16_t slot, u
     if (record->end_ns == 0) {
         record->end_ns = end_ns > record->start_ns ? end_ns : record->start_ns;
     }
+    exchange_leave(record);
     if (unlikely(self->transfers.is_under_way) && transfer_park(self, slot, record)) {
         return;
     }

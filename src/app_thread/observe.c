@@ -12,6 +12,7 @@
 #include "app_thread/exchange.h"
 #include "app_thread/host_names.h"
 #include "app_thread/readable.h"
+#include "app_thread/turn.h"
 #include "app_thread/witness.h"
 
 static struct passage passage_of(struct thread_state *self, struct connection *connection,
@@ -194,6 +195,7 @@ void observe_send_end(struct observation *seen, const struct iovec *iov, size_t 
                       ssize_t result, int error)
 {
     struct connection *connection = seen->touch.connection;
+    turn_sends(seen->self, connection);
     if (unlikely(seen->holds && seen->epoch != attachment_epoch())) {
         /* A handler forked in the middle of the call, and this is the child: what was sent is the
            parent's, in the parent's segment. */
@@ -234,6 +236,7 @@ bool observe_receive_begin(struct receipt *seen, int fd)
 {
     seen->self = &thread_state;
     seen->source = 0;
+    seen->fd = fd;
     return connection_touch(seen->self, fd, &seen->touch);
 }
 
@@ -246,6 +249,9 @@ void observe_receive_end(struct receipt *seen, const struct iovec *iov, size_t c
     }
     if (result == 0 && iov_size(iov, count) == 0) {
         return; /* nothing was asked for: no sign of the end */
+    }
+    if (seen->fd >= 0) {
+        turn_reads(seen->self, seen->fd, connection);
     }
     if (unlikely(connection_source(connection) != seen->source)) {
         if (seen->source == 0) {
@@ -272,7 +278,8 @@ void observe_receive_end(struct receipt *seen, const struct iovec *iov, size_t c
 void observe_plaintext_received(const struct touch *touch, const void *session,
                                 const struct iovec *iov, size_t count, ssize_t result, int error)
 {
-    struct receipt seen = {.touch = *touch, .self = &thread_state, .source = (uintptr_t)session};
+    struct receipt seen = {
+        .touch = *touch, .self = &thread_state, .source = (uintptr_t)session, .fd = -1};
     observe_receive_end(&seen, iov, count, result, error);
 }
 
@@ -297,6 +304,11 @@ void observe_unseen(int fd, enum direction_name direction, ssize_t result)
 {
     struct touch touch;
     if (result > 0 && connection_touch(&thread_state, fd, &touch)) {
+        if (direction == DIRECTION_IN) {
+            turn_reads(&thread_state, fd, touch.connection);
+        } else {
+            turn_sends(&thread_state, touch.connection);
+        }
         pass_unseen(&thread_state, &touch, 0, direction, result);
     }
 }
@@ -354,6 +366,7 @@ void observe_connect_begin(int fd, const void *address, uint32_t size, uint64_t 
     struct connection *connection = touch.connection;
     if (connection->opened_ns == 0) {
         connection->role = ROLE_CLIENT;
+        turn_sends(self, connection);
         connection->opened_ns = start_ns;
         if (unlikely(witness != NULL)) {
             witness->connecting(connection);
@@ -414,6 +427,7 @@ void observe_socket_error(int fd, int error)
 {
     struct touch touch;
     if (connection_find(fd, &touch) && connection_is_connecting(touch.connection)) {
+        turn_reads(&thread_state, fd, touch.connection);
         connect_outcome(fd, false, error);
     }
 }

@@ -39,6 +39,7 @@ struct receipt {
     struct touch touch;
     struct thread_state *self;
     uintptr_t source;
+    int fd; /* below 0: not of a socket, but of a session above it */
 };
 
 bool observe_receive_begin(struct receipt *seen, int fd);

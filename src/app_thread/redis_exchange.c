@@ -711,6 +711,10 @@ static void fail_all(struct thread_state *self, struct connection *connection,
             record->redis.database = connection->redis.database;
             record->redis.protocol = connection->redis.version;
         }
+        if (unlikely(jobs_was_waiting(entry, record))) {
+            exchange_cancel(entry.slot);
+            entry.slot = SEGMENT_NO_SLOT;
+        }
         jobs_drop(entry);
         bool is_goodbye = entry.effect == REDIS_QUIT || entry.effect == REDIS_SHUTDOWN;
         exchange_complete(self, entry.slot, now, is_goodbye ? RECORD_OK : error,

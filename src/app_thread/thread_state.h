@@ -11,10 +11,28 @@ struct thread_context {
     uint8_t span_id[8];
     uint8_t trace_flags;
     bool is_known;
+    bool is_for_child;   /* a job that runs in the next forked child, and is its work alone */
     bool is_ambiguous;   /* more than one request was read since the last wait */
     uint32_t connection; /* serial of the server connection */
     uint32_t answered;   /* `*answers` when the request was read: another value ends the work */
+    uint32_t spans;      /* that were given this parent */
+    uint64_t began_ns;
     const _Atomic uint32_t *answers;
+};
+
+/* What reached a thread that waits in epoll; see turn.h. */
+enum turn_state { TURN_FOREIGN, TURN_QUIET, TURN_OWN };
+
+#define TURN_EVENTS 6u
+
+struct thread_turn {
+    uint64_t returned_ns; /* from the last wait */
+    uint64_t foreign_ns;  /* from here on a timer may fire that others have set */
+    uint32_t begun;       /* the process's requests when the context's was read */
+    uint8_t state;        /* enum turn_state */
+    uint8_t pending;      /* events that were not found again */
+    bool has_descriptors; /* in `events`; else the serials of connections that were counted */
+    uint32_t events[TURN_EVENTS];
 };
 
 /* Our own threads have a file table of their own, unless the system forbids it. */
@@ -39,7 +57,8 @@ struct thread_state {
     uint64_t random_key;     /* 0: not drawn yet */
     uint64_t random_counter; /* advanced at once: a signal handler may draw in between */
     uint32_t random_epoch;   /* of the process that drew the key */
-    uint32_t slot_cursor;
+    uint32_t slot_cursor;    /* where the next record is looked for */
+    uint32_t slot_home;      /* where it was at first */
     uint32_t ring;
     uint8_t is_ours; /* enum thread_ownership: the worker's thread or one that it made: nothing of
                         it is observed */
@@ -49,6 +68,9 @@ struct thread_state {
     bool in_vfork;       /* vfork was called: until proven otherwise this may be the child */
     struct thread_context context;
     struct thread_transfers transfers;
+    struct thread_turn turn;
 };
+
+_Static_assert(sizeof(struct thread_state) < 256, "little of a thread's static memory is taken");
 
 extern __thread struct thread_state thread_state __attribute__((tls_model("initial-exec")));

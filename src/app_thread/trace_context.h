@@ -23,7 +23,7 @@ void trace_context_draw(struct thread_state *self, uint8_t bytes[8]);
 
 /* Gives the record its ids: those of a child of the thread's context where it is known (a blocking
    thread between reading a request and answering it), else a fresh trace. */
-void trace_context_begin_client(struct thread_state *self, struct record *record);
+void trace_context_begin_client(struct thread_state *self, struct record *record, uint64_t now);
 
 /* There is a witness: where the record has no parent yet, it becomes a child of the request for
    which this one is sent, if the witness knows. To be asked once for each request sent, in their
@@ -59,10 +59,14 @@ void trace_context_leave(struct thread_state *self, uint32_t connection);
 /* The flags of a trace whose id is `trace_id`: by the sampler. */
 uint8_t trace_context_flags(const uint8_t trace_id[16]);
 
-/* A blocking thread has claimed a job: what it does until `*ends` changes belongs to it. Nothing
-   where it works for a request. */
+/* A blocking thread has claimed a job: what it does until `*ends` changes belongs to it; or, where
+   jobs run in forked children, what its next child does. Nothing where it works for a request. */
 void trace_context_enter_job(struct thread_state *self, const struct record *job,
-                             const _Atomic uint32_t *ends);
+                             const _Atomic uint32_t *ends, bool forks);
+
+/* The one job that this process has in work; NULL: there is none, or more than one. In a process
+   that serves no requests what an event loop does is for that job. The caller alone calls it. */
+void trace_context_set_sole(const struct record *job);
 
 /* The thread waits for many things: what it does next may belong to any. */
 void trace_context_forget(struct thread_state *self);

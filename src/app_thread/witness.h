@@ -17,12 +17,11 @@ struct witness {
     /* This thread has read a whole request head; `work` is copied. */
     void (*request_read)(const struct thread_context *work);
     /* Whose work is the HTTP request with this method and target, whose first bytes are sent now?
-       Tells how that is known; PARENT_NONE: it is not. */
-    enum parent_source (*cause_of_http)(struct slice method, struct slice target,
-                                        struct thread_context *work);
+       NULL: not known. It stays the witness's, and counts its spans. */
+    struct thread_context *(*cause_of_http)(struct slice method, struct slice target);
     /* Whose work is what is sent on the connection by the call that began at `call_ns`? */
-    enum parent_source (*cause_of_bytes)(const struct connection *connection, uint64_t call_ns,
-                                         struct thread_context *work);
+    struct thread_context *(*cause_of_bytes)(const struct connection *connection,
+                                             uint64_t call_ns);
     /* The code that runs now makes a connection. */
     void (*connecting)(const struct connection *connection);
 };

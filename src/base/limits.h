@@ -78,6 +78,16 @@
    works on at once. Beyond, a job's commands are spans, but there is none of the job. */
 #define LIMIT_JOBS 512u
 
+/* Nesting of a JSON document that is read: many times what services say, and less than what common
+   readers take. */
+#define LIMIT_JSON_DEPTH 512u
+/* Steps of a path into such a document, and the bytes of a member's name in it. */
+#define LIMIT_JSON_STEPS 8u
+#define LIMIT_JSON_KEY   28u
+/* The name of a server-sent event that is kept: the longest known one has 46 bytes, and is told
+   apart by fewer. */
+#define LIMIT_SSE_NAME 48u
+
 /* First bytes looked at before a connection is called opaque. */
 #define LIMIT_IDENTIFY_BYTES 32u
 
@@ -99,6 +109,18 @@
 /* Exchanges of one thread that wait for what libcurl tells of them: one call into it seldom
    completes more. Beyond it they are handed over as they are. */
 #define LIMIT_PARKED 64u
+
+/* Connections that carry the calls of a request whose turns are its own: more than clients open to
+   one server, by several servers. */
+#define LIMIT_SOLE_CONNECTIONS 64u
+/* An epoll descriptor above this may hold anything: loops are made before connections. */
+#define LIMIT_EPOLL_DESCRIPTORS 1024u
+/* What a loop's timeout may be off by: two roundings to whole milliseconds. */
+#define LIMIT_TIMER_ROUNDING_NS UINT64_C(2000000)
+/* By default, how long and for how many spans a request is a parent: a stream that never ends must
+   not make a trace that never ends, and viewers break at tens of thousands. */
+#define LIMIT_CONTEXT_SECONDS 3600u
+#define LIMIT_CONTEXT_SPANS   10000u
 
 /* One record of the segment: 10 cache lines. */
 #define LIMIT_RECORD_BYTES 640u
@@ -212,9 +234,3 @@
 /* Connections of which is known on whose behalf they were made: it matters while that request is
    being served. */
 #define LIMIT_WITNESS_MADE 4096u
-/* Requests that are looked at to tell whether one is the only one that is being served. */
-#define LIMIT_WITNESS_OPEN 256u
-/* Requests that came before the thread made its first connection and are looked at when it does. */
-#define LIMIT_WITNESS_EARLY 32u
-/* What may be done for one of them: a request that stays open must not take what others do. */
-#define LIMIT_WITNESS_EARLY_CLAIMS 16u

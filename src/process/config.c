@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/limits.h"
 #include "process/endpoint.h"
 #include "process/sampling_ratio.h"
 
@@ -501,6 +502,8 @@ static void complain_of_unavailable(const struct reader *reader, struct config *
             }
         }
     }
+    config->context_seconds = get_number(reader, "WIRESPAN_CONTEXT_SECONDS", LIMIT_CONTEXT_SECONDS);
+    config->context_spans = get_number(reader, "WIRESPAN_CONTEXT_SPANS", LIMIT_CONTEXT_SPANS);
     config->patch_tls = get_boolean(reader, "WIRESPAN_PATCH_TLS", true);
     config->node_witness = get_boolean(reader, "WIRESPAN_NODE_WITNESS", true);
     config->connection_spans = get_boolean(reader, "WIRESPAN_CONNECTION_SPANS", false);

@@ -386,6 +386,8 @@ static void switch_on(const struct config *config, struct start_memory *memory)
     attachment_sampling_threshold = config->sampler_threshold;
     attachment_sampling_follows_parent = config->sampler >= SAMPLER_PARENTBASED_ALWAYS_ON;
     attachment_reads_traceparent = (config->propagators & PROPAGATOR_TRACECONTEXT) != 0;
+    attachment_context_age_ns = config->context_seconds * UINT64_C(1000000000);
+    attachment_context_spans = config->context_spans;
     attachment_reports_connections = config->connection_spans;
     load_rules(config);
     if (registration_parse_address(config->agent, &memory->agent)) {

@@ -129,21 +129,16 @@ struct testimony {
     uint64_t asked_ns;      /* the call that the answer below is for */
     struct saying said;
     uint32_t last_number;
-    uint32_t oldest_open; /* none before it is being served */
-    /* The thread makes connections: there is something to be told. */
+    /* The thread serves requests, and makes connections: there is something to be told. */
+    bool has_served;
     bool has_clients;
     bool is_installed;
     bool gave_up; /* trying again would fail again */
-    /* Requests that came before the script: the latest ones, and how many. */
-    uint32_t early_count;
-    uint32_t early_claims;
-    bool early_lost; /* one that was still being served */
     /* Read, not begun by the runtime yet; oldest first. */
     uint32_t unbegun_count;
     uint32_t announced_count; /* announced[0] is the oldest */
     uint64_t forgotten[LIMIT_WITNESS_FORGOTTEN / 64];
     struct thread_context unbegun[LIMIT_WITNESS_UNBEGUN];
-    struct thread_context early[LIMIT_WITNESS_EARLY];
     struct announcement announced[LIMIT_WITNESS_ANNOUNCED];
     struct made made[LIMIT_WITNESS_MADE];             /* by the connection's serial, modulo */
     struct thread_context begun[LIMIT_WITNESS_BEGUN]; /* by number, modulo */
@@ -166,14 +161,13 @@ static uint64_t key_of(struct slice method, struct slice target)
     return key;
 }
 
-static bool find_begun(const struct testimony *self, uint32_t number, struct thread_context *work)
+static struct thread_context *find_begun(struct testimony *self, uint32_t number)
 {
     if (number == 0 || number > self->last_number ||
         self->last_number - number >= LIMIT_WITNESS_BEGUN) {
-        return false;
+        return NULL;
     }
-    *work = self->begun[number % LIMIT_WITNESS_BEGUN];
-    return work->is_known;
+    return &self->begun[number % LIMIT_WITNESS_BEGUN];
 }
 
 static void drop(void *array, uint32_t *count, uint32_t at, size_t size)
@@ -328,55 +322,6 @@ static struct saying ask_storage(struct testimony *self, bool doubts)
     return said;
 }
 
-/* How many requests that came before the script are still served; `*work` is one of them. */
-static uint32_t count_early(const struct testimony *self, struct thread_context *work)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < LIMIT_WITNESS_EARLY && i < self->early_count; i++) {
-        if (trace_context_is_current(&self->early[i])) {
-            *work = self->early[i];
-            count++;
-        }
-    }
-    return self->early_lost ? UINT32_MAX : count;
-}
-
-/* How many of the others that are served have a number other than this; more than one is all that
-   matters. */
-static uint32_t count_begun(struct testimony *self, uint32_t number)
-{
-    while (self->oldest_open < self->last_number &&
-           !trace_context_is_current(&self->begun[self->oldest_open % LIMIT_WITNESS_BEGUN])) {
-        self->oldest_open++;
-    }
-    if (self->last_number - self->oldest_open >= LIMIT_WITNESS_OPEN) {
-        return UINT32_MAX;
-    }
-    uint32_t count = 0;
-    for (uint32_t i = self->oldest_open; i <= self->last_number; i++) {
-        count += i != number && trace_context_is_current(&self->begun[i % LIMIT_WITNESS_BEGUN]);
-    }
-    return count;
-}
-
-static bool is_only_one(struct testimony *self, uint32_t number)
-{
-    struct thread_context early;
-    return count_early(self, &early) == 0 && count_begun(self, number) == 0;
-}
-
-/* The script is run when the first connection is made. What was being served by then goes on
-   without a number; if it is one request, this is its work, for a while. */
-static enum parent_source claim_early(struct testimony *self, struct thread_context *work)
-{
-    if (self->early_claims == 0 || self->unbegun_count > 0 || count_early(self, work) != 1 ||
-        count_begun(self, 0) != 0) {
-        return PARENT_NONE;
-    }
-    self->early_claims--;
-    return PARENT_AMBIENT;
-}
-
 /* The thread's memory, made at its first request or connection. */
 static SLOW struct testimony *make_testimony(void)
 {
@@ -396,13 +341,6 @@ static inline struct testimony *get_testimony(void)
 
 static void install(struct testimony *self);
 
-static void add_early(struct testimony *self, const struct thread_context *work)
-{
-    struct thread_context *entry = &self->early[self->early_count++ % LIMIT_WITNESS_EARLY];
-    self->early_lost = self->early_lost || trace_context_is_current(entry);
-    *entry = *work;
-}
-
 static void request_read(const struct thread_context *work)
 {
     struct testimony *self = get_testimony();
@@ -412,8 +350,8 @@ static void request_read(const struct thread_context *work)
     if (unlikely(self->has_clients && !self->is_installed)) {
         install(self);
     }
+    self->has_served = true;
     if (!self->is_installed) {
-        add_early(self, work);
         return;
     }
     if (self->unbegun_count == LIMIT_WITNESS_UNBEGUN) {
@@ -475,44 +413,32 @@ static uint32_t take_announcement(struct testimony *self, uint64_t key)
     return number;
 }
 
-static enum parent_source cause_of_http(struct slice method, struct slice target,
-                                        struct thread_context *work)
+static struct thread_context *cause_of_http(struct slice method, struct slice target)
 {
     struct testimony *self = testimony;
     if (self == NULL || !self->is_installed || target.size >= LIMIT_WITNESS_TARGET) {
-        return PARENT_NONE;
+        return NULL;
     }
-    uint32_t number = take_announcement(self, key_of(method, target));
-    if (number == 0) {
-        return claim_early(self, work);
-    }
-    return find_begun(self, number, work) ? PARENT_CAUSAL : PARENT_NONE;
+    return find_begun(self, take_announcement(self, key_of(method, target)));
 }
 
-static enum parent_source cause_of_bytes(const struct connection *connection, uint64_t call_ns,
-                                         struct thread_context *work)
+static struct thread_context *cause_of_bytes(const struct connection *connection, uint64_t call_ns)
 {
     struct testimony *self = testimony;
     if (self == NULL || !self->is_installed) {
-        return PARENT_NONE;
+        return NULL;
     }
     if (self->asked_ns != call_ns) {
         self->asked_ns = call_ns;
         self->said = ask_storage(self, true);
     }
-    if (self->said.number == 0) {
-        return claim_early(self, work);
-    }
-    if (!find_begun(self, self->said.number, work)) {
-        return PARENT_NONE;
-    }
     /* A library's own queue, sent when its connection is made, runs for whoever had it made. */
     const struct made *made = &self->made[connection->serial % LIMIT_WITNESS_MADE];
-    if (self->said.is_sure &&
-        !(made->connection == connection->serial && made->number == self->said.number)) {
-        return PARENT_CAUSAL;
+    if (!self->said.is_sure ||
+        (made->connection == connection->serial && made->number == self->said.number)) {
+        return NULL;
     }
-    return is_only_one(self, self->said.number) ? PARENT_AMBIENT : PARENT_NONE;
+    return find_begun(self, self->said.number);
 }
 
 static void connecting(const struct connection *connection)
@@ -522,7 +448,7 @@ static void connecting(const struct connection *connection)
         return;
     }
     self->has_clients = true;
-    if (unlikely(!self->is_installed && self->early_count > 0)) {
+    if (unlikely(!self->is_installed && self->has_served)) {
         install(self);
     }
     if (self->is_installed) {
@@ -611,7 +537,6 @@ static SLOW void install(struct testimony *self)
         node.register_module(module, module, context, start, NAPI_VERSION);
         self->is_installed = self->env != NULL;
         self->gave_up = !self->is_installed;
-        self->early_claims = LIMIT_WITNESS_EARLY_CLAIMS;
     }
     node.handle_scope_end(&scope);
 }

@@ -12,8 +12,7 @@
  * its method and target. The storage at the time of the write is asked only where these are not
  * enough, and for what no channel announces (Redis); there it is not believed when the code that
  * runs sends what others have collected: in an immediate, after a connect, in ioredis's automatic
- * pipelines, on a connection that was made for the same request. If that request is the only one
- * that is served, it has the work as the one open context (PARENT_AMBIENT).
+ * pipelines, on a connection that was made for the same request.
  *
  * Everything is the thread's own (a Worker has its own context and its own script); there are no
  * locks. Memory is mapped at the first request or connection, and unmapped with the environment

@@ -11,6 +11,7 @@
 #include "app_thread/hooks/originals.h"
 #include "app_thread/observe.h"
 #include "app_thread/trace_context.h"
+#include "app_thread/turn.h"
 #include "base/system_call.h"
 
 /* Whether the tables are to be kept now. */
@@ -86,12 +87,15 @@ EXPORTED int __connect(int fd, const struct sockaddr *address, socklen_t size)
     return connect(fd, address, size);
 }
 
-static void accepted(int fd)
+static void accepted(int listener, int fd)
 {
     struct thread_state *self = &thread_state;
+    turn_accepts(self, listener);
     if (fd >= 0 && keeps_tables(self)) {
         descriptor_made(self, fd, DESCRIPTOR_ACCEPTED);
-        trace_context_forget(self);
+        if (!self->runs_a_loop) {
+            trace_context_forget(self);
+        }
         made_connection();
     }
 }
@@ -99,14 +103,14 @@ static void accepted(int fd)
 EXPORTED int accept(int fd, struct sockaddr *address, socklen_t *size)
 {
     int result = ORIGINAL(accept)(fd, address, size);
-    accepted(result);
+    accepted(fd, result);
     return result;
 }
 
 EXPORTED int accept4(int fd, struct sockaddr *address, socklen_t *size, int flags)
 {
     int result = ORIGINAL(accept4)(fd, address, size, flags);
-    accepted(result);
+    accepted(fd, result);
     return result;
 }
 

@@ -6,6 +6,7 @@
 #include "app_thread/hooks/originals.h"
 #include "app_thread/trace_context.h"
 #include "app_thread/transfer.h"
+#include "app_thread/turn.h"
 
 /* A program that came by its connections without socket, connect or accept is about to wait: as
    good a moment as those to have the exporter started. */
@@ -29,15 +30,99 @@ static inline void before_wait(void)
     }
 }
 
-/* Whoever waits in epoll runs an event loop: from then on, what this thread writes after a read
-   need not have been caused by that read. */
-static void waits_in_loop(void)
+/* What was put into an epoll descriptor. */
+#define EPOLL_KNOWN   1u  /* seen from the beginning */
+#define EPOLL_USED    2u  /* a descriptor was added */
+#define EPOLL_MANY    4u  /* and another one */
+#define EPOLL_WAITED  16u /* was waited for */
+#define EPOLL_STRANGE 8u  /* an event's data does not begin with its descriptor's number */
+
+_Atomic uint8_t epoll_contents[LIMIT_EPOLL_DESCRIPTORS];
+
+static uint8_t contents_of(int epoll)
+{
+    return (unsigned)epoll < LIMIT_EPOLL_DESCRIPTORS
+               ? atomic_load_explicit(&epoll_contents[epoll], memory_order_relaxed)
+               : 0;
+}
+
+static int made_epoll(int epoll)
+{
+    if (epoll >= 0 && (unsigned)epoll < LIMIT_EPOLL_DESCRIPTORS) {
+        atomic_store_explicit(&epoll_contents[epoll], EPOLL_KNOWN, memory_order_relaxed);
+    }
+    return epoll;
+}
+
+EXPORTED int epoll_create(int size)
+{
+    return made_epoll(ORIGINAL(epoll_create)(size));
+}
+
+EXPORTED int epoll_create1(int flags)
+{
+    return made_epoll(ORIGINAL(epoll_create1)(flags));
+}
+
+EXPORTED int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
+{
+    int result = ORIGINAL(epoll_ctl)(epoll, operation, fd, event);
+    if (result != 0 || operation == EPOLL_CTL_DEL || (unsigned)epoll >= LIMIT_EPOLL_DESCRIPTORS) {
+        return result;
+    }
+    uint8_t found = contents_of(epoll);
+    uint8_t added = operation != EPOLL_CTL_ADD ? 0 : found & EPOLL_USED ? EPOLL_MANY : EPOLL_USED;
+    if ((uint32_t)event->data.u64 != (uint32_t)fd) {
+        added |= EPOLL_STRANGE;
+    }
+    if ((found | added) != found) {
+        atomic_fetch_or_explicit(&epoll_contents[epoll], added, memory_order_relaxed);
+    }
+    return result;
+}
+
+/* Made to wait once for one descriptor, in the place of poll. Some loops add descriptors where no
+   hook sees it (io_uring), but they wait again. */
+static bool is_for_one(int epoll)
+{
+    uint8_t contents = contents_of(epoll);
+    if ((contents & EPOLL_WAITED) == 0 && (unsigned)epoll < LIMIT_EPOLL_DESCRIPTORS) {
+        atomic_fetch_or_explicit(&epoll_contents[epoll], EPOLL_WAITED, memory_order_relaxed);
+    }
+    return (contents & (uint8_t)~EPOLL_STRANGE) == (EPOLL_KNOWN | EPOLL_USED);
+}
+
+/* Whoever waits in epoll for more than one descriptor runs an event loop: from then on, what this
+   thread writes after a read need not have been caused by that read. */
+static void waits_in_loop(int epoll, int64_t timeout_ns)
 {
     before_wait();
-    thread_state.runs_a_loop = true;
-    transfer_before_wait(&thread_state);
-    trace_context_forget(&thread_state);
+    struct thread_state *self = &thread_state;
+    transfer_before_wait(self);
+    if (!self->runs_a_loop) {
+        if (is_for_one(epoll)) {
+            return;
+        }
+        self->runs_a_loop = true;
+        trace_context_forget(self);
+    }
+    turn_ends(self, timeout_ns);
 }
+
+static int has_waited(int epoll, const struct epoll_event *events, int count, int64_t timeout_ns)
+{
+    struct thread_state *self = &thread_state;
+    if (self->runs_a_loop) {
+        int error = errno;
+        const uint8_t named = EPOLL_KNOWN | EPOLL_USED;
+        bool names = (contents_of(epoll) & (named | EPOLL_STRANGE)) == named;
+        turn_begins(self, events, count, timeout_ns, names);
+        errno = error;
+    }
+    return count;
+}
+
+#define NS_OF_MS(ms) ((int64_t)(ms)*1000000)
 
 /* Waiting for one descriptor is waiting for one answer; for none, it is a sleep, or a question
    whether poll works (urllib3 asks it before it first uses a connection again). libcurl waits
@@ -53,26 +138,31 @@ static void waits_for(nfds_t count)
 
 EXPORTED int epoll_wait(int epoll, struct epoll_event *events, int count, int timeout)
 {
-    waits_in_loop();
-    return ORIGINAL(epoll_wait)(epoll, events, count, timeout);
+    waits_in_loop(epoll, NS_OF_MS(timeout));
+    return has_waited(epoll, events, ORIGINAL(epoll_wait)(epoll, events, count, timeout),
+                      NS_OF_MS(timeout));
 }
 
 EXPORTED int epoll_pwait(int epoll, struct epoll_event *events, int count, int timeout,
                          const sigset_t *mask)
 {
-    waits_in_loop();
-    return ORIGINAL(epoll_pwait)(epoll, events, count, timeout, mask);
+    waits_in_loop(epoll, NS_OF_MS(timeout));
+    return has_waited(epoll, events, ORIGINAL(epoll_pwait)(epoll, events, count, timeout, mask),
+                      NS_OF_MS(timeout));
 }
 
 EXPORTED int epoll_pwait2(int epoll, struct epoll_event *events, int count,
                           const struct timespec *timeout, const sigset_t *mask)
 {
-    waits_in_loop();
+    /* How long is not asked: it may lie at an address that cannot be read. */
+    waits_in_loop(epoll, 0);
     if (ORIGINAL(epoll_pwait2) == NULL) {
         errno = ENOSYS;
         return -1;
     }
-    return original_epoll_pwait2(epoll, events, count, timeout, mask);
+    int result = original_epoll_pwait2(epoll, events, count, timeout, mask);
+    has_waited(epoll, events, -1, 0);
+    return result;
 }
 
 EXPORTED int poll(struct pollfd *descriptors, nfds_t count, int timeout)

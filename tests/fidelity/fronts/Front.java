@@ -1,0 +1,53 @@
+import com.sun.net.httpserver.HttpServer;
+import java.io.InputStream;
+import java.net.HttpURLConnection;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.util.concurrent.Executors;
+
+/** usage: Front PORT: the JDK's own server with a pool of threads. */
+public class Front {
+    static final String PEER = System.getenv("TEST_PEER");
+    static final HttpClient CLIENT = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
+
+    static void blocking(String url) throws Exception {
+        HttpURLConnection call = (HttpURLConnection) URI.create(url).toURL().openConnection();
+        try (InputStream body = call.getInputStream()) {
+            body.readAllBytes();
+        }
+    }
+
+    /** The client's own selector thread does the reading and writing. */
+    static void nio(String url) throws Exception {
+        CLIENT.send(HttpRequest.newBuilder(URI.create(url)).build(), HttpResponse.BodyHandlers.discarding());
+    }
+
+    public static void main(String[] arguments) throws Exception {
+        HttpServer server = HttpServer.create(
+            new InetSocketAddress(InetAddress.getLoopbackAddress(), Integer.parseInt(arguments[0])), 100);
+        server.setExecutor(Executors.newFixedThreadPool(8));
+        server.createContext("/w/", exchange -> {
+            String[] parts = exchange.getRequestURI().getPath().split("/");
+            try {
+                for (int number = 0; number < Integer.parseInt(parts[4]); number++) {
+                    String url = PEER + "/c/" + parts[2] + "/" + number;
+                    if (parts[3].equals("nio")) {
+                        nio(url);
+                    } else {
+                        blocking(url);
+                    }
+                }
+            } catch (Exception error) {
+                throw new java.io.IOException(error);
+            }
+            exchange.sendResponseHeaders(200, 2);
+            exchange.getResponseBody().write("ok".getBytes());
+            exchange.close();
+        });
+        server.start();
+    }
+}

@@ -1,0 +1,39 @@
+"""usage: streams_front.py PORT: asyncio's own streams, a connection for each call."""
+
+import asyncio
+import os
+import sys
+
+HOST, PEER_PORT = os.environ["TEST_PEER"].split("//")[1].split(":")
+
+
+async def call(name, number):
+    reader, writer = await asyncio.open_connection(HOST, int(PEER_PORT))
+    writer.write(f"GET /c/{name}/{number} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
+    head = await reader.readuntil(b"\r\n\r\n")
+    await reader.readexactly(int(head.split(b"Length: ")[1].split(b"\r\n")[0]))
+    writer.close()
+
+
+async def serve(reader, writer):
+    try:
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            _, _, name, mode, count = head.split(b" ")[1].decode().split("/")
+            calls = [call(name, number) for number in range(int(count))]
+            if mode == "gather":
+                await asyncio.gather(*calls)
+            else:
+                for one in calls:
+                    await one
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    except asyncio.IncompleteReadError:
+        writer.close()
+
+
+async def main():
+    server = await asyncio.start_server(serve, "127.0.0.1", int(sys.argv[1]))
+    await server.serve_forever()
+
+
+asyncio.run(main())

@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+"""asyncio: one thread works for many requests in turn."""
+
+from fidelity import FRONTS, PHASES, Front, Suite, main
+
+# What one request at a time is shown to cause where no other can be meant. A timer that was set before
+# may fire in between, and then nothing is shown: this leaves room for two in each run.
+ALONE = ("seq", "gather", "nested", "sleep", "refresh")
+MODES = (*ALONE, "cancel", "thread", "forget")
+
+
+def demands(modes: tuple, alone: tuple = ALONE) -> dict:
+    """Nothing of requests that overlap, nor of modes that wake the loop from outside."""
+    found = dict.fromkeys(modes, 0)
+    for mode in alone:
+        found |= {(mode, "one"): 0.8, (mode, "one, anew"): 0.6, (mode, "one, again"): 0.6}
+    return found
+
+
+class Asyncio(Suite):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.bin = cls.install()
+
+    def front(self, name: str, script: str, *options: str, **more) -> None:
+        self.check(Front(name, [self.bin / "python", FRONTS / script, "{port}", *options], **more))
+
+    def test_aiohttp(self):
+        self.front("aiohttp", "asyncio_front.py", modes=MODES, least=demands(MODES))
+
+    def test_aiohttp_uvloop(self):
+        self.front("aiohttp, uvloop", "asyncio_front.py", "uvloop", modes=MODES, least=demands(MODES))
+
+    def test_background(self):
+        """A task of the program's own is nobody's, whatever it shares with requests."""
+        modes = ("seq", "gather", "sleep")
+        for options in ("heartbeat", "5"), ("heartbeat", "25"), ("heartbeat", "40", "uvloop"), ("thread",):
+            self.front(" ".join(options), "asyncio_front.py", *options, modes=modes, phases=PHASES[:3],
+                       least=dict.fromkeys(modes, 0))
+
+    def test_streams(self):
+        modes = ("seq", "gather")
+        self.front("asyncio streams", "streams_front.py", modes=modes, least=demands(modes, modes))
+
+
+if __name__ == "__main__":
+    main()

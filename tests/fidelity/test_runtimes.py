@@ -1,0 +1,27 @@
+#!/usr/bin/env python3
+"""PHP, Ruby and Java: what their own servers do, and puma."""
+
+import subprocess
+
+from fidelity import FRONTS, Front, Suite, main, program
+
+
+class Runtimes(Suite):
+    def test_php(self):
+        self.check(Front("php -S", [program("php"), "-S", "127.0.0.1:{port}", FRONTS / "front.php"], least={"seq": 1.0}))
+
+    def test_puma(self):
+        self.check(Front("puma", [program("puma"), "--quiet", "--threads", "8:8", "--bind", "tcp://127.0.0.1:{port}",
+                                  FRONTS / "front.ru"], folder=self.folder))
+
+    def test_webrick(self):
+        self.check(Front("WEBrick", [program("ruby"), FRONTS / "webrick_front.rb", "{port}"]))
+
+    def test_java(self):
+        subprocess.run([program("javac"), "-d", self.folder, FRONTS / "Front.java"], check=True)
+        self.check(Front("Java HttpServer", [program("java"), "-Xshare:auto", "-cp", self.folder, "Front", "{port}"],
+                         modes=("seq", "nio"), least={"nio": 0}))
+
+
+if __name__ == "__main__":
+    main()

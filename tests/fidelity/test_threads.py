@@ -1,0 +1,41 @@
+#!/usr/bin/env python3
+"""Threads that block: a request is read, worked for and answered by one thread."""
+
+from fidelity import FRONTS, Front, Suite, main
+
+
+class Threads(Suite):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.bin = cls.install()
+
+    def gunicorn(self, name: str, *options, **more) -> None:
+        self.check(Front(
+            name, [self.bin / "gunicorn", "--bind", "127.0.0.1:{port}", "--chdir", FRONTS, "--backlog", 64, *options,
+                   "flask_front:application"], **more,
+        ))
+
+    def test_standard_library(self):
+        self.check(Front("ThreadingHTTPServer", [self.bin / "python", FRONTS / "threads_front.py", "{port}"],
+                         least=EVERYWHERE))
+
+    def test_gunicorn_sync(self):
+        self.gunicorn("gunicorn sync", "--workers", 2, least=EVERYWHERE)
+
+    def test_gunicorn_gthread(self):
+        self.gunicorn("gunicorn gthread", "--worker-class", "gthread", "--threads", 8, least=EVERYWHERE)
+
+    def test_pools(self):
+        self.gunicorn("gunicorn gthread", "--worker-class", "gthread", "--threads", 8,
+                      modes=("pool", "shared", "queue"), least={"pool": 0, "shared": 0, "queue": 0})
+
+    def test_gevent(self):
+        self.gunicorn("gunicorn gevent", "--worker-class", "gevent", modes=("seq", "queue"),
+                      least={"seq": 0, "queue": 0})
+
+
+EVERYWHERE = {"seq": 1.0}
+
+if __name__ == "__main__":
+    main()

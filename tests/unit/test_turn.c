@@ -1,0 +1,318 @@
+/* Turns of an event loop: what reaches a thread between two waits, and whose work that makes it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include <cmocka.h>
+
+#include "app_thread/attachment.h"
+#include "app_thread/clock.h"
+#include "app_thread/connection.h"
+#include "app_thread/trace_context.h"
+#include "app_thread/turn.h"
+#include "handoff/segment.h"
+
+#define SECOND INT64_C(1000000000)
+
+/* Descriptors that no connection of the process has: events are told apart by them alone. */
+#define LISTENER  (LIMIT_DESCRIPTORS - 1)
+#define SERVER_FD (LIMIT_DESCRIPTORS - 2)
+#define CLIENT_FD (LIMIT_DESCRIPTORS - 3)
+#define WAKE_FD   (LIMIT_DESCRIPTORS - 4)
+
+static struct connection server = {.serial = 1, .role = ROLE_SERVER};
+static struct connection other_server = {.serial = 2, .role = ROLE_SERVER};
+static struct connection client = {.serial = 3, .role = ROLE_CLIENT};
+static struct connection other_client = {.serial = 4, .role = ROLE_CLIENT};
+
+static int set_up(void **state)
+{
+    (void)state;
+    free(attachment);
+    attachment = calloc(1, 4096);
+    memset(&thread_state, 0, sizeof(thread_state));
+    /* A thread's first number makes it forget whose work it did: it may be a fork's. */
+    uint8_t number[8];
+    trace_context_draw(&thread_state, number);
+    thread_state.runs_a_loop = true;
+    atomic_store(&server.protocol, PROTOCOL_HTTP1);
+    atomic_store(&other_server.protocol, PROTOCOL_HTTP1);
+    attachment_context_spans = LIMIT_CONTEXT_SPANS;
+    attachment_context_age_ns = LIMIT_CONTEXT_SECONDS * (uint64_t)SECOND;
+    return 0;
+}
+
+static void wait_for(int64_t timeout_ns, int count, const uint32_t *descriptors)
+{
+    struct epoll_event events[16] = {{0}};
+    for (int i = 0; i < count; i++) {
+        events[i].data.u64 = descriptors[i] | UINT64_C(7) << 32;
+    }
+    turn_ends(&thread_state, timeout_ns);
+    turn_begins(&thread_state, events, count, timeout_ns, true);
+}
+
+static void wait_for_one(int64_t timeout_ns, uint32_t descriptor)
+{
+    wait_for(timeout_ns, 1, &descriptor);
+}
+
+static void open_request(struct connection *connection)
+{
+    static struct record record;
+    memset(&record, 0, sizeof(record));
+    memset(record.span_id, (int)connection->serial, sizeof(record.span_id));
+    memset(record.trace_id, (int)connection->serial, sizeof(record.trace_id));
+    record.start_ns = clock_now_ns();
+    atomic_fetch_add(&attachment->sole.open, 1);
+    atomic_fetch_add(&attachment->sole.begun, 1);
+    trace_context_enter(&thread_state, &record, connection->serial, &connection->answers);
+}
+
+static void read_request(struct connection *connection)
+{
+    turn_reads(&thread_state, SERVER_FD, connection);
+    open_request(connection);
+}
+
+static void answer(struct connection *connection)
+{
+    atomic_fetch_add(&connection->answers, 1);
+    atomic_fetch_sub(&attachment->sole.open, 1);
+    trace_context_leave(&thread_state, connection->serial);
+}
+
+/* The serial of the request that a call made now belongs to; 0: none. */
+static int caller(void)
+{
+    struct record record = {0};
+    trace_context_begin_client(&thread_state, &record, clock_now_ns());
+    assert_int_equal(record.parent_source, record.parent_span_id[0] ? PARENT_CAUSAL : PARENT_NONE);
+    return record.parent_span_id[0];
+}
+
+static void read_in_quiet(void)
+{
+    wait_for_one(-1, LISTENER);
+    turn_accepts(&thread_state, LISTENER);
+    wait_for_one(0, SERVER_FD);
+    read_request(&server);
+    assert_int_equal(caller(), 1);
+}
+
+static void test_one_request_owns_its_turns(void **state)
+{
+    (void)state;
+    read_in_quiet();
+    turn_sends(&thread_state, &client);
+    wait_for_one(-1, CLIENT_FD);
+    assert_int_equal(caller(), 0); /* nobody knows yet what has come */
+    turn_reads(&thread_state, CLIENT_FD, &client);
+    assert_int_equal(caller(), 1);
+    wait_for(0, 0, NULL);
+    assert_int_equal(caller(), 1);
+    answer(&server);
+    assert_int_equal(caller(), 0);
+}
+
+static void test_each_request_anew(void **state)
+{
+    (void)state;
+    read_in_quiet();
+    answer(&server);
+    /* What the first has left to be run may run in this turn. */
+    wait_for_one(0, SERVER_FD);
+    read_request(&server);
+    assert_int_equal(caller(), 0);
+    answer(&server);
+    wait_for_one(-1, SERVER_FD);
+    read_request(&server);
+    assert_int_equal(caller(), 1);
+}
+
+static void test_second_request(void **state)
+{
+    (void)state;
+    read_in_quiet();
+    wait_for_one(-1, SERVER_FD);
+    read_request(&other_server);
+    assert_int_equal(caller(), 0);
+    answer(&other_server);
+    wait_for_one(-1, SERVER_FD);
+    turn_reads(&thread_state, SERVER_FD, &server);
+    assert_int_equal(caller(), 0);
+}
+
+static void test_second_request_of_another_thread(void **state)
+{
+    (void)state;
+    read_in_quiet();
+    atomic_fetch_add(&attachment->sole.begun, 1);
+    assert_int_equal(caller(), 0);
+}
+
+static void test_answer_of_another_call(void **state)
+{
+    (void)state;
+    read_in_quiet();
+    turn_sends(&thread_state, &client);
+    wait_for_one(-1, CLIENT_FD);
+    turn_reads(&thread_state, CLIENT_FD, &other_client);
+    assert_int_equal(caller(), 0);
+    /* What has been let in stays. */
+    wait_for_one(-1, CLIENT_FD);
+    turn_reads(&thread_state, CLIENT_FD, &client);
+    assert_int_equal(caller(), 0);
+}
+
+static void test_wake_up(void **state)
+{
+    (void)state;
+    read_in_quiet();
+    turn_sends(&thread_state, &client);
+    wait_for(-1, 2, (const uint32_t[]){WAKE_FD, CLIENT_FD});
+    turn_reads(&thread_state, CLIENT_FD, &client);
+    assert_int_equal(caller(), 0);
+    wait_for_one(-1, CLIENT_FD);
+    turn_reads(&thread_state, CLIENT_FD, &client);
+    assert_int_equal(caller(), 0);
+}
+
+static void test_signal(void **state)
+{
+    (void)state;
+    read_in_quiet();
+    wait_for(-1, -1, NULL);
+    assert_int_equal(caller(), 0);
+}
+
+static void test_timer_set_by_the_request(void **state)
+{
+    (void)state;
+    read_in_quiet();
+    wait_for(SECOND, 0, NULL);
+    assert_int_equal(caller(), 1);
+}
+
+static void test_timer_set_before(void **state)
+{
+    (void)state;
+    wait_for(SECOND, 0, NULL);
+    wait_for_one(SECOND, SERVER_FD);
+    read_request(&server);
+    assert_int_equal(caller(), 1);
+    thread_state.turn.foreign_ns = clock_now_ns(); /* a second has passed */
+    assert_int_equal(caller(), 0);
+    wait_for(-1, 0, NULL);
+    thread_state.turn.foreign_ns = UINT64_MAX;
+    assert_int_equal(caller(), 0);
+}
+
+static void test_timer_due_at_once(void **state)
+{
+    (void)state;
+    wait_for(SECOND, 0, NULL);
+    wait_for_one((int64_t)LIMIT_TIMER_ROUNDING_NS, SERVER_FD);
+    read_request(&server);
+    assert_int_equal(caller(), 0);
+}
+
+static void test_too_many_events(void **state)
+{
+    (void)state;
+    uint32_t many[TURN_EVENTS + 1];
+    for (uint32_t i = 0; i <= TURN_EVENTS; i++) {
+        many[i] = SERVER_FD - i;
+    }
+    wait_for(-1, TURN_EVENTS + 1, many);
+    read_request(&server);
+    assert_int_equal(caller(), 0);
+}
+
+static void test_too_many_connections(void **state)
+{
+    (void)state;
+    read_in_quiet();
+    struct connection many = client;
+    for (uint32_t i = 0; i <= LIMIT_SOLE_CONNECTIONS; i++) {
+        many.serial = 100 + i;
+        turn_sends(&thread_state, &many);
+    }
+    wait_for_one(-1, CLIENT_FD);
+    many.serial = 100 + LIMIT_SOLE_CONNECTIONS - 1;
+    turn_reads(&thread_state, CLIENT_FD, &many);
+    assert_int_equal(caller(), 1);
+    wait_for_one(-1, CLIENT_FD);
+    many.serial = 100 + LIMIT_SOLE_CONNECTIONS;
+    turn_reads(&thread_state, CLIENT_FD, &many);
+    assert_int_equal(caller(), 0);
+}
+
+static void test_message_of_a_session(void **state)
+{
+    (void)state;
+    wait_for_one(-1, SERVER_FD);
+    atomic_store(&other_server.protocol, PROTOCOL_WEBSOCKET);
+    turn_reads(&thread_state, SERVER_FD, &other_server);
+    wait_for_one(0, SERVER_FD);
+    read_request(&server);
+    assert_int_equal(caller(), 0);
+}
+
+/* ---- bounds, of blocking threads as well ---- */
+
+static void test_spans_of_one_request(void **state)
+{
+    (void)state;
+    thread_state.runs_a_loop = false;
+    attachment_context_spans = 3;
+    open_request(&server);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(caller(), 1);
+    }
+    assert_int_equal(caller(), 0);
+    answer(&server);
+    open_request(&server);
+    assert_int_equal(caller(), 1);
+}
+
+static void test_age_of_a_request(void **state)
+{
+    (void)state;
+    thread_state.runs_a_loop = false;
+    attachment_context_age_ns = 5;
+    open_request(&server);
+    struct record record = {0};
+    uint64_t began = thread_state.context.began_ns;
+    trace_context_begin_client(&thread_state, &record, began + 5);
+    assert_int_equal(record.parent_source, PARENT_CAUSAL);
+    record = (struct record){0};
+    trace_context_begin_client(&thread_state, &record, began + 6);
+    assert_int_equal(record.parent_source, PARENT_NONE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_one_request_owns_its_turns, set_up),
+        cmocka_unit_test_setup(test_each_request_anew, set_up),
+        cmocka_unit_test_setup(test_second_request, set_up),
+        cmocka_unit_test_setup(test_second_request_of_another_thread, set_up),
+        cmocka_unit_test_setup(test_answer_of_another_call, set_up),
+        cmocka_unit_test_setup(test_wake_up, set_up),
+        cmocka_unit_test_setup(test_signal, set_up),
+        cmocka_unit_test_setup(test_timer_set_by_the_request, set_up),
+        cmocka_unit_test_setup(test_timer_set_before, set_up),
+        cmocka_unit_test_setup(test_timer_due_at_once, set_up),
+        cmocka_unit_test_setup(test_too_many_events, set_up),
+        cmocka_unit_test_setup(test_too_many_connections, set_up),
+        cmocka_unit_test_setup(test_message_of_a_session, set_up),
+        cmocka_unit_test_setup(test_spans_of_one_request, set_up),
+        cmocka_unit_test_setup(test_age_of_a_request, set_up),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
