@@ -20,8 +20,7 @@ struct witness {
        NULL: not known. It stays the witness's, and counts its spans. */
     struct thread_context *(*cause_of_http)(struct slice method, struct slice target);
     /* Whose work is what is sent on the connection by the call that began at `call_ns`? */
-    struct thread_context *(*cause_of_bytes)(const struct connection *connection,
-                                             uint64_t call_ns);
+    struct thread_context *(*cause_of_bytes)(const struct connection *connection, uint64_t call_ns);
     /* The code that runs now makes a connection. */
     void (*connecting)(const struct connection *connection);
 };
