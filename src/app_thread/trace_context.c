@@ -42,8 +42,7 @@ static SLOW void draw_key(struct thread_state *self)
     self->context.is_for_child = false;
     uint64_t order = atomic_fetch_add_explicit(&attachment->next_ring, 1, memory_order_relaxed);
     self->ring = (uint32_t)order;
-    self->slot_home = (uint32_t)order * SEGMENT_STRETCH;
-    self->slot_cursor = self->slot_home;
+    self->slot_cursor = (uint32_t)order * 256u;
     self->random_epoch = attachment_epoch();
     self->random_key = mix(attachment->random_seed + mix((uintptr_t)self) + order) | 1;
 }
