@@ -19,6 +19,8 @@
 #define SWEEP_NS UINT64_C(1000000000)
 /* The kernel counts a process's start in ticks of ten milliseconds. */
 #define TICK_NS UINT64_C(20000000)
+/* A parent that has asked for its child's status tells us at once, if it is given a processor. */
+#define PARENT_TELLS_NS UINT64_C(20000000)
 /* Variables of a snapshot; as many as the program itself keeps. */
 #define ENVIRONMENT_NAMES 256u
 
@@ -26,6 +28,7 @@ struct holder {
     bool is_adopted;
     int pidfd;          /* -1: the process could not be found */
     pid_t process_id;   /* 0: the same */
+    uint64_t ended_ns;  /* when its end was first seen, if nobody could say how; 0: otherwise */
     uint64_t marked_ns; /* when the announcement of an exec was first seen; 0: there is none */
 };
 
@@ -72,7 +75,14 @@ static int32_t end_cause(const struct members *members, const struct member *mem
     if (process_id != 0 && process_id == members->command && members->command_end != 0) {
         return members->command_end;
     }
-    return process_end_cause(process_id, pidfd);
+    int32_t cause = process_end_cause(process_id, pidfd);
+    if (cause == record_abort_cause(ABORT_UNKNOWN, 0)) {
+        const struct arena_place *claim = &member->host.header->places[place];
+        int status = bell_page_find_end(members->bell->page, claim->process_id, claim->namespace_id,
+                                        claim->claimed_ns);
+        return status >= 0 ? process_cause_of(status) : cause;
+    }
+    return cause;
 }
 
 static void drop_holder(struct members *members, struct member *member, uint32_t place,
@@ -330,12 +340,24 @@ bool members_have_claims(const struct members *members)
 
 /* ---- following ---- */
 
-static void drop_ended(struct members *members, struct member *member)
+/* Its parent has been told, and is about to tell us. */
+static bool has_waited(struct holder *holder, uint64_t now_ns)
+{
+    if (holder->ended_ns == 0) {
+        holder->ended_ns = now_ns;
+    }
+    return now_ns == 0 || now_ns - holder->ended_ns > PARENT_TELLS_NS;
+}
+
+static void drop_ended(struct members *members, struct member *member, uint64_t now_ns)
 {
     for (uint32_t place = 0; place < LIMIT_ARENA_PLACES; place++) {
         struct holder *holder = &member->holders[place];
         if (holder->is_adopted && holder->pidfd >= 0 && process_has_ended(holder->pidfd)) {
-            drop_holder(members, member, place, end_cause(members, member, place));
+            int32_t cause = end_cause(members, member, place);
+            if (cause != record_abort_cause(ABORT_UNKNOWN, 0) || has_waited(holder, now_ns)) {
+                drop_holder(members, member, place, cause);
+            }
         }
     }
     if (member->owner_pidfd >= 0 && process_has_ended(member->owner_pidfd)) {
@@ -423,7 +445,7 @@ void members_follow(struct members *members, uint64_t now_ns)
     for (struct member *member = members->first; member != NULL; member = member->next) {
         take_claims(members, member);
         if (has_ended) {
-            drop_ended(members, member);
+            drop_ended(members, member, now_ns);
         }
     }
     if (has_ended || (now_ns != 0 && now_ns - members->swept_ns >= SWEEP_NS)) {
