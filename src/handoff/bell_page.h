@@ -13,8 +13,9 @@
 #define BELL_SILENCE_NS  UINT64_C(3000000000)
 
 /* How a child ended, as its parent was told: once it has asked, nobody else can. Each process has
-   one place by its number, which the next one takes over. */
-#define BELL_ENDS 128u
+   one place by its number, which another one takes over so many numbers later: a drainer whose bell
+   was not rung, because who was about to ring it was killed, looks half a second later. */
+#define BELL_ENDS 1024u
 
 struct bell_end {
     _Atomic uint64_t word;     /* number 32 bits, namespace 16, status of wait 16 */
@@ -26,6 +27,9 @@ struct bell_page {
     _Atomic uint64_t alive_ns; /* CLOCK_MONOTONIC; the drainer stores */
     struct bell_end ends[BELL_ENDS];
 };
+
+#define BELL_PAGE_BYTES 20480u
+_Static_assert(sizeof(struct bell_page) <= BELL_PAGE_BYTES, "whole pages");
 
 /* Whether the drainer has said that it lives not long before `now_ns`; it may have said so since.
  */

@@ -23,7 +23,6 @@
 #define ANSWER_SECONDS 1
 #define RETRY_NS       UINT64_C(5000000000)
 #define DESCRIPTORS    2
-#define PAGE_BYTES     4096u
 /* Of the addresses that `ulimit -v` leaves a program, one in so many may be taken. */
 #define ADDRESS_SHARE 16u
 #define CONTROL_SIZE  CMSG_SPACE(DESCRIPTORS * sizeof(int))
@@ -217,7 +216,7 @@ static bool take_over(const struct registration_answer *answer, const int descri
 {
     uint32_t place_count = 0;
     struct arena *arena = map_arena(descriptors[0], answer->arena_size, &place_count);
-    struct bell_page *bell = map_shared(descriptors[1], PAGE_BYTES);
+    struct bell_page *bell = map_shared(descriptors[1], BELL_PAGE_BYTES);
     if (arena == NULL || bell == NULL) {
         return false;
     }
