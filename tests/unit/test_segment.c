@@ -85,13 +85,23 @@ static void what_remains_after_a_death_comes_out(void **state)
     uint16_t done = segment_claim(segment, &cursor);
     (void)claimed;
     fill(segment_record(segment, open), 10);
+    segment_record(segment, open)->trace_id[15] = 10;
     segment_open(segment, open);
     fill(segment_record(segment, done), 20);
+    segment_record(segment, done)->trace_id[15] = 20;
     segment_record(segment, done)->end_ns = 30;
     /* Killed between completing and publishing: DONE, but in no ring. */
     atomic_store(&segment->states[done], SLOT_DONE);
 
     uint32_t position = 0;
+    uint8_t open_trace[16];
+    assert_true(segment_reader_next_open(&reader, &position, open_trace));
+    assert_int_equal(open_trace[15], 10);
+    assert_true(segment_reader_next_open(&reader, &position, open_trace));
+    assert_int_equal(open_trace[15], 20);
+    assert_false(segment_reader_next_open(&reader, &position, open_trace));
+
+    position = 0;
     struct record copy;
     assert_true(segment_reader_next_remaining(&reader, &position, 99,
                                               record_abort_cause(ABORT_SIGNAL, 9), &copy));

@@ -282,6 +282,9 @@ static bool go_on(struct service *service)
     bool is_asked = members_want_flush(&service->members);
     bool is_end = service->command_end_ns != 0 && service->stderr_is_held;
     bool flush = is_asked || is_end || service->is_stopping;
+    if (service->is_stopping) {
+        wirespan_worker.conclude(service->exporter);
+    }
     wirespan_worker.step(service->exporter, now, flush, &wait);
     bool is_exported = flush && wirespan_worker.is_drained(service->exporter);
     if (is_asked && (is_exported || wait.stalled)) {
