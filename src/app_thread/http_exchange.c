@@ -89,6 +89,13 @@ static void begin_request(struct passage *passage)
     enum record_kind kind =
         connection->role == ROLE_SERVER ? RECORD_HTTP_SERVER : RECORD_HTTP_CLIENT;
     uint16_t slot = exchange_begin(passage->self, connection, kind, passage->now);
+    if (unlikely(passage->planned != NULL)) {
+        struct record *record = exchange_record(slot);
+        if (record != NULL) {
+            trace_context_fulfil(record, passage->planned);
+        }
+        passage->planned = NULL;
+    }
     connection->pipelines |= pairing_count(&connection->pairing) > 0;
     if (!pairing_push(&connection->pairing, (struct pairing_entry){.slot = slot})) {
         exchange_abandon(slot, LOSS_PIPELINE_FULL);

@@ -98,19 +98,39 @@ static void frame_ahead(struct observation *seen, const struct iovec *iov, size_
                                   .connection = seen->touch.connection,
                                   .direction = DIRECTION_OUT,
                                   .now = seen->start_ns};
+        passage.planned = seen->step == SEND_INSERTING ? &seen->injection.identity : NULL;
         protocol_frame_ahead(&passage, iov, count, &seen->ahead);
     }
 }
 
-/* Nothing is looked at before the call but what the connection is: whether the bytes can be read,
-   and how many of them are sent, the kernel will tell. */
-static inline bool begin_send(struct observation *seen, const struct iovec *iov, size_t count)
+/* A request's head is looked at before the call if something is to be written into it. */
+static SLOW void plan_insertion(struct observation *seen, const struct iovec *iov, size_t count)
+{
+    struct passage passage = {.self = seen->self,
+                              .connection = seen->touch.connection,
+                              .direction = DIRECTION_OUT,
+                              .now = seen->start_ns};
+    if (protocol_may_begin_http(&passage) &&
+        inject_plan(seen->self, iov, count, &seen->injection) &&
+        protocol_begins_http(&passage, slice_of(iov[0].iov_base, iov[0].iov_len))) {
+        seen->step = SEND_INSERTING;
+    }
+}
+
+/* Nothing else is looked at before the call but what the connection is: whether the bytes can be
+   read, and how many of them are sent, the kernel will tell. */
+static inline bool begin_send(struct observation *seen, const struct iovec *iov, size_t count,
+                              bool may_insert)
 {
     struct thread_state *self = seen->self;
     struct connection *connection = seen->touch.connection;
     seen->holds = false;
     seen->epoch = 0;
     seen->ahead.size = 0;
+    seen->step = SEND_AS_IS;
+    if (unlikely(may_insert && inject_owes(connection))) {
+        seen->step = SEND_OWED;
+    }
     if (unlikely(connection_source(connection) != seen->source) ||
         !protocol_holds_over_call(connection)) {
         return true;
@@ -126,6 +146,9 @@ static inline bool begin_send(struct observation *seen, const struct iovec *iov,
         seen->start_ns = goes_on ? connection->write_began_ns : clock_now_ns();
         /* Before the call; pairs with has_in_flight of whoever reads an answer. */
         atomic_store_explicit(&connection->unframed, true, memory_order_release);
+        if (may_insert && inject_is_on && iov != NULL && count > 0 && seen->step == SEND_AS_IS) {
+            plan_insertion(seen, iov, count);
+        }
         if (attachment_frames_ahead && iov != NULL && count > 0) {
             frame_ahead(seen, iov, count);
         }
@@ -137,7 +160,16 @@ bool observe_send_begin(struct observation *seen, int fd, const struct iovec *io
 {
     seen->self = &thread_state;
     seen->source = 0;
-    return connection_touch(seen->self, fd, &seen->touch) && begin_send(seen, iov, count);
+    return connection_touch(seen->self, fd, &seen->touch) && begin_send(seen, iov, count, false);
+}
+
+bool observe_send_begin_inserting(struct observation *seen, int fd, const struct iovec *iov,
+                                  size_t count)
+{
+    seen->self = &thread_state;
+    seen->source = 0;
+    seen->step = SEND_AS_IS;
+    return connection_touch(seen->self, fd, &seen->touch) && begin_send(seen, iov, count, true);
 }
 
 bool observe_plaintext_send_begin(struct observation *seen, const struct touch *touch,
@@ -146,7 +178,7 @@ bool observe_plaintext_send_begin(struct observation *seen, const struct touch *
     seen->self = &thread_state;
     seen->source = (uintptr_t)session;
     seen->touch = *touch;
-    return begin_send(seen, iov, count);
+    return begin_send(seen, iov, count, false);
 }
 
 /* Something else was sent than what was framed ahead of the call. */
@@ -179,6 +211,7 @@ static void pass_sent(struct observation *seen, const struct iovec *iov, size_t 
                                   .direction = DIRECTION_OUT,
                                   .now =
                                       is_server || !seen->holds ? clock_now_ns() : seen->start_ns};
+        passage.planned = seen->step == SEND_INSERTING ? &seen->injection.identity : NULL;
         pass_iov(&passage, iov, count, result > 0 ? (uint64_t)result : UINT64_MAX);
     }
     if (unlikely(seen->source != 0)) {
@@ -226,7 +259,7 @@ void observe_send_end(struct observation *seen, const struct iovec *iov, size_t 
 void observe_plaintext_sent(const struct touch *touch, const void *session, const struct iovec *iov,
                             size_t count, ssize_t result)
 {
-    struct observation seen = {.touch = *touch, .self = &thread_state};
+    struct observation seen = {.touch = *touch, .self = &thread_state, .step = SEND_AS_IS};
     seen.source = (uintptr_t)session;
     observe_send_end(&seen, iov, count, result, 0);
 }

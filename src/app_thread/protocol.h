@@ -18,6 +18,8 @@
 #include "app_thread/thread_state.h"
 #include "base/slice.h"
 
+struct trace_identity;
+
 struct passage {
     struct thread_state *self;
     struct connection *connection;
@@ -28,6 +30,7 @@ struct passage {
     bool waits;      /* what is left is to be held back */
     uint64_t now;    /* when the bytes began to pass */
     uint64_t end_ns; /* when they had passed; 0: now, passage_end_ns() looks */
+    const struct trace_identity *planned; /* of the request that begins with them; or NULL */
 };
 
 static inline uint64_t passage_end_ns(struct passage *passage)
@@ -56,6 +59,12 @@ struct ahead {
    read. */
 void protocol_frame_ahead(struct passage *passage, const struct iovec *iov, size_t count,
                           struct ahead *ahead);
+
+/* Whether the next byte of a client may begin an HTTP request into which something may be written.
+   The caller holds the direction. */
+bool protocol_may_begin_http(const struct passage *passage);
+/* Then: `first` begins with a whole head. Afterwards the connection's protocol is decided. */
+bool protocol_begins_http(struct passage *passage, struct slice first);
 
 /* The call sent less: takes all back that was framed ahead. False if that cannot be done any more
    (the connection is adrift then): what was sent is not to be framed. */

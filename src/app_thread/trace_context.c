@@ -119,6 +119,28 @@ void trace_context_begin_client(struct thread_state *self, struct record *record
     context->spans++;
 }
 
+void trace_context_plan_client(struct thread_state *self, struct trace_identity *identity)
+{
+    struct record record = {0};
+    trace_context_begin_client(self, &record);
+    memcpy(identity->trace_id, record.trace_id, sizeof(identity->trace_id));
+    memcpy(identity->span_id, record.span_id, sizeof(identity->span_id));
+    memcpy(identity->parent_span_id, record.parent_span_id, sizeof(identity->parent_span_id));
+    identity->trace_flags = record.trace_flags;
+    identity->parent_source = record.parent_source;
+    identity->record_flags = record.flags;
+}
+
+void trace_context_fulfil(struct record *record, const struct trace_identity *identity)
+{
+    memcpy(record->trace_id, identity->trace_id, sizeof(record->trace_id));
+    memcpy(record->span_id, identity->span_id, sizeof(record->span_id));
+    memcpy(record->parent_span_id, identity->parent_span_id, sizeof(record->parent_span_id));
+    record->trace_flags = identity->trace_flags;
+    record->parent_source = identity->parent_source;
+    record->flags |= identity->record_flags;
+}
+
 void trace_context_adopt(struct record *record, const struct traceparent *parent, bool is_remote)
 {
     memcpy(record->trace_id, parent->trace_id, sizeof(record->trace_id));

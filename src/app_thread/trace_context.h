@@ -19,6 +19,20 @@ void trace_context_begin_client(struct thread_state *self, struct record *record
 /* Gives the record the ids of a new root: a request that this process serves. */
 void trace_context_begin_server(struct thread_state *self, struct record *record);
 
+/* The ids of a record to be: they go out before there is a record. */
+struct trace_identity {
+    uint8_t trace_id[16];
+    uint8_t span_id[8];
+    uint8_t parent_span_id[8];
+    uint8_t trace_flags;
+    uint8_t parent_source; /* enum parent_source */
+    uint16_t record_flags;
+};
+
+/* The ids that trace_context_begin_client would give now; and gives them to the record. */
+void trace_context_plan_client(struct thread_state *self, struct trace_identity *identity);
+void trace_context_fulfil(struct record *record, const struct trace_identity *identity);
+
 /* The request's head names a parent: of another process for a request that this one serves, of an
    SDK in this process for one that it sends. The record becomes a child of it, in its trace. */
 void trace_context_adopt(struct record *record, const struct traceparent *parent, bool is_remote);

@@ -28,6 +28,15 @@
    call's requests. Beyond it the connection goes adrift. */
 #define LIMIT_HELD_BYTES (64u << 10)
 
+/* A head into which context is written: more than any client sends, and looked at before each call.
+ */
+#define LIMIT_INJECT_HEAD_BYTES (16u << 10)
+/* Buffers of one call into which it is written: they are listed anew on the stack. */
+#define LIMIT_INJECT_PARTS 14u
+/* Connections at a time on which the kernel took a part of what is written. With half of them taken
+   nothing more is written, so that each thread that is sending finds room. */
+#define LIMIT_INJECT_OWED 2048u
+
 /* One HTTP head, all its lines: what common servers accept at most. */
 #define LIMIT_HTTP_HEAD_BYTES (64u << 10)
 /* The part of a header line that is kept when the line arrives in pieces. */
