@@ -65,8 +65,8 @@ static void finish_and_free(struct thread_state *self, struct connection *connec
     if (unlikely(connection_is_connecting(connection))) {
         report_given_up(self, connection);
     }
-    protocol_finish(self, connection, RECORD_ERROR_CANCELLED, clock_now_ns());
     inject_forget_owed(connection);
+    protocol_finish(self, connection, RECORD_ERROR_CANCELLED, clock_now_ns());
     atomic_store_explicit(&connection->pending, 0, memory_order_relaxed);
     /* release: a thread that still sees the old generation sees nothing of the next connection */
     atomic_fetch_add_explicit(&connection->generation, 1, memory_order_release);
