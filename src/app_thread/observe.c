@@ -146,7 +146,8 @@ static inline bool begin_send(struct observation *seen, const struct iovec *iov,
         seen->start_ns = goes_on ? connection->write_began_ns : clock_now_ns();
         /* Before the call; pairs with has_in_flight of whoever reads an answer. */
         atomic_store_explicit(&connection->unframed, true, memory_order_release);
-        if (may_insert && inject_is_on && iov != NULL && count > 0 && seen->step == SEND_AS_IS) {
+        if (may_insert && inject_is_on && protocol_may_be_http(connection) && iov != NULL &&
+            count > 0 && seen->step == SEND_AS_IS) {
             plan_insertion(seen, iov, count);
         }
         if (attachment_frames_ahead && iov != NULL && count > 0) {

@@ -60,6 +60,12 @@ struct ahead {
 void protocol_frame_ahead(struct passage *passage, const struct iovec *iov, size_t count,
                           struct ahead *ahead);
 
+/* The connection speaks HTTP, or has not said yet what it speaks. */
+static inline bool protocol_may_be_http(const struct connection *connection)
+{
+    return atomic_load_explicit(&connection->protocol, memory_order_relaxed) <= PROTOCOL_HTTP1;
+}
+
 /* Whether the next byte of a client may begin an HTTP request into which something may be written.
    The caller holds the direction. */
 bool protocol_may_begin_http(const struct passage *passage);

@@ -84,6 +84,8 @@ class Counter:
                 if not launched:
                     environment["LD_PRELOAD"] = str(self.library)
                 environment.update(
+                    # The peer of these operations reads as many bytes as a plain program sends.
+                    OTEL_PROPAGATORS="none",
                     OTEL_SERVICE_NAME="bench", WIRESPAN_LOG_LEVEL="info",
                     # Five digits each time: the length of the environment does not change.
                     OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{self.receiver.server_port:05}",
