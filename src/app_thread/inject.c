@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "app_thread/clock.h"
 #include "app_thread/readable.h"
 #include "base/compiler.h"
 #include "wire/http1.h"
@@ -148,7 +149,7 @@ bool inject_plan(struct thread_state *self, const struct iovec *iov, size_t coun
     if ((uint8_t)(bytes.data[0] - 'A') >= 26 || !takes_field(bytes, &injection->at)) {
         return false;
     }
-    trace_context_plan_client(self, &injection->identity);
+    trace_context_plan_client(self, &injection->identity, clock_now_ns());
     return true;
 }
 

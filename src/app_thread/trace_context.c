@@ -119,10 +119,11 @@ void trace_context_begin_client(struct thread_state *self, struct record *record
     context->spans++;
 }
 
-void trace_context_plan_client(struct thread_state *self, struct trace_identity *identity)
+void trace_context_plan_client(struct thread_state *self, struct trace_identity *identity,
+                               uint64_t now)
 {
     struct record record = {0};
-    trace_context_begin_client(self, &record);
+    trace_context_begin_client(self, &record, now);
     memcpy(identity->trace_id, record.trace_id, sizeof(identity->trace_id));
     memcpy(identity->span_id, record.span_id, sizeof(identity->span_id));
     memcpy(identity->parent_span_id, record.parent_span_id, sizeof(identity->parent_span_id));

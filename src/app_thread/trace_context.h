@@ -30,7 +30,8 @@ struct trace_identity {
 };
 
 /* The ids that trace_context_begin_client would give now; and gives them to the record. */
-void trace_context_plan_client(struct thread_state *self, struct trace_identity *identity);
+void trace_context_plan_client(struct thread_state *self, struct trace_identity *identity,
+                               uint64_t now);
 void trace_context_fulfil(struct record *record, const struct trace_identity *identity);
 
 /* The request's head names a parent: of another process for a request that this one serves, of an
