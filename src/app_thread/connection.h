@@ -65,13 +65,14 @@ enum connection_pending {
 };
 
 struct direction {
-    bool ended;         /* FIN was seen or sent */
-    uint8_t first_size; /* bytes in `first` while undecided */
-    bool malformed;     /* its bytes broke the protocol's rules: going adrift for good */
-    uint8_t reserved;
+    bool ended;            /* FIN was seen or sent */
+    uint8_t first_size;    /* bytes in `first` while undecided */
+    bool malformed;        /* its bytes broke the protocol's rules: going adrift for good */
+    uint8_t body_kind;     /* HTTP replies: what the head says of the body; http_body.c */
     uint16_t current_slot; /* requests: the record that the message at hand fills */
     uint16_t status;       /* HTTP replies: of the answer at hand */
     uint32_t carry_block;  /* slab buffer lent to http1 */
+    uint32_t body_block;   /* slab buffer: reads the body of a service's message; http_body.c */
     uint64_t bytes;
     uint64_t first_ns; /* when the bytes in `first` began to pass */
     union {

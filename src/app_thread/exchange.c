@@ -9,10 +9,6 @@
 
 static struct record *claim(struct thread_state *self, struct segment *segment, uint16_t *slot)
 {
-    if (unlikely(self->slot_cursor % SEGMENT_STRETCH == 0) &&
-        segment_may_go_home(segment, self->slot_cursor, self->slot_home)) {
-        self->slot_cursor = self->slot_home;
-    }
     *slot = segment_claim(segment, &self->slot_cursor);
     return *slot == SEGMENT_NO_SLOT ? NULL : segment_record(segment, *slot);
 }

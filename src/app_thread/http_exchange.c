@@ -2,10 +2,12 @@
 
 #include "app_thread/attachment.h"
 #include "app_thread/exchange.h"
+#include "app_thread/http_body.h"
 #include "app_thread/trace_context.h"
 #include "app_thread/websocket_exchange.h"
 #include "handoff/segment.h"
 #include "wire/redact.h"
+#include "wire/service.h"
 
 #define HALF_REQUEST 1u
 #define HALF_REPLY   2u
@@ -40,12 +42,21 @@ void http_exchange_start(struct direction *requests, struct direction *replies)
     http1_report_only(&replies->http1, REPLY_FIELDS);
 }
 
+void http_exchange_give_buffers(struct direction *direction)
+{
+    if (direction->carry_block != 0) {
+        slab_give(SLAB_BUFFER, direction->carry_block);
+        direction->carry_block = 0;
+    }
+    if (direction->body_block != 0) {
+        slab_give(SLAB_BUFFER, direction->body_block);
+        direction->body_block = 0;
+    }
+}
+
 void http_exchange_restart_requests(struct direction *requests)
 {
-    if (requests->carry_block != 0) {
-        slab_give(SLAB_BUFFER, requests->carry_block);
-        requests->carry_block = 0;
-    }
+    http_exchange_give_buffers(requests);
     http1_init(&requests->http1, HTTP1_REQUESTS);
     http1_report_only(&requests->http1, REQUEST_FIELDS);
 }
@@ -122,6 +133,17 @@ static SLOW void mark_method(struct passage *passage, struct slice method)
     }
 }
 
+/* The request is for a service: what it and its answer say is read. */
+static SLOW void begin_service(struct passage *passage, struct record *record, uint8_t endpoint)
+{
+    struct pairing_entry entry;
+    if (pairing_newest(&passage->connection->pairing, &entry)) {
+        entry.effect = endpoint;
+        pairing_update_newest(&passage->connection->pairing, entry);
+        http_body_begin_request(direction_of(passage), record, endpoint);
+    }
+}
+
 static __attribute__((noinline)) void add_redacted(struct record *record,
                                                    const struct http1_item *item)
 {
@@ -146,6 +168,10 @@ static inline void fill_request_line(struct passage *passage, struct record *rec
     if (unlikely(is_absolute(item->target) || passage->connection->in_tunnel)) {
         record->flags |= RECORD_FLAG_PROXIED;
     }
+    if (unlikely(witness != NULL) && passage->connection->role != ROLE_SERVER &&
+        !item->target_cut) {
+        trace_context_ask_for_http(record, item->method, item->target);
+    }
     record->http.version_minor = item->version_minor;
     record_add_field(record, FIELD_METHOD, item->method, LIMIT_HEADER_TEXT);
     if (likely(!item->target_cut && item->target.size <= LIMIT_TARGET_TEXT &&
@@ -153,6 +179,12 @@ static inline void fill_request_line(struct passage *passage, struct record *rec
         record_add_field(record, FIELD_TARGET, item->target, LIMIT_TARGET_TEXT);
     } else {
         add_redacted(record, item);
+    }
+    if (passage->connection->role != ROLE_SERVER) {
+        uint8_t endpoint = service_find(item->method, item->target);
+        if (unlikely(endpoint != SERVICE_NONE)) {
+            begin_service(passage, record, endpoint);
+        }
     }
 }
 
@@ -224,6 +256,7 @@ static void fill_request_field(struct passage *passage, struct record *record,
     case HTTP1_FIELD_SEC_WEBSOCKET_PROTOCOL:
     case HTTP1_FIELD_SEC_WEBSOCKET_EXTENSIONS:
     case HTTP1_FIELD_SEC_WEBSOCKET_ACCEPT:
+    case HTTP1_FIELD_CONTENT_ENCODING:
     default:
         break;
     }
@@ -250,6 +283,7 @@ static void end_request(struct passage *passage)
 {
     struct direction *requests = direction_of(passage);
     uint16_t slot = requests->current_slot;
+    http_body_end(requests, exchange_record(slot), true);
     requests->current_slot = SEGMENT_NO_SLOT;
     struct pairing_entry entry;
     if (pairing_newest(&passage->connection->pairing, &entry) && entry.slot == slot) {
@@ -260,12 +294,13 @@ static void end_request(struct passage *passage)
     http_exchange_request_sent(passage->self, slot, passage->now);
 }
 
-static inline void add_request_body(struct passage *passage, uint64_t count)
+static inline void add_request_body(struct passage *passage, struct slice bytes)
 {
     struct record *record = request_record(passage);
     if (record != NULL) {
-        record->http.request_body_bytes += count;
+        record->http.request_body_bytes += bytes.size;
     }
+    http_body_pass(direction_of(passage), record, bytes, passage->now);
 }
 
 /* The short way for requests that lie whole in the input. */
@@ -283,7 +318,8 @@ static inline void take_whole_requests(struct passage *passage, struct slice *in
                                head.fields[i].value, false);
         }
         end_request_head(passage, record);
-        if (!http1_take_rest(&requests->http1, in, &payload)) {
+        if (unlikely(requests->body_block != 0) ||
+            !http1_take_rest(&requests->http1, in, &payload)) {
             return;
         }
         if (record != NULL) {
@@ -336,7 +372,7 @@ void http_exchange_requests(struct passage *passage, struct slice *in)
             end_request_head(passage, request_record(passage));
             break;
         case HTTP1_BODY:
-            add_request_body(passage, item.bytes.size);
+            add_request_body(passage, item.bytes);
             break;
         case HTTP1_MESSAGE_END:
             end_request(passage);
@@ -419,6 +455,43 @@ static void fill_reply_field(struct passage *passage, enum http1_field field, st
     }
 }
 
+/* Whether the reply that comes next is a service's. */
+static inline bool awaits_service(struct passage *passage)
+{
+    struct pairing_entry entry;
+    return pairing_oldest(&passage->connection->pairing, &entry) && entry.effect != SERVICE_NONE;
+}
+
+/* The record of the service's reply at hand; NULL if it is none, or not to be written to. */
+static struct record *service_record(struct passage *passage, uint8_t *endpoint)
+{
+    struct pairing_entry entry;
+    struct record *record = reply_record(passage->connection, &entry);
+    if (record == NULL || entry.effect == SERVICE_NONE || !(entry.flags & PAIRING_COMPLETE) ||
+        is_interim(direction_of(passage)->status)) {
+        return NULL;
+    }
+    *endpoint = entry.effect;
+    return record;
+}
+
+static SLOW void fill_service_field(struct passage *passage, const struct http1_item *item)
+{
+    uint8_t endpoint;
+    struct record *record = service_record(passage, &endpoint);
+    if (record != NULL) {
+        http_body_reply_field(direction_of(passage), record, endpoint, item);
+    }
+}
+
+static SLOW void begin_service_reply(struct passage *passage)
+{
+    uint8_t endpoint;
+    if (service_record(passage, &endpoint) != NULL) {
+        http_body_begin_reply(direction_of(passage), endpoint);
+    }
+}
+
 static inline void end_reply_head(struct direction *replies, struct pairing_entry entry)
 {
     bool opens_tunnel = (entry.flags & PAIRING_CONNECT) && replies->status / 100 == 2;
@@ -433,6 +506,7 @@ static void complete_oldest(struct thread_state *self, struct connection *connec
                             uint64_t now)
 {
     struct record *record = exchange_record(entry.slot);
+    http_body_end(connection_replies(connection), record, error == RECORD_OK);
     pairing_pop(&connection->pairing);
     if (connection->role == ROLE_SERVER) {
         atomic_fetch_add_explicit(&connection->answers, 1, memory_order_relaxed);
@@ -523,13 +597,14 @@ static bool end_reply(struct passage *passage, bool is_last)
     return false;
 }
 
-static void add_reply_body(struct passage *passage, uint64_t count)
+static void add_reply_body(struct passage *passage, struct slice bytes)
 {
     struct pairing_entry entry;
     struct record *record = reply_record(passage->connection, &entry);
     if (record != NULL) {
-        record->http.response_body_bytes += count;
+        record->http.response_body_bytes += bytes.size;
     }
+    http_body_pass(direction_of(passage), record, bytes, passage->now);
 }
 
 /* What comes next may answer a request that is not framed, or not to its end. */
@@ -557,7 +632,8 @@ static inline bool take_whole_replies(struct passage *passage, struct slice *in)
     struct direction *replies = direction_of(passage);
     struct http1_head head;
     uint64_t payload;
-    while (in->size > 0 && reads_on(passage) && http1_take_head(&replies->http1, in, &head)) {
+    while (in->size > 0 && reads_on(passage) && likely(!awaits_service(passage)) &&
+           http1_take_head(&replies->http1, in, &head)) {
         if (!begin_reply(passage)) {
             in->size = 0;
             return false;
@@ -588,6 +664,7 @@ void http_exchange_replies(struct passage *passage, struct slice *in)
     struct http1_item item;
     struct pairing_entry entry;
     struct record *record;
+    bool is_service;
     for (;;) {
         if (!take_whole_replies(passage, in) || is_used_up(replies, in) ||
             unlikely(passage->waits)) {
@@ -609,6 +686,10 @@ void http_exchange_replies(struct passage *passage, struct slice *in)
                 in->size = 0;
                 return;
             }
+            is_service = awaits_service(passage);
+            replies->body_kind = 0;
+            http1_report_only(&replies->http1,
+                              REPLY_FIELDS | (is_service ? HTTP_BODY_REPLY_FIELDS : 0));
             break;
         case HTTP1_START_LINE:
             record = reply_record(passage->connection, &entry);
@@ -619,16 +700,23 @@ void http_exchange_replies(struct passage *passage, struct slice *in)
             if (item.field != HTTP1_FIELD_OTHER) {
                 fill_reply_field(passage, item.field, item.value);
             }
+            if (unlikely(awaits_service(passage))) {
+                fill_service_field(passage, &item);
+            }
             break;
         case HTTP1_HEAD_END:
             if (pairing_oldest(&passage->connection->pairing, &entry)) {
                 end_reply_head(replies, entry);
+                if (unlikely(entry.effect != SERVICE_NONE)) {
+                    begin_service_reply(passage);
+                }
             }
             break;
         case HTTP1_BODY:
-            add_reply_body(passage, item.bytes.size);
+            add_reply_body(passage, item.bytes);
             break;
         case HTTP1_MESSAGE_END:
+            http1_report_only(&replies->http1, REPLY_FIELDS);
             if (!end_reply(passage, in->size == 0)) {
                 return;
             }
@@ -662,6 +750,7 @@ void http_exchange_unseen(struct passage *passage, uint64_t count)
     } else if (record != NULL) {
         record->http.response_body_bytes += count;
     }
+    http_body_end(direction, record, false);
     if (event == HTTP1_MESSAGE_END && is_request) {
         end_request(passage);
     } else if (event == HTTP1_MESSAGE_END) {
@@ -721,10 +810,6 @@ void http_exchange_finish(struct thread_state *self, struct connection *connecti
         requests->current_slot = SEGMENT_NO_SLOT;
     }
     for (int i = 0; i < 2; i++) {
-        struct direction *direction = &connection->directions[i];
-        if (direction->carry_block != 0) {
-            slab_give(SLAB_BUFFER, direction->carry_block);
-            direction->carry_block = 0;
-        }
+        http_exchange_give_buffers(&connection->directions[i]);
     }
 }

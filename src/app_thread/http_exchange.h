@@ -3,9 +3,13 @@
 
 #include "app_thread/protocol.h"
 
-/* Both directions are at the beginning of a message. */
 /* The requests' parser as it was between two messages. */
 void http_exchange_restart_requests(struct direction *requests);
+
+/* Gives back what memory a direction has for the message at hand. */
+void http_exchange_give_buffers(struct direction *direction);
+
+/* Both directions are at the beginning of a message. */
 void http_exchange_start(struct direction *requests, struct direction *replies);
 
 /* Each consumes `*in` until it is used up or the connection's protocol changes. */

@@ -2,10 +2,13 @@
 
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 
 #include "app_thread/attachment.h"
 #include "app_thread/exchange.h"
 #include "app_thread/trace_context.h"
+#include "base/system_call.h"
 #include "rules/time.h"
 #include "wire/sha1.h"
 
@@ -40,11 +43,17 @@ struct job_table {
     _Atomic uint32_t ends[LIMIT_JOBS];
 };
 
+/* How a forked child ended a job of its parent's: (nanoseconds << 3 | enum job_end), by the job's
+   place. Shared memory, made when the first such job is claimed. */
+typedef _Atomic uint64_t job_outcome;
+_Static_assert(JOB_END_COUNT <= 8, "an end has three bits");
+
 static const uint8_t no_lists[RULES_ENTRIES];
 
 const struct rules *jobs_rules;
 const uint8_t *jobs_lists = no_lists;
 static struct job_table jobs_table;
+static job_outcome *jobs_outcomes;
 
 void jobs_configure(const struct rules *rules)
 {
@@ -367,6 +376,10 @@ static void set_numbers(struct record *record, const struct rule_facts *facts)
     if (enqueued.size > 0) {
         record->job.enqueued_ns = rules_time(enqueued, (enum rule_unit)facts->units[RULE_ENQUEUED]);
     }
+    struct slice started = facts->values[RULE_STARTED];
+    if (started.size > 0) {
+        record->job.started_ns = rules_time(started, (enum rule_unit)facts->units[RULE_STARTED]);
+    }
     if (facts->values[RULE_DELAY].size > 0) {
         record->job.delay_ms = number_of(facts->values[RULE_DELAY]);
     }
@@ -378,6 +391,22 @@ static void set_numbers(struct record *record, const struct rule_facts *facts)
     if (facts->values[RULE_STALLED].size > 0) {
         record->job.stalled = number_of(facts->values[RULE_STALLED]);
     }
+}
+
+/* ---- the only job ---- */
+
+/* A job that is the only one in work may be told to be the cause of what a loop does. */
+static void tell_sole(void)
+{
+    const struct job *sole = NULL;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < LIMIT_JOBS; i++) {
+        if (jobs_table.keys[i] != 0 && is_in_work(&jobs_table.jobs[i])) {
+            sole = &jobs_table.jobs[i];
+            count++;
+        }
+    }
+    trace_context_set_sole(count == 1 ? exchange_record(sole->slot) : NULL);
 }
 
 /* ---- what commands do ---- */
@@ -395,8 +424,38 @@ static uint64_t begun_at(const struct deed *deed)
     return deed->record != NULL ? deed->record->start_ns : deed->passage->now;
 }
 
+static void prepare_outcome(const struct job *job)
+{
+    if (jobs_outcomes == NULL) {
+        long address = raw_system_call(SYS_mmap, 0, LIMIT_JOBS * sizeof(job_outcome),
+                                       PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        jobs_outcomes = address < 0 && address > -4096 ? NULL : (job_outcome *)address;
+    }
+    if (jobs_outcomes != NULL) {
+        atomic_store_explicit(&jobs_outcomes[job - jobs_table.jobs], 0, memory_order_relaxed);
+    }
+}
+
+/* This is the child of the process that claimed the job. */
+static void tell_outcome(const struct job *job, enum job_end end, uint64_t now)
+{
+    if (jobs_outcomes != NULL) {
+        atomic_store_explicit(&jobs_outcomes[job - jobs_table.jobs], now << 3 | (uint64_t)end,
+                              memory_order_relaxed);
+    }
+    atomic_fetch_add_explicit(ends_of(job), 1, memory_order_relaxed);
+}
+
 static void end_job(struct thread_state *self, struct job *job, enum job_end end, uint64_t now)
 {
+    bool may_be_told = end == JOB_END_UNKNOWN && jobs_outcomes != NULL;
+    uint64_t told = may_be_told ? atomic_load_explicit(&jobs_outcomes[job - jobs_table.jobs],
+                                                       memory_order_relaxed)
+                                : 0;
+    if (told != 0) {
+        end = (enum job_end)(told & 7);
+        now = told >> 3;
+    }
     struct record *record = exchange_record(job->slot);
     uint16_t slot = job->slot;
     job->slot = SEGMENT_NO_SLOT;
@@ -522,7 +581,11 @@ static void open_job(const struct deed *deed, struct job *job)
     jobs_table.empty_polls = 0;
     set_numbers(record, deed->facts);
     add_facts(record, deed->rule, deed->facts);
-    trace_context_enter_job(self, record, ends_of(job));
+    bool forks = (queue_of(deed->rule)->flags & RULE_QUEUE_FORKS) != 0;
+    trace_context_enter_job(self, record, ends_of(job), forks);
+    if (forks) {
+        prepare_outcome(job);
+    }
     job->owner = self;
     job->draws = self->random_counter;
 }
@@ -532,7 +595,7 @@ static bool claim(const struct deed *deed)
     struct record *exchange = deed->record;
     end_before(deed);
     if (deed->facts->values[RULE_ID].size == 0) {
-        jobs_table.empty_polls++;
+        jobs_table.empty_polls += !deed->rule->is_next;
         return false;
     }
     struct job *job = find_job(deed->key);
@@ -573,6 +636,23 @@ static void tell_more(const struct deed *deed)
     }
 }
 
+/* Bookkeeping that names no job is for all jobs in work of that queue. */
+static void fold(const struct deed *deed, struct record *record)
+{
+    if (record != NULL) {
+        record->job.folded++;
+        return;
+    }
+    for (uint32_t i = 0; i < LIMIT_JOBS && deed->facts->values[RULE_ID].data == NULL; i++) {
+        struct job *job = &jobs_table.jobs[i];
+        bool is_of_queue = jobs_table.keys[i] != 0 && job->queue == deed->rule->queue;
+        struct record *each = is_of_queue && is_in_work(job) ? exchange_record(job->slot) : NULL;
+        if (each != NULL) {
+            each->job.folded++;
+        }
+    }
+}
+
 static bool is_end(enum rule_action action, enum job_end *end)
 {
     static const uint8_t ends[RULE_ACTIONS] = {
@@ -604,24 +684,33 @@ static bool act_locked(const struct deed *deed)
     struct job *job = find_job(deed->key);
     bool in_work = job != NULL && is_in_work(job);
     struct record *record = in_work ? exchange_record(job->slot) : NULL;
+    if (deed->rule->needs_claim && !in_work) {
+        return true;
+    }
     if (is_end(action, &end)) {
         describe(deed, job);
         if (in_work) {
             tell_more(deed);
             end_job(self, job, end, begun_at(deed));
+        } else if (job != NULL && job->epoch != attachment_epoch()) {
+            tell_outcome(job, end, begun_at(deed));
         }
         return true;
     }
     if (action == RULE_READ || action == RULE_START || action == RULE_PROGRESS) {
+        static const uint8_t none[8];
+        bool is_root =
+            deed->record != NULL && memcmp(deed->record->parent_span_id, none, sizeof none) == 0;
         tell_more(deed);
+        if (is_root && in_work) {
+            join_trace(deed->record, job);
+        }
         if (record != NULL && action == RULE_PROGRESS) {
             record->job.progress_count++;
             record->job.percent = (uint8_t)number_of(deed->facts->values[RULE_PROGRESS_VALUE]);
         }
     } else if (action == RULE_FOLD) {
-        if (record != NULL) {
-            record->job.folded++;
-        }
+        fold(deed, record);
         return false;
     } else {
         describe(deed, job);
@@ -629,27 +718,59 @@ static bool act_locked(const struct deed *deed)
     return true;
 }
 
+/* One of the rules that the answer is told by; true if the exchange stays a span. */
+static bool act(struct passage *passage, struct record *record, struct rule_capture *capture,
+                uint16_t number)
+{
+    const struct rule *rule = &jobs_rules->rules[number];
+    struct rule_facts facts;
+    bool holds = rules_facts(jobs_rules, capture, number, &facts);
+    bool stays = true;
+    /* A claim that found nothing: the rule says what something would look like. */
+    if (!holds && rule->action != RULE_CLAIM) {
+        return true;
+    }
+    if (!holds) {
+        memset(&facts, 0, sizeof facts);
+    }
+    const struct deed deed = {
+        .passage = passage,
+        .record = record,
+        .rule = rule,
+        .facts = &facts,
+        .key = key_of(rule, &facts),
+    };
+    if (lock_table()) {
+        stays = act_locked(&deed);
+        tell_sole();
+        unlock_table();
+    }
+    return stays;
+}
+
 bool jobs_answered(struct passage *passage, struct record *record, uint32_t block, bool is_error)
 {
     struct rule_capture *capture = capture_of(block);
-    const struct rule *rule = &jobs_rules->rules[capture->rule];
-    struct rule_facts facts;
+    uint16_t number = capture->rule;
     bool stays = true;
-    if (!is_error && rules_facts(jobs_rules, capture, true, &facts)) {
-        const struct deed deed = {
-            .passage = passage,
-            .record = record,
-            .rule = rule,
-            .facts = &facts,
-            .key = key_of(rule, &facts),
-        };
-        if (lock_table()) {
-            stays = act_locked(&deed);
-            unlock_table();
+    if (!is_error) {
+        stays = act(passage, record, capture, number);
+        if (jobs_rules->rules[number].has_next) {
+            act(passage, NULL, capture, (uint16_t)(number + 1));
         }
     }
     slab_give(SLAB_BUFFER, block);
     return stays;
+}
+
+bool jobs_was_waiting(struct pairing_entry entry, const struct record *record)
+{
+    if (entry.effect != REDIS_JOB) {
+        return false;
+    }
+    uint8_t action = jobs_rules->rules[capture_of(entry.value)->rule].action;
+    bool is_blocking = record != NULL && (record->flags & RECORD_FLAG_BLOCKING) != 0;
+    return action == RULE_FOLD || (action == RULE_CLAIM && is_blocking);
 }
 
 void jobs_finish_all(struct thread_state *self, uint64_t now, int32_t cause)

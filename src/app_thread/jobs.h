@@ -41,6 +41,9 @@ uint32_t jobs_detach(struct connection *connection);
 void jobs_answer_item(uint32_t block, const struct resp_item *item);
 bool jobs_answered(struct passage *passage, struct record *record, uint32_t block, bool is_error);
 
+/* No answer will come: whether the exchange was only waiting for work, and is to be no span. */
+bool jobs_was_waiting(struct pairing_entry entry, const struct record *record);
+
 /* Gives up what was captured with a command that gets no answer. */
 static inline void jobs_drop(struct pairing_entry entry)
 {

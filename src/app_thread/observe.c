@@ -13,6 +13,7 @@
 #include "app_thread/host_names.h"
 #include "app_thread/readable.h"
 #include "app_thread/turn.h"
+#include "app_thread/witness.h"
 
 static struct passage passage_of(struct thread_state *self, struct connection *connection,
                                  enum direction_name direction, uint64_t now)
@@ -401,6 +402,9 @@ void observe_connect_begin(int fd, const void *address, uint32_t size, uint64_t 
         connection->role = ROLE_CLIENT;
         turn_sends(self, connection);
         connection->opened_ns = start_ns;
+        if (unlikely(witness != NULL)) {
+            witness->connecting(connection);
+        }
         set_peer(connection, address, size);
     }
     connection_leave(self, connection, DIRECTION_OUT);

@@ -916,11 +916,7 @@ void protocol_abandon(struct thread_state *self, struct connection *connection, 
     exchange_abandon(current, LOSS_ABANDONED);
     requests->current_slot = SEGMENT_NO_SLOT;
     for (int i = 0; i < 2; i++) {
-        struct direction *direction = &connection->directions[i];
-        if (direction->carry_block != 0) {
-            slab_give(SLAB_BUFFER, direction->carry_block);
-            direction->carry_block = 0;
-        }
+        http_exchange_give_buffers(&connection->directions[i]);
     }
 }
 

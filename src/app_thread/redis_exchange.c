@@ -48,6 +48,10 @@ static void begin_command(struct passage *passage, uint64_t at)
     connection->redis.command_start = at;
     requests->current_slot =
         exchange_begin(passage->self, connection, RECORD_REDIS_CLIENT, passage->now);
+    if (unlikely(witness != NULL && requests->current_slot != SEGMENT_NO_SLOT)) {
+        trace_context_ask_for_bytes(exchange_record(requests->current_slot), connection,
+                                    passage->now);
+    }
 }
 
 static void fill_command(struct record *record, const struct redis_command *command)
@@ -706,6 +710,10 @@ static void fail_all(struct thread_state *self, struct connection *connection,
         if (record != NULL) {
             record->redis.database = connection->redis.database;
             record->redis.protocol = connection->redis.version;
+        }
+        if (unlikely(jobs_was_waiting(entry, record))) {
+            exchange_cancel(entry.slot);
+            entry.slot = SEGMENT_NO_SLOT;
         }
         jobs_drop(entry);
         bool is_goodbye = entry.effect == REDIS_QUIT || entry.effect == REDIS_SHUTDOWN;

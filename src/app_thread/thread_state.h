@@ -11,6 +11,7 @@ struct thread_context {
     uint8_t span_id[8];
     uint8_t trace_flags;
     bool is_known;
+    bool is_for_child;   /* a job that runs in the next forked child, and is its work alone */
     bool is_ambiguous;   /* more than one request was read since the last wait */
     uint32_t connection; /* serial of the server connection */
     uint32_t answered;   /* `*answers` when the request was read: another value ends the work */
@@ -56,8 +57,7 @@ struct thread_state {
     uint64_t random_key;     /* 0: not drawn yet */
     uint64_t random_counter; /* advanced at once: a signal handler may draw in between */
     uint32_t random_epoch;   /* of the process that drew the key */
-    uint32_t slot_cursor;    /* where the next record is looked for */
-    uint32_t slot_home;      /* where it was at first */
+    uint32_t slot_cursor;
     uint32_t ring;
     uint8_t is_ours; /* enum thread_ownership: the worker's thread or one that it made: nothing of
                         it is observed */

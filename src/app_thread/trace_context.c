@@ -6,9 +6,23 @@
 #include "app_thread/attachment.h"
 #include "app_thread/clock.h"
 #include "app_thread/turn.h"
+#include "app_thread/witness.h"
 #include "base/compiler.h"
 
 __thread struct thread_state thread_state __attribute__((tls_model("initial-exec")));
+
+const struct witness *witness;
+
+/* The only job in work: written by who holds the table of jobs. */
+static struct {
+    _Atomic uint32_t version; /* odd while it is written */
+    _Atomic bool is_set;
+    _Atomic bool serves; /* this process has served a request: its loop has other causes */
+    uint32_t epoch;
+    uint8_t trace_id[16];
+    uint8_t span_id[8];
+    uint8_t trace_flags;
+} sole_job;
 
 /* A strong 64-bit mixer (two rounds of multiply and shift-xor, constants of the splitmix family):
    ids need to be unlike each other, not secret. */
@@ -24,10 +38,11 @@ static SLOW void draw_key(struct thread_state *self)
     /* Threads differ by their own address and by the order in which they came, processes by the
        seed, which came from the kernel. */
     trace_context_forget(self);
+    self->context.is_known = self->context.is_for_child && self->random_key != 0;
+    self->context.is_for_child = false;
     uint64_t order = atomic_fetch_add_explicit(&attachment->next_ring, 1, memory_order_relaxed);
     self->ring = (uint32_t)order;
-    self->slot_home = (uint32_t)order * SEGMENT_STRETCH;
-    self->slot_cursor = self->slot_home;
+    self->slot_cursor = (uint32_t)order * 256u;
     self->random_epoch = attachment_epoch();
     self->random_key = mix(attachment->random_seed + mix((uintptr_t)self) + order) | 1;
 }
@@ -85,7 +100,18 @@ static inline void begin_root(struct thread_state *self, struct record *record)
 
 void trace_context_begin_server(struct thread_state *self, struct record *record)
 {
+    if (unlikely(!atomic_load_explicit(&sole_job.serves, memory_order_relaxed))) {
+        atomic_store_explicit(&sole_job.serves, true, memory_order_relaxed);
+    }
     begin_root(self, record);
+}
+
+static void become_child(struct record *record, const struct thread_context *work)
+{
+    memcpy(record->trace_id, work->trace_id, sizeof(record->trace_id));
+    memcpy(record->parent_span_id, work->span_id, sizeof(record->parent_span_id));
+    record->trace_flags = work->trace_flags;
+    record->parent_source = PARENT_CAUSAL;
 }
 
 /* Neither too old nor too large. */
@@ -98,12 +124,54 @@ static bool is_in_bounds(struct thread_context *context, uint64_t now)
     return context->is_known;
 }
 
+void trace_context_set_sole(const struct record *job)
+{
+    uint32_t version = atomic_load_explicit(&sole_job.version, memory_order_relaxed);
+    atomic_store_explicit(&sole_job.version, version | 1, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release); /* pairs with the fence in begin_below_sole */
+    if (job != NULL) {
+        memcpy(sole_job.trace_id, job->trace_id, sizeof(sole_job.trace_id));
+        memcpy(sole_job.span_id, job->span_id, sizeof(sole_job.span_id));
+        sole_job.trace_flags = job->trace_flags;
+        sole_job.epoch = attachment_epoch();
+    }
+    atomic_store_explicit(&sole_job.is_set, job != NULL, memory_order_relaxed);
+    /* release: pairs with the acquire in begin_below_sole */
+    atomic_store_explicit(&sole_job.version, (version | 1) + 1, memory_order_release);
+}
+
+static SLOW void begin_below_sole(struct thread_state *self, struct record *record)
+{
+    uint8_t trace_id[16];
+    uint8_t span_id[8];
+    if (!self->runs_a_loop || atomic_load_explicit(&sole_job.serves, memory_order_relaxed)) {
+        return;
+    }
+    uint32_t version = atomic_load_explicit(&sole_job.version, memory_order_acquire);
+    memcpy(trace_id, sole_job.trace_id, sizeof(trace_id));
+    memcpy(span_id, sole_job.span_id, sizeof(span_id));
+    uint8_t flags = sole_job.trace_flags;
+    bool is_ours = sole_job.epoch == attachment_epoch();
+    atomic_thread_fence(memory_order_acquire); /* pairs with the fence in trace_context_set_sole */
+    if ((version & 1) != 0 || !is_ours ||
+        atomic_load_explicit(&sole_job.version, memory_order_relaxed) != version) {
+        return;
+    }
+    memcpy(record->trace_id, trace_id, sizeof(trace_id));
+    memcpy(record->parent_span_id, span_id, sizeof(span_id));
+    record->trace_flags = flags;
+    record->parent_source = PARENT_CAUSAL;
+}
+
 void trace_context_begin_client(struct thread_state *self, struct record *record, uint64_t now)
 {
     struct thread_context *context = &self->context;
     if (likely(!trace_context_is_current(context)) || !is_in_bounds(context, now) ||
         (self->runs_a_loop && !turn_is_own(self, clock_now_ns()))) {
         begin_root(self, record);
+        if (unlikely(atomic_load_explicit(&sole_job.is_set, memory_order_relaxed))) {
+            begin_below_sole(self, record);
+        }
         return;
     }
     /* Drawing notices that this is the child of a fork, whose context is the parent's. */
@@ -112,10 +180,7 @@ void trace_context_begin_client(struct thread_state *self, struct record *record
         begin_root(self, record);
         return;
     }
-    memcpy(record->trace_id, context->trace_id, sizeof(record->trace_id));
-    memcpy(record->parent_span_id, context->span_id, sizeof(record->parent_span_id));
-    record->trace_flags = context->trace_flags;
-    record->parent_source = PARENT_CAUSAL;
+    become_child(record, context);
     context->spans++;
 }
 
@@ -140,6 +205,27 @@ void trace_context_fulfil(struct record *record, const struct trace_identity *id
     record->trace_flags = identity->trace_flags;
     record->parent_source = identity->parent_source;
     record->flags |= identity->record_flags;
+}
+
+/* `work` is the witness's: the bounds are its request's. */
+static void take_witness(struct record *record, struct thread_context *work)
+{
+    if (work != NULL && record->parent_source == PARENT_NONE && trace_context_is_current(work) &&
+        is_in_bounds(work, record->start_ns)) {
+        become_child(record, work);
+        work->spans++;
+    }
+}
+
+void trace_context_ask_for_http(struct record *record, struct slice method, struct slice target)
+{
+    take_witness(record, witness->cause_of_http(method, target));
+}
+
+void trace_context_ask_for_bytes(struct record *record, const struct connection *connection,
+                                 uint64_t call_ns)
+{
+    take_witness(record, witness->cause_of_bytes(connection, call_ns));
 }
 
 void trace_context_adopt(struct record *record, const struct traceparent *parent, bool is_remote)
@@ -173,10 +259,30 @@ void trace_context_begin_below(struct thread_state *self, struct record *record,
     record->parent_source = PARENT_CAUSAL;
 }
 
+static void set_context(struct thread_context *context, const struct record *server,
+                        uint32_t connection, const _Atomic uint32_t *answers)
+{
+    memcpy(context->trace_id, server->trace_id, sizeof(context->trace_id));
+    memcpy(context->span_id, server->span_id, sizeof(context->span_id));
+    context->trace_flags = server->trace_flags;
+    context->connection = connection;
+    context->began_ns = server->start_ns;
+    context->spans = 0;
+    context->answers = answers;
+    context->answered = atomic_load_explicit(answers, memory_order_relaxed);
+    context->is_for_child = false;
+    context->is_known = true;
+}
+
 void trace_context_enter(struct thread_state *self, const struct record *server,
                          uint32_t connection, const _Atomic uint32_t *answers)
 {
     struct thread_context *context = &self->context;
+    if (unlikely(witness != NULL)) {
+        struct thread_context work;
+        set_context(&work, server, connection, answers);
+        witness->request_read(&work);
+    }
     context->is_known = trace_context_is_current(context);
     if (self->runs_a_loop) {
         if (!turn_begins_request(self)) {
@@ -195,15 +301,7 @@ void trace_context_enter(struct thread_state *self, const struct record *server,
         /* Pipelined on the same connection: the oldest unanswered one is current. */
         return;
     }
-    memcpy(context->trace_id, server->trace_id, sizeof(context->trace_id));
-    memcpy(context->span_id, server->span_id, sizeof(context->span_id));
-    context->trace_flags = server->trace_flags;
-    context->connection = connection;
-    context->began_ns = server->start_ns;
-    context->spans = 0;
-    context->answers = answers;
-    context->answered = atomic_load_explicit(answers, memory_order_relaxed);
-    context->is_known = true;
+    set_context(context, server, connection, answers);
 }
 
 uint8_t trace_context_flags(const uint8_t trace_id[16])
@@ -212,7 +310,7 @@ uint8_t trace_context_flags(const uint8_t trace_id[16])
 }
 
 void trace_context_enter_job(struct thread_state *self, const struct record *job,
-                             const _Atomic uint32_t *ends)
+                             const _Atomic uint32_t *ends, bool forks)
 {
     struct thread_context *context = &self->context;
     if (self->runs_a_loop || trace_context_is_current(context)) {
@@ -226,8 +324,9 @@ void trace_context_enter_job(struct thread_state *self, const struct record *job
     context->spans = 0;
     context->answers = ends;
     context->answered = atomic_load_explicit(ends, memory_order_relaxed);
-    context->is_known = true;
+    context->is_known = !forks;
     context->is_ambiguous = false;
+    context->is_for_child = forks;
 }
 
 void trace_context_leave(struct thread_state *self, uint32_t connection)

@@ -4,10 +4,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "app_thread/connection.h"
 #include "app_thread/thread_state.h"
+#include "app_thread/witness.h"
 #include "handoff/record.h"
 #include "handoff/segment.h"
 #include "wire/traceparent.h"
+
+/* Whether its request still waits for its answer: another thread may have given it. */
+static inline bool trace_context_is_current(const struct thread_context *context)
+{
+    return context->is_known &&
+           atomic_load_explicit(context->answers, memory_order_relaxed) == context->answered;
+}
 
 /* Fills 8 random bytes, never all zero. */
 void trace_context_draw(struct thread_state *self, uint8_t bytes[8]);
@@ -15,6 +24,14 @@ void trace_context_draw(struct thread_state *self, uint8_t bytes[8]);
 /* Gives the record its ids: those of a child of the thread's context where it is known (a blocking
    thread between reading a request and answering it), else a fresh trace. */
 void trace_context_begin_client(struct thread_state *self, struct record *record, uint64_t now);
+
+/* There is a witness: where the record has no parent yet, it becomes a child of the request for
+   which this one is sent, if the witness knows. To be asked once for each request sent, in their
+   order. */
+void trace_context_ask_for_http(struct record *record, struct slice method, struct slice target);
+/* The same for what the call that began at `call_ns` sends on the connection. */
+void trace_context_ask_for_bytes(struct record *record, const struct connection *connection,
+                                 uint64_t call_ns);
 
 /* Gives the record the ids of a new root: a request that this process serves. */
 void trace_context_begin_server(struct thread_state *self, struct record *record);
@@ -51,23 +68,20 @@ void trace_context_begin_below(struct thread_state *self, struct record *record,
 void trace_context_enter(struct thread_state *self, const struct record *server,
                          uint32_t connection, const _Atomic uint32_t *answers);
 
-/* Nobody has answered the request yet. */
-static inline bool trace_context_is_current(const struct thread_context *context)
-{
-    return context->is_known &&
-           atomic_load_explicit(context->answers, memory_order_relaxed) == context->answered;
-}
-
 /* The request on that connection is answered. */
 void trace_context_leave(struct thread_state *self, uint32_t connection);
 
 /* The flags of a trace whose id is `trace_id`: by the sampler. */
 uint8_t trace_context_flags(const uint8_t trace_id[16]);
 
-/* A blocking thread has claimed a job: what it does until `*ends` changes belongs to it. Nothing
-   where it works for a request. */
+/* A blocking thread has claimed a job: what it does until `*ends` changes belongs to it; or, where
+   jobs run in forked children, what its next child does. Nothing where it works for a request. */
 void trace_context_enter_job(struct thread_state *self, const struct record *job,
-                             const _Atomic uint32_t *ends);
+                             const _Atomic uint32_t *ends, bool forks);
+
+/* The one job that this process has in work; NULL: there is none, or more than one. In a process
+   that serves no requests what an event loop does is for that job. The caller alone calls it. */
+void trace_context_set_sole(const struct record *job);
 
 /* The thread waits for many things: what it does next may belong to any. */
 void trace_context_forget(struct thread_state *self);

@@ -1,6 +1,7 @@
 #include "app_thread/websocket_exchange.h"
 
 #include "app_thread/exchange.h"
+#include "app_thread/http_exchange.h"
 #include "handoff/segment.h"
 
 #define CLOSE_WITHOUT_CODE 1005u
@@ -47,10 +48,7 @@ void websocket_exchange_start(struct thread_state *self, struct connection *conn
     for (int i = 0; i < 2; i++) {
         struct direction *direction = &connection->directions[i];
         bool from_client = (i == DIRECTION_OUT) != is_server;
-        if (direction->carry_block != 0) {
-            slab_give(SLAB_BUFFER, direction->carry_block);
-            direction->carry_block = 0;
-        }
+        http_exchange_give_buffers(direction);
         /* Without the handshake's record it is not known what was agreed: anything may be. */
         websocket_init(&direction->websocket, from_client, compresses || from == NULL);
     }

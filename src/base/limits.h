@@ -87,6 +87,16 @@
    works on at once. Beyond, a job's commands are spans, but there is none of the job. */
 #define LIMIT_JOBS 512u
 
+/* Nesting of a JSON document that is read: many times what services say, and less than what common
+   readers take. */
+#define LIMIT_JSON_DEPTH 512u
+/* Steps of a path into such a document, and the bytes of a member's name in it. */
+#define LIMIT_JSON_STEPS 8u
+#define LIMIT_JSON_KEY   28u
+/* The name of a server-sent event that is kept: the longest known one has 46 bytes, and is told
+   apart by fewer. */
+#define LIMIT_SSE_NAME 48u
+
 /* First bytes looked at before a connection is called opaque. */
 #define LIMIT_IDENTIFY_BYTES 32u
 
@@ -218,3 +228,18 @@
 /* The environment, memory map and auxiliary vector of a process: what the kernel lets a program be
    started with is a little more. */
 #define LIMIT_DOCTOR_PROC_BYTES (4u << 20)
+/* ---- witnesses, for each thread of a runtime's ---- */
+/* Requests that a read brought and the runtime has not begun: what one read can hold of small ones
+   that are pipelined. More are without a number. */
+#define LIMIT_WITNESS_UNBEGUN 64u
+/* Requests that were announced and not seen yet: many times the connections of one host's pool. */
+#define LIMIT_WITNESS_ANNOUNCED 512u
+/* Bits for those that were more: one bit makes a fraction of all requests parentless. */
+#define LIMIT_WITNESS_FORGOTTEN 4096u
+/* Requests whose work can still be told; as old a one has been answered or hangs. */
+#define LIMIT_WITNESS_BEGUN 4096u
+/* The target of an announced request; longer ones are without a parent. */
+#define LIMIT_WITNESS_TARGET 512u
+/* Connections of which is known on whose behalf they were made: it matters while that request is
+   being served. */
+#define LIMIT_WITNESS_MADE 4096u

@@ -17,6 +17,7 @@ static const struct subcommand subcommands[] = {
     {"entrypoint", entrypoint_main, "the same as the first process of a container"},
     {"agent", agent_main, "export for all observed programs of this machine"},
     {"doctor", doctor_main, "tell whether a program can be seen, and why if not"},
+    {"rules", rules_main, "explain rule files of job queues, and what is wrong with them"},
     {"view", view_main, "receive or read traces and draw them in the terminal"},
 };
 

@@ -9,4 +9,5 @@ int run_main(int argc, char **argv);
 int entrypoint_main(int argc, char **argv);
 int agent_main(int argc, char **argv);
 int doctor_main(int argc, char **argv);
+int rules_main(int argc, char **argv);
 int view_main(int argc, char **argv);

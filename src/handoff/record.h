@@ -130,6 +130,7 @@ struct http_numbers {
     uint64_t request_body_bytes;
     uint64_t response_body_bytes;
     struct transfer_numbers transfer;
+    uint64_t first_data_ns; /* server-sent events of a service: the first one's data; 0: none */
 };
 
 /* Kind REDIS_CLIENT. */
@@ -190,8 +191,9 @@ struct job_numbers {
     uint32_t folded;      /* bookkeeping commands that are no spans */
     uint32_t empty_polls; /* claims that found nothing, before this one */
     uint32_t progress_count;
-    uint8_t percent; /* the last one */
-    uint8_t end;     /* enum job_end */
+    uint64_t started_ns; /* since 1970 UTC, by the queue's own record; 0: not known */
+    uint8_t percent;     /* the last one */
+    uint8_t end;         /* enum job_end */
     uint8_t reserved[6];
 };
 
@@ -269,6 +271,9 @@ enum field_tag {
     FIELD_JOB_ERROR_TYPE = 34,
     FIELD_JOB_ERROR = 35,
     FIELD_JOB_STACK = 36,
+    FIELD_SERVICE = 40,       /* the number of a service's endpoint (wire/service.h): one byte */
+    FIELD_SERVICE_VALUE = 41, /* the number of one of its fields, one byte; then its text */
+    FIELD_BODY_UNREAD = 42,   /* why the answer's body was not read to its end */
     FIELD_TAG_COUNT
 };
 

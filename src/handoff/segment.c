@@ -55,19 +55,6 @@ static inline void prefetch_record(const struct record *record)
     }
 }
 
-static bool is_free(const struct segment *segment, uint32_t at)
-{
-    return atomic_load_explicit(&segment->states[at & (segment->slot_count - 1)],
-                                memory_order_relaxed) == SLOT_FREE;
-}
-
-bool segment_may_go_home(const struct segment *segment, uint32_t cursor, uint32_t home)
-{
-    return is_free(segment, home) && is_free(segment, cursor - SEGMENT_STRETCH);
-}
-
-_Static_assert(SEGMENT_STRETCH < LIMIT_SLOT_PROBES, "a stretch that is taken is passed");
-
 uint16_t segment_claim(struct segment *segment, uint32_t *cursor)
 {
     uint32_t mask = segment->slot_count - 1;

@@ -91,14 +91,6 @@ void segment_initialize(struct segment *segment, uint32_t slot_count, int32_t pr
    zeroed; the slot stays CLAIMED until segment_open. */
 uint16_t segment_claim(struct segment *segment, uint32_t *cursor);
 
-/* Threads begin this far apart, and come back to where they began in such steps. */
-#define SEGMENT_STRETCH 256u
-
-/* Whether a cursor at the end of a stretch may go back to `home`: the drainer has emptied that
-   place and all but the last stretch. Then the same few records are used over and over, which are
-   in the cache and have pages. The last stretch alone is no more than is probed. */
-bool segment_may_go_home(const struct segment *segment, uint32_t cursor, uint32_t home);
-
 static inline struct record *segment_record(struct segment *segment, uint16_t slot)
 {
     return &segment->records[slot];

@@ -97,14 +97,17 @@ static bool add_file(struct loading *loading, uint8_t number, rules_complaint *c
     return true;
 }
 
-static bool add_shipped(struct rules *rules, struct rules_error *error)
+/* Shipped rules of a queue that the user's own describe give way to them. */
+static bool add_shipped(struct loading *loading, struct rules_error *error)
 {
     for (uint32_t i = 0; rules_shipped_file(i) != NULL; i++) {
-        if (!rules_parse(rules, (uint8_t)(FILES_MAX + i), rules_shipped_file(i)->text, error)) {
-            return false;
+        memcpy(&loading->trial, &loading->rules, sizeof loading->trial);
+        if (rules_parse(&loading->trial, (uint8_t)(FILES_MAX + i), rules_shipped_file(i)->text,
+                        error)) {
+            memcpy(&loading->rules, &loading->trial, sizeof loading->rules);
         }
     }
-    return rules_finish(rules, error);
+    return rules_finish(&loading->rules, error);
 }
 
 static bool take_path(struct slice *paths, char path[PATH_BYTES])
@@ -137,7 +140,7 @@ const struct rules *rules_files_load(struct slice paths, rules_complaint *compla
     while (count < FILES_MAX && take_path(&paths, loading->path)) {
         count += add_file(loading, count, complain);
     }
-    if (count > 0 && add_shipped(&loading->rules, &error)) {
+    if (count > 0 && add_shipped(loading, &error)) {
         return &loading->rules;
     }
     if (count > 0) {

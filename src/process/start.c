@@ -33,6 +33,7 @@
 #include "process/identity.h"
 #include "process/rules_files.h"
 #include "rules/shipped.h"
+#include "runtime/node_witness.h"
 
 #define PAGE_BYTES   4096u
 #define WIPE_ON_FORK 18
@@ -366,6 +367,17 @@ static void load_rules(const struct config *config)
     jobs_configure(rules != NULL ? rules : rules_shipped());
 }
 
+static void prepare_witness(const struct config *config)
+{
+    bool tells = config->log_level >= LOG_LEVEL_INFO;
+    const char *why = config->node_witness ? node_witness_prepare(tells) : NULL;
+    if (why != NULL && tells) {
+        tell("wirespan: Node cannot say what its requests are made for: ");
+        tell(why);
+        tell("\n");
+    }
+}
+
 static void switch_on(const struct config *config, struct start_memory *memory)
 {
     attachment = make_page();
@@ -387,6 +399,7 @@ static void switch_on(const struct config *config, struct start_memory *memory)
     }
     atexit(at_exit);
     patch_tls(config);
+    prepare_witness(config);
     atomic_store_explicit(&attachment_is_on, true, memory_order_release);
 }
 

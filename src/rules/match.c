@@ -391,8 +391,12 @@ static struct slice decimal(uint64_t number, char room[20])
 
 static struct slice decode(const struct rule_value *value, struct slice bytes, char room[20])
 {
-    if (value->decoding != RULE_MSGPACK || bytes.data == NULL) {
+    if (value->decoding == RULE_PLAIN || bytes.data == NULL) {
         return bytes;
+    }
+    if (value->decoding == RULE_UNTIL) {
+        const uint8_t *end = memchr(bytes.data, value->decode_step, bytes.size);
+        return end == NULL ? bytes : slice_of(bytes.data, (size_t)(end - bytes.data));
     }
     struct slice text;
     uint64_t number;
@@ -512,13 +516,14 @@ static struct slice decode_into(struct rule_capture *capture, const struct rule_
     return slice_of(at, decoded.size);
 }
 
-bool rules_facts(const struct rules *rules, struct rule_capture *capture, bool is_answered,
+bool rules_facts(const struct rules *rules, struct rule_capture *capture, uint16_t number,
                  struct rule_facts *facts)
 {
-    const struct rule *rule = &rules->rules[capture->rule];
+    const struct rule *rule = &rules->rules[number];
+    struct rule_facts captured = {0};
     memset(facts, 0, sizeof *facts);
-    if (!keys_match(rules, capture, rule, facts) ||
-        !conditions_hold(rules, capture, rule, is_answered)) {
+    if (!keys_match(rules, capture, rule, &captured) ||
+        !conditions_hold(rules, capture, rule, true)) {
         return false;
     }
     for (uint32_t i = 0; i < rule->setting_count; i++) {
@@ -527,6 +532,12 @@ bool rules_facts(const struct rules *rules, struct rule_capture *capture, bool i
         if (found.size > 0 && facts->values[value->variable].data == NULL) {
             facts->values[value->variable] = found;
             facts->units[value->variable] = value->unit;
+        }
+    }
+    /* The id in a key is that of the job that the command is about. */
+    for (uint32_t i = 0; i < RULE_VARIABLES; i++) {
+        if (facts->values[i].data == NULL && !(rule->is_next && i == RULE_ID)) {
+            facts->values[i] = captured.values[i];
         }
     }
     return true;
@@ -546,10 +557,10 @@ static bool path_leads(const struct rule_source *source, const struct rule_captu
 
 /* The source of the chosen rule that wants this item; RULE_NO_SOURCE: none. `*is_name`: it wants
    its name first. */
-static uint16_t find_reply_source(const struct rules *rules, const struct rule_capture *capture,
-                                  const struct resp_item *item, struct slice name, bool *is_name)
+static uint16_t find_in_rule(const struct rules *rules, const struct rule *rule,
+                             const struct rule_capture *capture, const struct resp_item *item,
+                             struct slice name, bool *is_name)
 {
-    const struct rule *rule = &rules->rules[capture->rule];
     uint32_t values = (uint32_t)rule->setting_count + rule->condition_count;
     for (uint32_t i = 0; i < values; i++) {
         const struct rule_value *value =
@@ -576,6 +587,17 @@ static uint16_t find_reply_source(const struct rules *rules, const struct rule_c
     return RULE_NO_SOURCE;
 }
 
+static uint16_t find_reply_source(const struct rules *rules, const struct rule_capture *capture,
+                                  const struct resp_item *item, struct slice name, bool *is_name)
+{
+    const struct rule *rule = &rules->rules[capture->rule];
+    uint16_t source = find_in_rule(rules, rule, capture, item, name, is_name);
+    if (source == RULE_NO_SOURCE && rule->has_next) {
+        source = find_in_rule(rules, rule + 1, capture, item, name, is_name);
+    }
+    return source;
+}
+
 static bool is_scalar(const struct resp_item *item)
 {
     return item->type != '*' && item->type != '%' && item->type != '~' && item->type != '>' &&
@@ -585,7 +607,7 @@ static bool is_scalar(const struct resp_item *item)
 void rules_reply_item(const struct rules *rules, struct rule_capture *capture,
                       const struct resp_item *item)
 {
-    if (item->depth > RULE_STEPS_MAX) {
+    if (item->depth > RULE_STEPS_MAX + 1) {
         return;
     }
     capture->path[item->depth] = item->index + 1;

@@ -39,7 +39,7 @@ struct rule_capture {
     uint8_t wanted_depth;
     uint8_t reserved;
     uint32_t wanted_index;
-    uint32_t path[RULE_STEPS_MAX + 1]; /* of the answer's item at hand, counted from 1 */
+    uint32_t path[RULE_STEPS_MAX + 2]; /* of the answer's item at hand, counted from 1 */
     struct rule_kept kept[RULE_KEPT_MAX];
     uint8_t text[RULE_CAPTURE_TEXT];
 };
@@ -72,7 +72,8 @@ bool rules_choose(const struct rules *rules, struct rule_capture *capture);
 void rules_reply_item(const struct rules *rules, struct rule_capture *capture,
                       const struct resp_item *item);
 
-/* All that the chosen rule tells, from the command alone (`is_answered` false) or with its answer.
-   False if its conditions do not hold. The slices borrow from the capture and the rules. */
-bool rules_facts(const struct rules *rules, struct rule_capture *capture, bool is_answered,
+/* The answer is complete: all that the chosen rule tells, or the one behind it that is told by the
+   same answer. False if its conditions do not hold. The slices borrow from the capture and the
+   rules. */
+bool rules_facts(const struct rules *rules, struct rule_capture *capture, uint16_t rule,
                  struct rule_facts *facts);

@@ -32,6 +32,7 @@ static const char *const variable_names[RULE_VARIABLES] = {
     [RULE_STEP] = "step",
     [RULE_STEPS] = "steps",
     [RULE_STALLED] = "stalled",
+    [RULE_STARTED] = "started",
     [RULE_TRACE] = "trace_id",
     [RULE_PARENT] = "parent_id",
     [RULE_TRACEPARENT] = "traceparent",
@@ -419,7 +420,7 @@ static bool parse_steps(struct parser *parser, struct slice word, struct rule_so
             size++;
         }
         if (source->steps == RULE_STEPS_MAX) {
-            return wrong_text(parser, "an answer is looked into 3 levels deep at most");
+            return wrong_text(parser, "an answer is looked into 4 levels deep at most");
         }
         if (!parse_count(slice_of(word.data, size), 255, &number)) {
             return wrong(parser, "an answer's elements are counted from 1 to 255, not", word, "");
@@ -441,7 +442,7 @@ static bool parse_field_name(struct parser *parser, struct slice *line, struct r
 
 static bool is_decoding(struct slice word)
 {
-    return is_word(word, "msgpack") || is_word(word, "as");
+    return is_word(word, "msgpack") || is_word(word, "as") || is_word(word, "until");
 }
 
 static bool parse_reply(struct parser *parser, struct slice *line, struct rule_source *source)
@@ -461,9 +462,6 @@ static bool parse_reply(struct parser *parser, struct slice *line, struct rule_s
     }
     *line = rest;
     source->kind = RULE_SOURCE_REPLY_FIELD;
-    if (source->steps == RULE_STEPS_MAX) {
-        return wrong_text(parser, "an answer is looked into 3 levels deep at most");
-    }
     return parse_field_name(parser, line, source);
 }
 
@@ -526,6 +524,13 @@ static bool parse_decoding(struct parser *parser, struct slice *line, struct rul
                 return wrong(parser, "a time is given as ms, s or iso, not as",
                              of.data != NULL ? of : SLICE(""), "");
             }
+        } else if (is_word(word, "until")) {
+            if (of.size != 1) {
+                return wrong(parser, "'until' needs one character, in double quotes, not",
+                             of.data != NULL ? of : SLICE(""), "");
+            }
+            value->decoding = RULE_UNTIL;
+            value->decode_step = of.data[0];
         } else if (parse_count(of, 15, &step)) {
             value->decoding = RULE_MSGPACK;
             value->decode_step = (uint8_t)step;
@@ -574,8 +579,9 @@ static bool parse_setting(struct parser *parser, uint8_t variable, struct slice 
         return wrong(parser, "behind a name comes 'from' and a place, or 'is' and a word, not",
                      word.data != NULL ? word : SLICE(""), "");
     }
-    if (variable == RULE_ENQUEUED && value.unit == RULE_UNIT_NONE) {
-        return wrong_text(parser, "'enqueued' needs its unit: as ms, as s or as iso");
+    bool is_time = variable == RULE_ENQUEUED || variable == RULE_STARTED;
+    if (is_time && value.unit == RULE_UNIT_NONE) {
+        return wrong_text(parser, "a time needs its unit: as ms, as s or as iso");
     }
     if (rules->setting_count == LIMIT_RULE_SETTINGS || parser->rule.setting_count == UINT8_MAX) {
         return wrong_text(parser, "all rules together name too many values");
@@ -590,6 +596,11 @@ static bool parse_when(struct parser *parser, struct slice line)
 {
     struct rules *rules = parser->rules;
     struct rule_condition condition = {0};
+    struct slice rest = line;
+    if (is_word(take_word(&rest), "claimed")) {
+        parser->rule.needs_claim = true;
+        return at_end(parser, rest);
+    }
     if (!parse_value(parser, &line, &condition.value)) {
         return false;
     }
@@ -625,14 +636,23 @@ static bool parse_when(struct parser *parser, struct slice line)
     return at_end(parser, line);
 }
 
+static bool sets_by_line(const struct parser *parser, uint8_t variable)
+{
+    const struct rule *rule = &parser->rule;
+    for (uint32_t i = 0; i < rule->setting_count; i++) {
+        if (parser->rules->settings[rule->first_setting + i].variable == variable) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool sets(const struct parser *parser, uint8_t variable)
 {
     const struct rules *rules = parser->rules;
     const struct rule *rule = &parser->rule;
-    for (uint32_t i = 0; i < rule->setting_count; i++) {
-        if (rules->settings[rule->first_setting + i].variable == variable) {
-            return true;
-        }
+    if (sets_by_line(parser, variable)) {
+        return true;
     }
     for (uint32_t i = 0; i < rule->key_count; i++) {
         struct slice key = rules_text(rules, rules->keys[rule->first_key + i]);
@@ -674,6 +694,10 @@ static bool end_rule(struct parser *parser)
     if (parser->rule.action == RULE_NONE) {
         return wrong_text(parser, "this rule does not say what the command does: submit, save, "
                                   "claim, read, complete, fail, retry, ...");
+    }
+    if (parser->rule.is_next && !sets_by_line(parser, RULE_ID)) {
+        return wrong_text(parser, "behind 'then' another job is told of: it needs an 'id' of its "
+                                  "own");
     }
     if (parser->rule.action != RULE_FOLD && parser->rule.action != RULE_START &&
         !names_job(parser)) {
@@ -818,9 +842,42 @@ static bool parse_queue_line(struct parser *parser, struct slice word, struct sl
     return is_word(word, "identity") ? parse_identity(parser, line) : parse_jobs(parser, line);
 }
 
+/* `then ACTION`: the lines behind it are about another job, which the same answer tells of. */
+static bool parse_then(struct parser *parser, struct slice line)
+{
+    struct slice word = take_word(&line);
+    uint8_t found;
+    if (!find_name(action_names + 1, RULE_ACTIONS - 1, word, &found)) {
+        return wrong_choice(parser, "behind 'then' comes what the answer does, not",
+                            word.data != NULL ? word : SLICE(""), action_names, RULE_ACTIONS, "");
+    }
+    if (parser->rule.is_next) {
+        return wrong_text(parser, "one rule has one 'then'");
+    }
+    struct rule next = parser->rule;
+    parser->rule.has_next = true;
+    if (!end_rule(parser)) {
+        return false;
+    }
+    next.is_next = true;
+    next.line = (uint16_t)parser->line;
+    next.action = (uint8_t)(found + 1);
+    next.first_setting = parser->rules->setting_count;
+    next.first_condition = parser->rules->condition_count;
+    next.setting_count = 0;
+    next.condition_count = 0;
+    parser->rule = next;
+    parser->rule_line = parser->line;
+    parser->has_rule = true;
+    return at_end(parser, line);
+}
+
 static bool parse_rule_line(struct parser *parser, struct slice word, struct slice line)
 {
     uint8_t found;
+    if (is_word(word, "then")) {
+        return parse_then(parser, line);
+    }
     if (is_word(word, "keys")) {
         return parse_keys(parser, line);
     }
@@ -986,7 +1043,7 @@ static bool make_list(struct rules *rules, uint16_t entry, struct parser *parser
         if (!is_for(&rules->rules[i], entry)) {
             continue;
         }
-        if (!add_member(rules, list, i, parser)) {
+        if (!rules->rules[i].is_next && !add_member(rules, list, i, parser)) {
             return false;
         }
         if (!note_rule(rules, list, &rules->rules[i])) {

@@ -56,6 +56,7 @@ enum rule_variable {
     RULE_STEP,
     RULE_STEPS,
     RULE_STALLED, /* how often */
+    RULE_STARTED, /* when this attempt began, by the queue */
     RULE_TRACE,   /* carried context: a trace id, a span id, a traceparent */
     RULE_PARENT,
     RULE_TRACEPARENT,
@@ -71,7 +72,7 @@ enum rule_source_kind {
     RULE_SOURCE_REPLY_FIELD /* what follows `text` in the pairs of that element */
 };
 
-#define RULE_STEPS_MAX 3u
+#define RULE_STEPS_MAX 4u
 
 struct rule_source {
     uint8_t kind; /* enum rule_source_kind */
@@ -81,7 +82,11 @@ struct rule_source {
     uint16_t text; /* 0: none */
 };
 
-enum rule_decoding { RULE_PLAIN, RULE_MSGPACK /* element `decode_step` of an array */ };
+enum rule_decoding {
+    RULE_PLAIN,
+    RULE_MSGPACK, /* element `decode_step` of an array */
+    RULE_UNTIL    /* what stands before the byte `decode_step` */
+};
 
 enum rule_unit { RULE_UNIT_NONE, RULE_UNIT_MS, RULE_UNIT_S, RULE_UNIT_ISO };
 
@@ -117,6 +122,9 @@ struct rule {
     uint8_t setting_count;
     uint8_t condition_count;
     bool is_script;
+    bool needs_claim; /* only where this process has the job in work */
+    bool is_next;     /* what the answer to the rule before tells: that is of another job */
+    bool has_next;
     uint16_t first_key; /* in `keys` */
     uint16_t first_setting;
     uint16_t first_condition;

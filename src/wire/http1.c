@@ -458,7 +458,9 @@ static inline __attribute__((always_inline)) enum http1_field known_field(struct
     case 15:
         return IS(data, "x-forwarded-for") ? HTTP1_FIELD_X_FORWARDED_FOR : HTTP1_FIELD_OTHER;
     case 16:
-        return IS(data, "x-forwarded-host") ? HTTP1_FIELD_X_FORWARDED_HOST : HTTP1_FIELD_OTHER;
+        return IS(data, "x-forwarded-host")   ? HTTP1_FIELD_X_FORWARDED_HOST
+               : IS(data, "content-encoding") ? HTTP1_FIELD_CONTENT_ENCODING
+                                              : HTTP1_FIELD_OTHER;
     case 17:
         return IS(data, "transfer-encoding")   ? HTTP1_FIELD_TRANSFER_ENCODING
                : IS(data, "x-forwarded-proto") ? HTTP1_FIELD_X_FORWARDED_PROTO

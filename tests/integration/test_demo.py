@@ -52,8 +52,9 @@ class Demo(unittest.TestCase):
         self.assertEqual(demo.returncode, 0, out)
         self.assert_nothing_is_left(demo)
         # The worker's calls below the request that they belong to, and the same for one that failed.
-        for status, calls in (("200", ["HSET", "HGETALL", "HSET", "POST", "PUT", "HEAD", "HSET", "PUBLISH"]),
-                              ("502", ["HSET", "HGETALL", "HSET", "POST", "HSET", "PUBLISH"])):
+        # What it writes of its job as such is the job's.
+        for status, calls in (("200", ["HGETALL", "HSET", "generate_content", "PUT", "HEAD", "PUBLISH"]),
+                              ("502", ["HGETALL", "HSET", "generate_content", "PUBLISH"])):
             tree = re.search(rf"(?m)^.*◀ POST .* {status}  /jobs\?source=demo.*\n((?:.*[├└]─ .*\n)+)", out)
             self.assertTrue(tree, out)
             self.assertEqual(re.findall(r"[├└]─ ▶ (\w+)", tree[1]), calls, out)
@@ -62,7 +63,9 @@ class Demo(unittest.TestCase):
                             (3, "/v1/images/generations")):
             self.assertEqual(len([line for line in out.splitlines() if call in line]), count, out)
         self.assertRegex(out, r"\ndemo-node-worker +\d+ +0 ")
-        self.assertRegex(out, r"\ndemo-python-worker +\d+ +2 ")
+        self.assertRegex(out, r"\ndemo-python-worker +\d+ +3 ")
+        # The jobs that came from a queue, with all that was done for them.
+        self.assertEqual(len(re.findall(r"(?m)^  ▼ job\.process .*\n  ├─ ▶ (?:HGETALL|hgetall) ", out)), 3, out)
         self.assertNotIn("demo-signature", out)
         self.assertNotIn("not-a-secret", out)
 

@@ -90,11 +90,25 @@ except ConnectionRefusedError:
 
     def test_http2_without_tls(self):
         thread, port = self.answer_and(lambda connection: None)
+        span = self.one_span(sys.executable, "-c", f"""
+import socket
+with socket.create_connection(("127.0.0.1", {port})) as connection:
+    connection.sendall(b"PRI * HTTP/2.0\\r\\n\\r\\nSM\\r\\n\\r\\n" + bytes(9))
+    connection.recv(100)
+""", code=0)
+        thread.join()
+        self.assertEqual(span.get("wirespan.connection.opaque_reason"), "http2")
+
+    def test_http2_by_libcurl(self):
+        """Its word for the transfer stands in the place of what cannot be read."""
+        thread, port = self.answer_and(lambda connection: None)
         span = self.one_span(
             program("curl"), "-s", "--noproxy", "*", "--http2-prior-knowledge", f"http://127.0.0.1:{port}/"
         )
         thread.join()
-        self.assertEqual(span.get("wirespan.connection.opaque_reason"), "http2")
+        self.assertEqual((span.name, span.kind, span.status), ("GET", spans.CLIENT, 2))
+        self.assertEqual(span.get("url.full"), f"http://127.0.0.1:{port}/")
+        self.assertIsNone(span.get("wirespan.connection.opaque_reason"))
 
     def test_bytes_of_no_known_protocol(self):
         thread, port = self.answer_and(lambda connection: connection.sendall(b"220 welcome\r\n"))

@@ -2,6 +2,8 @@
 """Jobs: what real producers and workers of a queue say to Redis becomes one span for each attempt,
 with what the worker did for it beneath."""
 
+import os
+
 from support import case, losses, spans, truth
 from support.process import run
 from support.servers import RedisServer
@@ -18,6 +20,15 @@ class Jobs(case.Case):
         cls.runtimes = cls.install_runtimes()
         cls.python = cls.runtimes / "venv" / "bin" / "python"
         cls.truth = cls.enter(truth.TruthServer())
+
+    @classmethod
+    def install_queues(cls) -> str:
+        """The folder of Node packages with the queues."""
+        environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+        folder = case.TREE / "tests" / "support"
+        finished = run([folder / "runtimes", folder / "queues"], environment, 600)
+        assert finished.code == 0, finished.errors.decode()
+        return finished.output.decode().strip() + "/node"
 
     def setUp(self):
         server = RedisServer(self.new_path("redis").parent)
@@ -104,6 +115,166 @@ class PlainSchema(Jobs):
 
     def test_python_worker_with_resp3(self):
         self.check_plain(3)
+
+
+class BullMq(Jobs):
+    COUNT = 12
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.node_folder = cls.install_queues()
+
+    def work(self, attempts: int, ends: int, concurrency: int) -> tuple[list, dict, list]:
+        """Returns the spans of the producer, what the worker says of each attempt's end, the worker's spans."""
+        output, produced = self.observed(
+            "node", JOBS / "bullmq_producer.mjs", self.redis.port, self.COUNT, attempts, NODE_FOLDER=self.node_folder
+        )
+        self.assertEqual(len(output.split()), self.COUNT)
+        output, worked = self.observed(
+            "node", JOBS / "bullmq_worker.mjs", self.redis.port, self.truth.port, ends, concurrency,
+            NODE_FOLDER=self.node_folder,
+        )
+        told = {}
+        for line in output.splitlines():
+            job, attempt, processed, submitted, how = line.split()
+            told[job, int(attempt)] = (int(processed), int(submitted), how)
+        self.assertEqual(len(told), ends)
+        return produced, told, worked
+
+    def check_attempts(self, produced: list, told: dict, worked: list) -> dict:
+        submitted = by_job(produced, "job.submit")
+        attempts = {(span.get("job.id"), span.get("job.attempt")): span for span in named(worked, "job.process")}
+        self.assertEqual(len(attempts), len(named(worked, "job.process")))
+        self.assertEqual(set(attempts), set(told))
+        for (job, number), span in attempts.items():
+            processed, timestamp, how = told[job, number]
+            submit = submitted[job]
+            self.assertEqual(span.trace_id, submit.trace_id)
+            self.assertEqual([link["spanId"] for link in span.links], [submit.span_id])
+            self.assertEqual(span.get("job.type"), "resize")
+            self.assertEqual(span.get("messaging.destination.name"), "pictures")
+            self.assertEqual(span.get("processing.status") == "completed", how == "completed")
+            if number == 1:
+                self.assertAlmostEqual(span.get("queue.wait_time_ms"), processed - timestamp, delta=5)
+            self.assertEqual(span.status, 0 if how == "completed" else 2)
+        # No empty claim, renewal or waiting for work is a span.
+        self.assertEqual([span for span in worked if span.name.startswith(("BZPOPMIN", "bzpopmin"))], [])
+        self.assertNotIn("xxxx", str([span.attributes for span in produced + worked]))
+        return attempts
+
+    def test_one_at_a_time(self):
+        produced, told, worked = self.work(1, self.COUNT, 1)
+        attempts = self.check_attempts(produced, told, worked)
+        self.assertEqual(
+            sorted(how for _, _, how in told.values()), ["completed"] * 8 + ["failed"] * 4
+        )
+        for (job, _), span in attempts.items():
+            calls = [call for call in worked if call.parent_id == span.span_id and call.get("url.full")]
+            self.assertEqual(len(calls), 1, job)
+            self.assertIn(f"job={job}&", calls[0].get("url.full"))
+            self.assertEqual(span.get("job.progress.percent"), 50)
+            if span.status == 2:
+                self.assertEqual(span.message, f"no room for {job}")
+                self.assertEqual([event["name"] for event in span.events], ["exception"])
+
+    def test_retries_ten_at_a_time(self):
+        produced, told, worked = self.work(3, self.COUNT + self.COUNT // 3, 10)
+        attempts = self.check_attempts(produced, told, worked)
+        self.assertEqual(len({span.trace_id for span in attempts.values()}), self.COUNT)
+        for call in worked:
+            if call.get("url.full") and call.parent_id:
+                parent = next(span for span in attempts.values() if span.span_id == call.parent_id)
+                self.assertIn(f"job={parent.get('job.id')}&", call.get("url.full"))
+
+
+class Rq(Jobs):
+    """The worker claims, a forked child with a connection of its own works and ends the job."""
+
+    COUNT = 6
+
+    def test_fork_per_job(self):
+        environment = {"PYTHONPATH": str(JOBS), "HTTP_PORT": str(self.truth.port)}
+        output, produced = self.observed(
+            self.python, JOBS / "rq_producer.py", self.redis.port, self.COUNT, **environment
+        )
+        _, worked = self.observed(self.python, JOBS / "rq_worker.py", self.redis.port, **environment)
+        ids = output.split()
+        submitted, attempts = by_job(produced, "job.submit"), by_job(worked, "job.process")
+        self.assertEqual(set(submitted), set(ids))
+        self.assertEqual(set(attempts), set(ids))
+        for number, job in enumerate(ids):
+            attempt = attempts[job]
+            failed = number % 3 == 2
+            self.assertEqual(attempt.trace_id, submitted[job].trace_id)
+            self.assertEqual(attempt.get("job.type"), "rq_tasks.resize")
+            self.assertEqual(attempt.get("messaging.destination.name"), "pictures")
+            self.assertEqual(attempt.get("processing.status"), "failed" if failed else "completed")
+            calls = [span for span in worked if span.parent_id == attempt.span_id and span.get("url.full")]
+            self.assertEqual([f"n={number}&" in call.get("url.full") for call in calls], [True])
+            self.assertNotEqual(calls[0].resource["process.pid"], attempt.resource["process.pid"])
+            self.assertLessEqual(attempt.start_ns, calls[0].start_ns)
+            self.assertLessEqual(calls[0].end_ns, attempt.end_ns)
+        self.assertNotIn("xxxx", str([span.attributes for span in produced + worked]))
+
+
+class OwnQueue(Jobs):
+    """A queue that is not built in, by the rules of README.md's guide."""
+
+    COUNT = 6
+
+    def setUp(self):
+        super().setUp()
+        self.rules = self.new_path("orders.rules")
+        guide = (case.TREE / "README.md").read_text(encoding="utf-8").split("### Describe your own queue")[1]
+        lines = guide[guide.index("    queue orders") :].split("\n- **")[0].splitlines()
+        self.rules.write_text("\n".join(line[4:] for line in lines) + "\n", encoding="utf-8")
+
+    def work(self, protocol: int, **environment: str) -> tuple[list[str], list, list]:
+        output, produced = self.observed(
+            self.python, JOBS / "stream_queue.py", "produce", self.redis.port, protocol, self.COUNT, **environment
+        )
+        _, worked = self.observed(
+            self.python, JOBS / "stream_queue.py", "work", self.redis.port, protocol, self.COUNT, **environment
+        )
+        return output.split(), produced, worked
+
+    def check_queue(self, protocol: int) -> None:
+        ids, produced, worked = self.work(protocol, WIRESPAN_RULES=str(self.rules))
+        submitted, attempts = by_job(produced, "job.submit"), by_job(worked, "job.process")
+        self.assertEqual(set(submitted), set(ids))
+        self.assertEqual(set(attempts), set(ids))
+        for job, attempt in attempts.items():
+            self.assertEqual(attempt.trace_id, submitted[job].trace_id)
+            self.assertEqual(attempt.get("processing.status"), "completed")
+            self.assertEqual(attempt.get("messaging.system"), "orders")
+            self.assertEqual(attempt.get("messaging.destination.name"), "orders:new")
+            self.assertEqual(attempt.get("job.type"), "bill")
+            below = [span.name.split()[0] for span in worked if span.parent_id == attempt.span_id]
+            self.assertEqual(below, ["INCRBY"])
+        # Reads that found nothing are counted, not shown.
+        self.assertEqual([span for span in worked if span.name.startswith("XREADGROUP")], [])
+
+    def test_resp2(self):
+        self.check_queue(2)
+
+    def test_resp3(self):
+        self.check_queue(3)
+
+    def test_a_wrong_file_is_told_of_and_left_out(self):
+        self.rules.write_text("queue orders\non XADD {queue}\n  submitt\n", encoding="utf-8")
+        finished = run(
+            [self.python, JOBS / "stream_queue.py", "produce", self.redis.port, 2, 1],
+            case.preload_environment(self.new_path("spans.jsonl"), WIRESPAN_RULES=str(self.rules)),
+        )
+        self.assertEqual(finished.code, 0)
+        self.assertEqual(
+            finished.errors.decode(),
+            f"wirespan: {self.rules}:3: a rule knows nothing of 'submitt'; did you mean 'submit'?\n",
+        )
+        told = run([case.BUILD / "src" / "command" / "wirespan", "rules", "check", self.rules], {})
+        self.assertEqual(told.code, 1)
+        self.assertIn(f"{self.rules}:3: a rule knows nothing of", told.errors.decode())
 
 
 if __name__ == "__main__":

@@ -18,13 +18,14 @@ import tempfile
 
 HERE = pathlib.Path(__file__).parent
 
-# Name in the tables: static library. The application's side is the first six.
+# Name in the tables: static library. The application's side is the first seven.
 LIBRARIES = {
     "wire": "src/wire/libwire.a",
     "rules": "src/rules/librules.a",
     "handoff": "src/handoff/libhandoff.a",
     "app_thread": "src/app_thread/libapp_thread.a",
     "hooks": "src/app_thread/hooks/libhooks.a",
+    "runtime": "src/runtime/libruntime.a",
     "process": "src/process/libprocess.a",
     "config": "src/process/libconfig.a",
 }

@@ -72,27 +72,6 @@ static void a_full_segment_counts_and_recovers(void **state)
     free(segment);
 }
 
-static void a_cursor_goes_home_when_all_but_the_last_stretch_is_drained(void **state)
-{
-    (void)state;
-    struct segment *segment = make_segment(4 * SEGMENT_STRETCH);
-    uint32_t cursor = 0;
-    for (uint32_t i = 0; i < 2 * SEGMENT_STRETCH; i++) {
-        assert_int_equal(segment_claim(segment, &cursor), i);
-    }
-    assert_false(segment_may_go_home(segment, cursor, 0));
-    segment_cancel(segment, 0);
-    assert_false(segment_may_go_home(segment, cursor, 0));
-    segment_cancel(segment, SEGMENT_STRETCH);
-    assert_true(segment_may_go_home(segment, cursor, 0));
-    cursor = 0;
-    assert_int_equal(segment_claim(segment, &cursor), 0);
-    assert_false(segment_may_go_home(segment, 2 * SEGMENT_STRETCH, 0));
-    /* Around the end. */
-    assert_true(segment_may_go_home(segment, 0, 3 * SEGMENT_STRETCH));
-    free(segment);
-}
-
 static void what_remains_after_a_death_comes_out(void **state)
 {
     (void)state;
@@ -331,7 +310,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(completed_records_come_out_once_in_order),
         cmocka_unit_test(a_full_segment_counts_and_recovers),
-        cmocka_unit_test(a_cursor_goes_home_when_all_but_the_last_stretch_is_drained),
         cmocka_unit_test(what_remains_after_a_death_comes_out),
         cmocka_unit_test(a_segment_that_lies_is_refused),
         cmocka_unit_test(slots_out_of_range_in_a_ring_are_counted),

@@ -131,4 +131,7 @@ void spans_build_http(struct span *span, const struct record *record,
     if (unlikely(record->http.transfer.version != TRANSFER_UNKNOWN)) {
         add_transfer(span, &record->http.transfer);
     }
+    if (unlikely(text->fields[FIELD_SERVICE].data != NULL)) {
+        spans_add_service(span, record, text);
+    }
 }

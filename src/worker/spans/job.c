@@ -115,13 +115,14 @@ static void add_failure(struct span *span, const struct record_text *text, struc
     }
 }
 
-/* A job that was put off waits from when it was due. */
+/* A job that was put off waits from when it was due; since when one waits that is tried again the
+   queue does not say. */
 static void add_wait(struct span *span, const struct record *record)
 {
     uint64_t due = record->job.enqueued_ns + record->job.delay_ms * MS;
-    if (record->job.enqueued_ns != 0 && span->start_ns >= due) {
-        span_add_double(span, SLICE("queue.wait_time_ms"),
-                        (double)(span->start_ns - due) / (double)MS);
+    uint64_t start = record->job.started_ns != 0 ? record->job.started_ns : span->start_ns;
+    if (record->job.enqueued_ns != 0 && record->job.attempt <= 1 && start >= due) {
+        span_add_double(span, SLICE("queue.wait_time_ms"), (double)(start - due) / (double)MS);
     }
 }
 

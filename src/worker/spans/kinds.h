@@ -27,6 +27,10 @@ void spans_build_websocket(struct span *span, const struct record *record,
 void spans_build_connection(struct span *span, const struct record *record,
                             const struct record_text *text);
 
+/* What a service's request and answer said (wire/service.h), and the span's name by it. */
+void spans_add_service(struct span *span, const struct record *record,
+                       const struct record_text *text);
+
 /* ---- how an exchange ended badly ---- */
 
 /* The error.type of what went wrong below the protocol; NULL data for RECORD_OK and for

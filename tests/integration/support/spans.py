@@ -24,6 +24,8 @@ class Span:
     attributes: dict
     resource: dict
     links: list = field(default_factory=list)
+    events: list = field(default_factory=list)
+    message: str = ""  # of the status
 
     def get(self, name: str, otherwise=None):
         return self.attributes.get(name, otherwise)
@@ -64,6 +66,7 @@ def from_request(request: dict) -> list[Span]:
                         span.get("parentSpanId", "").lower(), int(span["startTimeUnixNano"]),
                         int(span["endTimeUnixNano"]), span.get("status", {}).get("code", 0),
                         _attributes(span.get("attributes", [])), resource, span.get("links", []),
+                        span.get("events", []), span.get("status", {}).get("message", ""),
                     )
                 )
     return found

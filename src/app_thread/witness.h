@@ -1,0 +1,29 @@
+/*
+ * Witnesses: where many requests are served in turn by one thread, the runtime alone knows whose
+ * work the code does that runs now. What knows how to ask it (src/runtime) stands behind these
+ * functions; without one, such a thread's requests have no parent.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "app_thread/connection.h"
+#include "app_thread/thread_state.h"
+#include "base/slice.h"
+#include "handoff/record.h"
+
+struct witness {
+    /* This thread has read a whole request head; `work` is copied. */
+    void (*request_read)(const struct thread_context *work);
+    /* Whose work is the HTTP request with this method and target, whose first bytes are sent now?
+       NULL: not known. It stays the witness's, and counts its spans. */
+    struct thread_context *(*cause_of_http)(struct slice method, struct slice target);
+    /* Whose work is what is sent on the connection by the call that began at `call_ns`? */
+    struct thread_context *(*cause_of_bytes)(const struct connection *connection, uint64_t call_ns);
+    /* The code that runs now makes a connection. */
+    void (*connecting)(const struct connection *connection);
+};
+
+/* NULL: none. Set once at start. */
+extern const struct witness *witness;

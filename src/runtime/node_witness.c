@@ -1,0 +1,576 @@
+#include "runtime/node_witness.h"
+
+#include <dlfcn.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "app_thread/connection.h"
+#include "app_thread/hooks/hook.h"
+#include "app_thread/thread_state.h"
+#include "app_thread/trace_context.h"
+#include "app_thread/witness.h"
+#include "base/compiler.h"
+#include "base/limits.h"
+#include "base/symbol_versions.h"
+#include "base/system_call.h"
+
+/* ---- what Node exports: Node-API, and a few of V8's functions ---- */
+
+typedef struct napi_env__ *napi_env;
+typedef struct napi_value__ *napi_value;
+typedef struct napi_ref__ *napi_ref;
+typedef struct napi_handle_scope__ *napi_handle_scope;
+typedef struct napi_callback_info__ *napi_callback_info;
+typedef napi_value napi_callback(napi_env env, napi_callback_info info);
+/* v8::Local<T> is one pointer and is passed as such. */
+typedef void *v8_local;
+typedef void v8_isolate;
+
+/* v8::HandleScope is three words; the rest is room for what a debug build may add. */
+struct v8_handle_scope {
+    void *words[8];
+};
+
+#define NODE_FUNCTIONS(X)                                                                          \
+    X(int, napi_call_function,                                                                     \
+      (napi_env, napi_value receiver, napi_value function, size_t count, const napi_value *values, \
+       napi_value *result))                                                                        \
+    X(int, napi_add_env_cleanup_hook, (napi_env, void (*hook)(void *), void *argument))            \
+    X(int, napi_close_handle_scope, (napi_env, napi_handle_scope))                                 \
+    X(int, napi_create_function,                                                                   \
+      (napi_env, const char *name, size_t size, napi_callback *, void *data, napi_value *))        \
+    X(int, napi_create_reference, (napi_env, napi_value, uint32_t count, napi_ref *))              \
+    X(int, napi_create_string_utf8, (napi_env, const char *, size_t, napi_value *))                \
+    X(int, napi_create_uint32, (napi_env, uint32_t, napi_value *))                                 \
+    X(int, napi_get_and_clear_last_exception, (napi_env, napi_value *))                            \
+    X(int, napi_get_cb_info,                                                                       \
+      (napi_env, napi_callback_info, size_t * count, napi_value * values, napi_value * self,       \
+       void **data))                                                                               \
+    X(int, napi_get_reference_value, (napi_env, napi_ref, napi_value *))                           \
+    X(int, napi_get_undefined, (napi_env, napi_value *))                                           \
+    X(int, napi_get_value_int32, (napi_env, napi_value, int32_t *))                                \
+    X(int, napi_get_value_string_latin1, (napi_env, napi_value, char *, size_t, size_t *))         \
+    X(int, napi_get_value_uint32, (napi_env, napi_value, uint32_t *))                              \
+    X(int, napi_open_handle_scope, (napi_env, napi_handle_scope *))                                \
+    X(int, napi_run_script, (napi_env, napi_value, napi_value *))                                  \
+    X(int, napi_typeof, (napi_env, napi_value, int *))
+
+#define CXX_FUNCTIONS(X)                                                                           \
+    X(v8_isolate *, isolate_try_get_current, (void), "_ZN2v87Isolate13TryGetCurrentEv")            \
+    X(bool, isolate_in_context, (v8_isolate *), "_ZN2v87Isolate9InContextEv")                      \
+    X(v8_local, isolate_get_current_context, (v8_isolate *),                                       \
+      "_ZN2v87Isolate17GetCurrentContextEv")                                                       \
+    X(void, handle_scope_begin, (struct v8_handle_scope *, v8_isolate *),                          \
+      "_ZN2v811HandleScopeC1EPNS_7IsolateE")                                                       \
+    X(void, handle_scope_end, (struct v8_handle_scope *), "_ZN2v811HandleScopeD1Ev")               \
+    X(v8_local, object_new, (v8_isolate *), "_ZN2v86Object3NewEPNS_7IsolateE")                     \
+    X(bool, is_running_microtasks, (v8_isolate *),                                                 \
+      "_ZN2v815MicrotasksScope19IsRunningMicrotasksEPNS_7IsolateE")                                \
+    X(v8_local, current_stack_trace, (v8_isolate *, int frames, int options),                      \
+      "_ZN2v810StackTrace17CurrentStackTraceEPNS_7IsolateEiNS0_17StackTraceOptionsE")              \
+    X(int, frame_count, (v8_local trace), "_ZNK2v810StackTrace13GetFrameCountEv")                  \
+    X(v8_local, frame_at, (v8_local trace, v8_isolate *, uint32_t),                                \
+      "_ZNK2v810StackTrace8GetFrameEPNS_7IsolateEj")                                               \
+    X(napi_value, function_name, (v8_local frame), "_ZNK2v810StackFrame15GetFunctionNameEv")       \
+    X(void *, node_current_environment, (v8_local context),                                        \
+      "_ZN4node21GetCurrentEnvironmentEN2v85LocalINS0_7ContextEEE")                                \
+    X(double, node_execution_async_id, (v8_isolate *),                                             \
+      "_ZN4node29AsyncHooksGetExecutionAsyncIdEPN2v87IsolateE")                                    \
+    X(void, register_module,                                                                       \
+      (v8_local exports, v8_local module, v8_local context,                                        \
+       napi_value(*start)(napi_env, napi_value), int32_t version),                                 \
+      "_Z30napi_module_register_by_symbolN2v85LocalINS_6ObjectEEENS0_INS_5ValueEEENS0_INS_"        \
+      "7ContextEEEPFP12napi_value__P10napi_env__S8_Ei")
+
+#define NAPI_VERSION  8
+#define TYPE_STRING   4
+#define TYPE_FUNCTION 7
+
+static struct {
+#define FIELD(result, name, arguments)           result(*name) arguments;
+#define FIELD_CXX(result, name, arguments, text) result(*name) arguments;
+    NODE_FUNCTIONS(FIELD)
+    CXX_FUNCTIONS(FIELD_CXX)
+#undef FIELD
+#undef FIELD_CXX
+    bool tells;
+} node;
+
+/* ---- what is kept for one thread ---- */
+
+/* A request that somebody has asked to be sent, and that was not seen yet. */
+struct announcement {
+    uint64_t key; /* of method and target */
+    uint32_t number;
+    bool trusts_storage; /* it will be written with the storage that it was announced with */
+};
+
+/* On whose behalf a connection was made; 0: nobody's. */
+struct made {
+    uint32_t connection;
+    uint32_t number;
+};
+
+/* A number, and whether the code that runs now can be taken by its word. */
+struct saying {
+    uint32_t number;
+    bool is_sure;
+};
+
+struct testimony {
+    napi_env env;
+    napi_ref getter;
+    v8_isolate *isolate;
+    bool relies_on_storage; /* for requests that nobody announced */
+    uint64_t asked_ns;      /* the call that the answer below is for */
+    struct saying said;
+    uint32_t last_number;
+    /* The thread serves requests, and makes connections: there is something to be told. */
+    bool has_served;
+    bool has_clients;
+    bool is_installed;
+    bool gave_up; /* trying again would fail again */
+    /* Read, not begun by the runtime yet; oldest first. */
+    uint32_t unbegun_count;
+    uint32_t announced_count; /* announced[0] is the oldest */
+    uint64_t forgotten[LIMIT_WITNESS_FORGOTTEN / 64];
+    struct thread_context unbegun[LIMIT_WITNESS_UNBEGUN];
+    struct announcement announced[LIMIT_WITNESS_ANNOUNCED];
+    struct made made[LIMIT_WITNESS_MADE];             /* by the connection's serial, modulo */
+    struct thread_context begun[LIMIT_WITNESS_BEGUN]; /* by number, modulo */
+};
+
+/* NULL: no request was read and no connection was made on this thread yet. */
+static __thread struct testimony *testimony __attribute__((tls_model("initial-exec")));
+
+static uint64_t key_of(struct slice method, struct slice target)
+{
+    /* FNV-1a; the two are told apart by a byte that is in neither. */
+    uint64_t key = 0xcbf29ce484222325ull;
+    for (size_t i = 0; i < method.size; i++) {
+        key = (key ^ method.data[i]) * 0x100000001b3ull;
+    }
+    key = (key ^ 0xff) * 0x100000001b3ull;
+    for (size_t i = 0; i < target.size; i++) {
+        key = (key ^ target.data[i]) * 0x100000001b3ull;
+    }
+    return key;
+}
+
+static struct thread_context *find_begun(struct testimony *self, uint32_t number)
+{
+    if (number == 0 || number > self->last_number ||
+        self->last_number - number >= LIMIT_WITNESS_BEGUN) {
+        return NULL;
+    }
+    return &self->begun[number % LIMIT_WITNESS_BEGUN];
+}
+
+static void drop(void *array, uint32_t *count, uint32_t at, size_t size)
+{
+    uint8_t *entries = array;
+    (*count)--;
+    memmove(entries + at * size, entries + (at + 1) * size, (*count - at) * size);
+}
+
+/* ---- called by the script ---- */
+
+static napi_value number_value(napi_env env, uint32_t number)
+{
+    napi_value value = NULL;
+    node.napi_create_uint32(env, number, &value);
+    return value;
+}
+
+/* begin(descriptor): the oldest request that was read there is being served now. Returns its
+   number, or 0. */
+static napi_value begin(napi_env env, napi_callback_info info)
+{
+    struct testimony *self = testimony;
+    napi_value value;
+    size_t count = 1;
+    int32_t descriptor = -1;
+    struct touch touch;
+    if (self == NULL || node.napi_get_cb_info(env, info, &count, &value, NULL, NULL) != 0 ||
+        node.napi_get_value_int32(env, value, &descriptor) != 0 || descriptor < 0 ||
+        !connection_find(descriptor, &touch)) {
+        return number_value(env, 0);
+    }
+    for (uint32_t i = 0; i < self->unbegun_count; i++) {
+        if (self->unbegun[i].connection == touch.connection->serial) {
+            uint32_t number = ++self->last_number;
+            self->begun[number % LIMIT_WITNESS_BEGUN] = self->unbegun[i];
+            drop(self->unbegun, &self->unbegun_count, i, sizeof(self->unbegun[0]));
+            return number_value(env, number);
+        }
+    }
+    return number_value(env, 0);
+}
+
+static uint32_t forgotten_bit(uint64_t key)
+{
+    return (uint32_t)(key ^ key >> 32) % LIMIT_WITNESS_FORGOTTEN;
+}
+
+static void add_announcement(struct testimony *self, struct announcement announcement)
+{
+    if (self->announced_count == LIMIT_WITNESS_ANNOUNCED) {
+        /* It may still be sent: what looks like it cannot be told from it any more. */
+        uint32_t bit = forgotten_bit(self->announced[0].key);
+        self->forgotten[bit / 64] |= 1ull << bit % 64;
+        drop(self->announced, &self->announced_count, 0, sizeof(self->announced[0]));
+    }
+    self->announced[self->announced_count++] = announcement;
+}
+
+/* announce(number, trusts storage, method, target) */
+static napi_value announce(napi_env env, napi_callback_info info)
+{
+    struct testimony *self = testimony;
+    napi_value values[4];
+    size_t count = 4;
+    uint32_t number;
+    uint32_t trusts;
+    char method[LIMIT_HEADER_TEXT];
+    char target[LIMIT_WITNESS_TARGET];
+    size_t method_size;
+    size_t target_size;
+    if (self != NULL && node.napi_get_cb_info(env, info, &count, values, NULL, NULL) == 0 &&
+        node.napi_get_value_uint32(env, values[0], &number) == 0 &&
+        node.napi_get_value_uint32(env, values[1], &trusts) == 0 &&
+        node.napi_get_value_string_latin1(env, values[2], method, sizeof(method), &method_size) ==
+            0 &&
+        node.napi_get_value_string_latin1(env, values[3], target, sizeof(target), &target_size) ==
+            0) {
+        add_announcement(self, (struct announcement){key_of(slice_of(method, method_size),
+                                                            slice_of(target, target_size)),
+                                                     number, trusts != 0});
+    }
+    return NULL;
+}
+
+/* rely(): http's requests are not announced. */
+static napi_value rely(napi_env env, napi_callback_info info)
+{
+    (void)env;
+    (void)info;
+    if (testimony != NULL) {
+        testimony->relies_on_storage = true;
+    }
+    return NULL;
+}
+
+/* ---- called by the hooks ---- */
+
+/* ioredis sends what was collected from many callers in a callback of the first one's. Two frames
+   of streams and a few of the library's own lie above it. */
+#define FLUSHER        "executeAutoPipeline"
+#define FLUSHER_FRAMES 24
+
+static bool is_flushing(const struct testimony *self)
+{
+    enum { FUNCTION_NAMES = 1 << 3 }; /* v8::StackTrace::StackTraceOptions */
+    char name[sizeof(FLUSHER) + 1];
+    size_t size;
+    v8_local trace = node.current_stack_trace(self->isolate, FLUSHER_FRAMES, FUNCTION_NAMES);
+    int count = trace == NULL ? 0 : node.frame_count(trace);
+    for (int i = 0; i < count; i++) {
+        v8_local frame = node.frame_at(trace, self->isolate, (uint32_t)i);
+        napi_value text = node.function_name(frame);
+        if (text != NULL &&
+            node.napi_get_value_string_latin1(self->env, text, name, sizeof(name), &size) == 0 &&
+            size == sizeof(FLUSHER) - 1 && memcmp(name, FLUSHER, size) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What the storage holds for the code that runs now; 0: nothing, or it cannot be asked. */
+static struct saying ask_storage(struct testimony *self, bool doubts)
+{
+    napi_handle_scope scope;
+    napi_value function;
+    napi_value receiver;
+    napi_value argument;
+    napi_value result = NULL;
+    struct saying said = {0, false};
+    /* Nobody's code runs outside of callbacks. What goes on after an await was begun by the one who
+       waits, whoever ended the wait. */
+    bool goes_on = self->last_number != 0 && node.is_running_microtasks(self->isolate);
+    if (self->last_number == 0 || (!goes_on && node.node_execution_async_id(self->isolate) <= 0) ||
+        node.napi_open_handle_scope(self->env, &scope) != 0) {
+        return said;
+    }
+    int32_t number = 0;
+    if (node.napi_get_reference_value(self->env, self->getter, &function) == 0 &&
+        node.napi_get_undefined(self->env, &receiver) == 0 &&
+        node.napi_create_uint32(self->env, doubts && !goes_on, &argument) == 0) {
+        if (node.napi_call_function(self->env, receiver, function, 1, &argument, &result) != 0) {
+            node.napi_get_and_clear_last_exception(self->env, &result);
+        } else if (node.napi_get_value_int32(self->env, result, &number) != 0) {
+            number = 0;
+        }
+    }
+    said.number = (uint32_t)(number < 0 ? -number : number);
+    said.is_sure = number > 0 && !(doubts && is_flushing(self));
+    node.napi_close_handle_scope(self->env, scope);
+    return said;
+}
+
+/* The thread's memory, made at its first request or connection. */
+static SLOW struct testimony *make_testimony(void)
+{
+    if (node.isolate_try_get_current() == NULL) {
+        return NULL; /* none of Node's threads that run JavaScript */
+    }
+    long address = raw_system_call(SYS_mmap, 0, sizeof(struct testimony), PROT_READ | PROT_WRITE,
+                                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    testimony = address > 0 ? (struct testimony *)address : NULL;
+    return testimony;
+}
+
+static inline struct testimony *get_testimony(void)
+{
+    return likely(testimony != NULL) ? testimony : make_testimony();
+}
+
+static void install(struct testimony *self);
+
+static void request_read(const struct thread_context *work)
+{
+    struct testimony *self = get_testimony();
+    if (self == NULL || self->gave_up) {
+        return;
+    }
+    if (unlikely(self->has_clients && !self->is_installed)) {
+        install(self);
+    }
+    self->has_served = true;
+    if (!self->is_installed) {
+        return;
+    }
+    if (self->unbegun_count == LIMIT_WITNESS_UNBEGUN) {
+        drop(self->unbegun, &self->unbegun_count, 0, sizeof(self->unbegun[0]));
+    }
+    self->unbegun[self->unbegun_count++] = *work;
+}
+
+/* Takes the one announcement that the bytes must have been; the number of whose work it is, or 0.
+ */
+static uint32_t take_announcement(struct testimony *self, uint64_t key)
+{
+    uint32_t candidates = 0;
+    uint32_t first = 0;
+    bool is_one = true;
+    bool trusts_storage = true;
+    for (uint32_t i = 0; i < self->announced_count; i++) {
+        const struct announcement *entry = &self->announced[i];
+        if (entry->key != key) {
+            continue;
+        }
+        first = candidates == 0 ? i : first;
+        candidates++;
+        is_one = is_one && entry->number == self->announced[first].number;
+        trusts_storage = trusts_storage && entry->trusts_storage;
+    }
+    uint32_t bit = forgotten_bit(key);
+    if (candidates == 0 && self->relies_on_storage) {
+        return ask_storage(self, false).number;
+    }
+    if (candidates == 0 || (self->forgotten[bit / 64] >> bit % 64 & 1) != 0) {
+        return 0;
+    }
+    uint32_t number = self->announced[first].number;
+    if (!is_one) {
+        number = trusts_storage ? ask_storage(self, false).number : 0;
+        uint32_t match = self->announced_count;
+        for (uint32_t i = first; i < self->announced_count; i++) {
+            struct announcement *entry = &self->announced[i];
+            if (entry->key == key && number != 0 && entry->number == number &&
+                match == self->announced_count) {
+                match = i;
+            }
+        }
+        if (match == self->announced_count) {
+            /* Any of them: none of the others can be told any more. */
+            for (uint32_t i = first; i < self->announced_count; i++) {
+                if (self->announced[i].key == key) {
+                    self->announced[i].number = 0;
+                    self->announced[i].trusts_storage = false;
+                }
+            }
+            number = 0;
+        } else {
+            first = match;
+        }
+    }
+    drop(self->announced, &self->announced_count, first, sizeof(self->announced[0]));
+    return number;
+}
+
+static struct thread_context *cause_of_http(struct slice method, struct slice target)
+{
+    struct testimony *self = testimony;
+    if (self == NULL || !self->is_installed || target.size >= LIMIT_WITNESS_TARGET) {
+        return NULL;
+    }
+    return find_begun(self, take_announcement(self, key_of(method, target)));
+}
+
+static struct thread_context *cause_of_bytes(const struct connection *connection, uint64_t call_ns)
+{
+    struct testimony *self = testimony;
+    if (self == NULL || !self->is_installed) {
+        return NULL;
+    }
+    if (self->asked_ns != call_ns) {
+        self->asked_ns = call_ns;
+        self->said = ask_storage(self, true);
+    }
+    /* A library's own queue, sent when its connection is made, runs for whoever had it made. */
+    const struct made *made = &self->made[connection->serial % LIMIT_WITNESS_MADE];
+    if (!self->said.is_sure ||
+        (made->connection == connection->serial && made->number == self->said.number)) {
+        return NULL;
+    }
+    return find_begun(self, self->said.number);
+}
+
+static void connecting(const struct connection *connection)
+{
+    struct testimony *self = get_testimony();
+    if (self == NULL || self->gave_up) {
+        return;
+    }
+    self->has_clients = true;
+    if (unlikely(!self->is_installed && self->has_served)) {
+        install(self);
+    }
+    if (self->is_installed) {
+        self->made[connection->serial % LIMIT_WITNESS_MADE] =
+            (struct made){connection->serial, ask_storage(self, false).number};
+    }
+}
+
+/* ---- start and end ---- */
+
+static const char script[] =
+#include "node_witness.inc"
+    ;
+
+static void tell(const char *why, size_t size)
+{
+    static const char before[] = "wirespan: Node cannot say what its requests are made for: ";
+    if (node.tells) {
+        raw_system_call(SYS_write, STDERR_FILENO, (long)before, sizeof(before) - 1, 0, 0, 0);
+        raw_system_call(SYS_write, STDERR_FILENO, (long)why, (long)size, 0, 0, 0);
+        raw_system_call(SYS_write, STDERR_FILENO, (long)"\n", 1, 0, 0, 0);
+    }
+}
+
+static void forget_thread(void *argument)
+{
+    struct testimony *self = argument;
+    testimony = NULL;
+    raw_system_call(SYS_munmap, (long)self, sizeof(*self), 0, 0, 0, 0);
+}
+
+/* Runs the script; the function that reads the storage, or NULL. */
+static napi_value run_script(napi_env env, char *why, size_t room, size_t *why_size)
+{
+    napi_value text;
+    napi_value function;
+    napi_value receiver;
+    napi_value arguments[3];
+    napi_value result;
+    int type;
+    if (node.napi_create_string_utf8(env, script, sizeof(script) - 1, &text) != 0 ||
+        node.napi_run_script(env, text, &function) != 0 ||
+        node.napi_get_undefined(env, &receiver) != 0 ||
+        node.napi_create_function(env, NULL, 0, begin, NULL, &arguments[0]) != 0 ||
+        node.napi_create_function(env, NULL, 0, announce, NULL, &arguments[1]) != 0 ||
+        node.napi_create_function(env, NULL, 0, rely, NULL, &arguments[2]) != 0 ||
+        node.napi_call_function(env, receiver, function, 3, arguments, &result) != 0 ||
+        node.napi_typeof(env, result, &type) != 0) {
+        node.napi_get_and_clear_last_exception(env, &result);
+        return NULL;
+    }
+    if (type == TYPE_STRING) {
+        node.napi_get_value_string_latin1(env, result, why, room, why_size);
+    }
+    return type == TYPE_FUNCTION ? result : NULL;
+}
+
+static napi_value start(napi_env env, napi_value exports)
+{
+    char why[128] = "its script failed";
+    size_t why_size = strlen(why);
+    struct testimony *self = testimony;
+    napi_value getter = run_script(env, why, sizeof(why), &why_size);
+    self->env = env;
+    if (getter == NULL || node.napi_create_reference(env, getter, 1, &self->getter) != 0 ||
+        node.napi_add_env_cleanup_hook(env, forget_thread, self) != 0) {
+        tell(why, why_size);
+        self->env = NULL;
+    }
+    return exports;
+}
+
+/* In the read that brought a request, where no code of the program's is running, or in a connect,
+   where it waits for us to return. */
+static SLOW void install(struct testimony *self)
+{
+    self->isolate = node.isolate_try_get_current();
+    if (self->isolate == NULL || !node.isolate_in_context(self->isolate)) {
+        return;
+    }
+    struct v8_handle_scope scope;
+    node.handle_scope_begin(&scope, self->isolate);
+    v8_local context = node.isolate_get_current_context(self->isolate);
+    if (context != NULL && node.node_current_environment(context) != NULL) {
+        v8_local module = node.object_new(self->isolate);
+        node.register_module(module, module, context, start, NAPI_VERSION);
+        self->is_installed = self->env != NULL;
+        self->gave_up = !self->is_installed;
+    }
+    node.handle_scope_end(&scope);
+}
+
+/* Node exports its functions, and those of libuv. */
+extern const char uv_fileno[] __attribute__((weak));
+
+const char *node_witness_prepare(bool tells)
+{
+    const char *volatile uv = uv_fileno;
+    if (uv == NULL || dlsym(RTLD_DEFAULT, "napi_module_register") == NULL) {
+        return NULL;
+    }
+    bool is_whole = true;
+#define RESOLVE(result, name, arguments)                                                           \
+    *(void **)&node.name = dlsym(RTLD_DEFAULT, #name);                                             \
+    is_whole = is_whole && node.name != NULL;
+#define RESOLVE_CXX(result, name, arguments, text)                                                 \
+    *(void **)&node.name = dlsym(RTLD_DEFAULT, text);                                              \
+    is_whole = is_whole && node.name != NULL;
+    NODE_FUNCTIONS(RESOLVE)
+    CXX_FUNCTIONS(RESOLVE_CXX)
+#undef RESOLVE
+#undef RESOLVE_CXX
+    if (!is_whole) {
+        return "it lacks a function that is needed";
+    }
+    node.tells = tells;
+    static const struct witness node_witness = {
+        .request_read = request_read,
+        .cause_of_http = cause_of_http,
+        .cause_of_bytes = cause_of_bytes,
+        .connecting = connecting,
+    };
+    witness = &node_witness;
+    return NULL;
+}

@@ -1,0 +1,28 @@
+/*
+ * Node as a witness (app_thread/witness.h).
+ *
+ * Node carries a value with asynchronous work: an AsyncLocalStorage. When a thread of Node's serves
+ * HTTP requests and makes connections, a script of ours is run in its context. It keeps a storage
+ * of its own, puts a number into it when a request begins, and reads it where one is made; it
+ * learns of both through diagnostics channels, which Node publishes for this purpose. Nothing of
+ * the program's is replaced, and nothing keeps the process from ending. A server that calls nobody
+ * pays nothing.
+ *
+ * Requests, by number, are kept here. Which bytes a request made by http or fetch became is told by
+ * its method and target. The storage at the time of the write is asked only where these are not
+ * enough, and for what no channel announces (Redis); there it is not believed when the code that
+ * runs sends what others have collected: in an immediate, after a connect, in ioredis's automatic
+ * pipelines, on a connection that was made for the same request.
+ *
+ * Everything is the thread's own (a Worker has its own context and its own script); there are no
+ * locks. Memory is mapped at the first request or connection, and unmapped with the environment
+ * that the script ran in.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+/* Makes Node the witness if this program is one. NULL if it is done or this is no Node, else why it
+   cannot be. To be called once, before observation is switched on. With `tells` what fails later is
+   said on stderr, once. */
+const char *node_witness_prepare(bool tells);

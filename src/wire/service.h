@@ -1,0 +1,85 @@
+/*
+ * Services: which requests are theirs, and what is kept of what they and their answers say.
+ *
+ * A constant table that is made of rules/services.rules while the project is built. Both sides of
+ * the segment read it: a record names an endpoint and its fields by their numbers.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+#include "wire/json_path.h"
+
+/* No endpoint of any service. */
+#define SERVICE_NONE 0u
+
+enum service_source { SERVICE_REQUEST, SERVICE_REPLY, SERVICE_HEADER };
+
+enum service_type {
+    SERVICE_STRING,
+    SERVICE_INT,
+    SERVICE_DOUBLE,
+    SERVICE_BOOL,
+    SERVICE_STRINGS,
+    SERVICE_COUNT /* how many values there are, whatever they are */
+};
+
+/* No field. */
+#define SERVICE_NO_FIELD UINT8_MAX
+
+struct service_text {
+    uint16_t at; /* in the table's text */
+    uint16_t size;
+};
+
+struct service_field {
+    struct service_text attribute;
+    struct service_text header; /* SERVICE_HEADER: in lower case */
+    uint8_t source;             /* enum service_source */
+    uint8_t type;               /* enum service_type */
+    uint8_t first;              /* the first field of the endpoint with this attribute */
+};
+
+struct service_constant {
+    struct service_text attribute;
+    struct service_text value;
+};
+
+struct service_endpoint {
+    struct service_text method;
+    struct service_text path;
+    struct service_text name; /* of the span; empty: as of any request */
+    uint8_t name_field;       /* whose value follows the name */
+    uint8_t needs;            /* without a value of this field the request was no service's */
+    uint8_t field_count;
+    uint8_t constant_count;
+    uint16_t first_field;
+    uint16_t first_constant;
+    uint16_t request_nodes; /* where the tree of paths begins */
+    uint16_t reply_nodes;
+    bool reads_request;
+    bool reads_reply;
+};
+
+/* Which endpoint a request is for; SERVICE_NONE for nearly all. A look at four bytes of the target,
+   as a rule. */
+uint8_t service_find(struct slice method, struct slice target);
+
+/* The endpoint; NULL for SERVICE_NONE and numbers that none has. */
+const struct service_endpoint *service_endpoint(uint8_t number);
+
+/* A field of the endpoint; NULL if it has none of that number. */
+const struct service_field *service_field(const struct service_endpoint *endpoint, uint8_t number);
+
+const struct service_constant *service_constant(const struct service_endpoint *endpoint,
+                                                uint8_t number);
+
+/* The field that is filled by a header of the reply; SERVICE_NO_FIELD: none. */
+uint8_t service_header_field(const struct service_endpoint *endpoint, struct slice name);
+
+struct slice service_text(struct service_text text);
+
+/* The tree of the values that are kept of a body; paths are the numbers of fields. */
+const struct json_node *service_nodes(uint16_t first);

@@ -1,0 +1,217 @@
+#!/usr/bin/env python3
+"""What services' bodies say: OpenAI's API by its own clients, ComfyUI, A1111, Triton; and that nothing else is told."""
+
+import http.server
+import json
+import threading
+
+from support import case, spans
+from support.openai_server import OpenaiServer
+from support.process import clean_environment, run
+from support.servers import program
+
+OWN = ("gen_ai.", "openai.", "image.", "comfyui.", "workflow.", "a1111.", "model.", "wirespan.body")
+HEADERS = {
+    "openai.processing_ms": 41, "openai.ratelimit.limit_requests": 10000, "openai.ratelimit.remaining_requests": 9999,
+    "openai.ratelimit.limit_tokens": 200000, "openai.ratelimit.remaining_tokens": 199990,
+}
+IMAGE_HEADERS = {name: value for name, value in HEADERS.items() if not name.endswith("_tokens")}
+CHAT = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "openai.api.type": "chat_completions"}
+CHAT_USAGE = {
+    "gen_ai.usage.input_tokens": 9, "gen_ai.usage.output_tokens": 12, "gen_ai.usage.cache_read.input_tokens": 4,
+    "gen_ai.usage.reasoning.output_tokens": 3,
+}
+RESPONSE = {
+    "gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "openai.api.type": "responses",
+    "gen_ai.request.model": "gpt-4.1", "gen_ai.response.id": "resp_1", "gen_ai.response.model": "gpt-4.1-r",
+    "gen_ai.usage.input_tokens": 36, "gen_ai.usage.output_tokens": 87, "gen_ai.usage.cache_read.input_tokens": 5,
+    "gen_ai.usage.reasoning.output_tokens": 6,
+}
+ANSWER = {
+    **CHAT, **CHAT_USAGE, **HEADERS, "gen_ai.request.model": "gpt-4o-mini", "gen_ai.request.max_tokens": 64,
+    "gen_ai.request.temperature": 0.5, "gen_ai.response.id": "chatcmpl-1",
+    "gen_ai.response.model": "gpt-4o-mini-2024-07-18", "gen_ai.response.finish_reasons": ["stop"],
+    "openai.response.service_tier": "default", "openai.response.system_fingerprint": "fp_1",
+}
+STREAM = {
+    **CHAT, **CHAT_USAGE, **HEADERS, "gen_ai.request.model": "gpt-4o-mini", "gen_ai.request.stream": True,
+    "gen_ai.response.id": "chatcmpl-2", "gen_ai.response.model": "gpt-4o-mini-s",
+    "gen_ai.response.finish_reasons": ["length"],
+}
+COMPLETION = {
+    **HEADERS, "gen_ai.operation.name": "text_completion", "gen_ai.provider.name": "openai",
+    "gen_ai.request.model": "davinci", "gen_ai.request.max_tokens": 5, "gen_ai.response.id": "cmpl-1",
+    "gen_ai.response.model": "davinci", "gen_ai.response.finish_reasons": ["length"],
+    "gen_ai.usage.input_tokens": 9, "gen_ai.usage.output_tokens": 12,
+}
+EMBEDDINGS = {
+    **HEADERS, "gen_ai.operation.name": "embeddings", "gen_ai.provider.name": "openai",
+    "gen_ai.request.model": "text-embedding-3-small", "gen_ai.request.encoding_formats": ["float"],
+    "gen_ai.response.model": "text-embedding-3-small", "gen_ai.usage.input_tokens": 8,
+}
+IMAGES = {
+    **IMAGE_HEADERS, "gen_ai.operation.name": "generate_content", "gen_ai.provider.name": "openai",
+    "gen_ai.output.type": "image", "gen_ai.request.model": "dall-e-3", "gen_ai.request.choice.count": 2,
+    "image.size": "1024x1024", "image.quality": "hd", "image.style": "vivid", "image.count": 2,
+    "gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 20,
+}
+CODED = {**CHAT, **HEADERS, "gen_ai.request.model": "coded", "wirespan.body.unread": "gzip"}
+REFUSED = {
+    **CHAT, **HEADERS, "gen_ai.request.model": "no-such-model", "openai.error.code": "model_not_found",
+    "openai.error.type": "invalid_request_error",
+}
+SETTINGS = {"gen_ai.request.top_p": 0.25, "gen_ai.request.choice.count": 1, "gen_ai.request.seed": 7}
+
+GRAPH = {
+    "3": {"class_type": "KSampler", "inputs": {"seed": 42, "steps": 20, "cfg": 7.5, "model": ["4", 0]}},
+    "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "sd.safetensors"}},
+    "5": {"class_type": "EmptyLatentImage", "inputs": {"width": 512, "height": 768, "batch_size": 1}},
+    "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "the prompt that nobody may see"}},
+}
+HISTORY = {"p-1": {
+    "prompt": [5, "p-1", GRAPH, {}, ["9"]], "status": {"status_str": "success", "completed": True},
+    "outputs": {"9": {"images": [{"filename": "a.png"}, {"filename": "b.png"}]}},
+}}
+# method, target, request, answer, what the span says, and its name
+OTHERS = [
+    ("POST", "/prompt", {"prompt": GRAPH, "client_id": "c"}, {"prompt_id": "p-1", "number": 5, "node_errors": {}}, {
+        "comfyui.operation": "prompt", "comfyui.prompt_id": "p-1", "comfyui.queue_number": 5, "comfyui.node_count": 4,
+        "workflow.model": "sd.safetensors", "workflow.steps": 20, "workflow.seed": 42, "workflow.cfg_scale": 7.5,
+        "workflow.width": 512, "workflow.height": 768,
+    }, "POST"),
+    ("GET", "/history/p-1", None, HISTORY, {
+        "comfyui.operation": "history", "comfyui.prompt_id": "p-1", "comfyui.status": "success",
+        "comfyui.image_count": 2,
+    }, "GET"),
+    ("POST", "/sdapi/v1/txt2img", {"prompt": "nobody", "steps": 4, "cfg_scale": 1e0, "width": 64}, {"images": ["A", "B"]}, {
+        "a1111.operation": "txt2img", "workflow.steps": 4, "workflow.cfg_scale": 1.0, "workflow.width": 64,
+        "image.count": 2,
+    }, "POST"),
+    ("POST", "/v2/models/resnet/infer", {"inputs": [{"data": [1] * 5000}]}, {
+        "model_name": "resnet", "model_version": "1", "outputs": [{"data": [0.5] * 5000}],
+    }, {"model.name": "resnet", "model.version": "1"}, "triton.infer"),
+    # What only looks like a service's, and what is none.
+    ("POST", "/prompt", {"prompt": {"x": 1}}, {"accepted": True}, {}, "POST"),
+    ("POST", "/v1/chat/completions", {"messages": []}, {"id": "x"}, {}, "POST"),
+    ("POST", "/jobs", {"model": "nobody"}, {"id": "nobody"}, {}, "POST"),
+    ("POST", "/prompt", {"prompt": GRAPH}, "not JSON at all", {}, "POST"),
+]
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):  # pylint: disable=arguments-differ
+        pass
+
+    def do_GET(self):  # pylint: disable=invalid-name
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        content = json.dumps(self.server.answers.pop(0)).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_POST = do_GET  # pylint: disable=invalid-name
+
+
+class AnswerServer:
+    """Gives prepared answers, one by one."""
+
+    def __init__(self, answers):
+        self.answers = answers
+
+    def __enter__(self):
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+        self.server.answers = list(self.answers)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+class Services(case.Case):
+    maxDiff = None
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        runtimes = cls.install_runtimes()
+        cls.python = runtimes / "venv" / "bin" / "python"
+        cls.packages = runtimes / "node" / "node_modules"
+
+    def observe(self, *command, plain=True):
+        """The client's spans; what it prints must be the same without the preload."""
+        file = self.new_path("spans.jsonl")
+        seen = run(list(command), case.preload_environment(file), 60)
+        self.assertEqual(seen.code, 0, seen.errors.decode())
+        if plain:
+            self.assertEqual(run(list(command), clean_environment(), 60).output, seen.output)
+        text = file.read_text(encoding="utf-8")
+        for secret in ("nobody", "sk-secret", "org-secret", "a.png"):
+            self.assertNotIn(secret, text)
+        found = [span for span in spans.read_file(file) if span.kind == spans.CLIENT]
+        spans.check_ids(found)
+        return sorted(found, key=lambda span: span.start_ns)
+
+    def check(self, found, expected):
+        """`expected` is a row of names and attributes; a stream's first chunk came within its span."""
+        self.assertEqual([span.name for span in found], [name for name, _ in expected])
+        for span, (_, attributes) in zip(found, expected):
+            said = {name: value for name, value in span.attributes.items() if name.startswith(OWN)}
+            first = said.pop("gen_ai.response.time_to_first_chunk", None)
+            self.assertEqual(first is not None, "gen_ai.request.stream" in attributes)
+            if first is not None:
+                self.assertTrue(0 < round(first * 1e9) <= span.end_ns - span.start_ns, first)
+            self.assertEqual(said, attributes)
+
+    def test_openai_by_python(self):
+        with OpenaiServer() as server:
+            found = self.observe(self.python, case.CLIENTS / "openai_python.py", server.url)
+        self.check(found, [
+            ("chat gpt-4o-mini", {**ANSWER, **SETTINGS, "gen_ai.output.type": "json_object"}),
+            ("chat gpt-4o-mini", STREAM),
+            ("text_completion davinci", COMPLETION),
+            ("embeddings text-embedding-3-small", EMBEDDINGS),
+            ("generate_content dall-e-3", IMAGES),
+            ("chat gpt-4.1", {
+                **RESPONSE, **HEADERS, "gen_ai.request.max_tokens": 99, "openai.response.status": "completed",
+            }),
+            ("chat gpt-4.1", {**RESPONSE, **HEADERS, "gen_ai.request.stream": True}),
+            ("chat coded", CODED),
+            ("chat no-such-model", REFUSED),
+        ])
+        self.assertEqual({span.get("request.id") for span in found}, {"req_123"})
+        self.assertEqual(found[-1].get("error.type"), "404")
+
+    def test_openai_by_node(self):
+        module = self.packages / "openai" / "index.mjs"
+        with OpenaiServer() as server:
+            found = self.observe(program("node"), case.CLIENTS / "openai_node.mjs", module, server.url)
+        self.check(found, [
+            ("chat gpt-4o-mini", ANSWER),
+            ("chat gpt-4o-mini", STREAM),
+            ("chat gpt-4.1", {
+                **RESPONSE, **HEADERS, "gen_ai.request.max_tokens": 99, "openai.response.status": "completed",
+            }),
+        ])
+
+    def test_others(self):
+        requests = [
+            [method, target, None if body is None else json.dumps(body)] for method, target, body, *_ in OTHERS
+        ]
+        with AnswerServer([answer for _, _, _, answer, *_ in OTHERS]) as server:
+            found = self.observe(
+                self.python, case.CLIENTS / "services_python.py", server.url, json.dumps(requests), plain=False
+            )
+        self.check(found, [(name, attributes) for *_, attributes, name in OTHERS])
+
+
+if __name__ == "__main__":
+    case.main()

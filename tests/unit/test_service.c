@@ -1,0 +1,92 @@
+/* Which requests are a service's. */
+#include "wire/service.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+static struct slice slice(const char *text)
+{
+    return slice_of(text, strlen(text));
+}
+
+/* The path of the endpoint that a request is for. */
+static void check(const char *method, const char *target, const char *path)
+{
+    const struct service_endpoint *endpoint =
+        service_endpoint(service_find(slice(method), slice(target)));
+    if (path == NULL) {
+        assert_null(endpoint);
+        return;
+    }
+    assert_non_null(endpoint);
+    assert_true(slice_equals(service_text(endpoint->path), slice(path)));
+}
+
+static void test_targets(void **state)
+{
+    (void)state;
+    check("POST", "/v1/chat/completions", "*/chat/completions");
+    check("POST", "/openai/deployments/d/chat/completions?api-version=1", "*/chat/completions");
+    check("POST", "http://host:1/v1/chat/completions", "*/chat/completions");
+    check("POST", "/v1/completions", "*/v1/completions");
+    check("POST", "/prompt", "*/prompt");
+    check("GET", "/history/7f3c", "/history/*");
+    check("POST", "/v2/models/m/infer", "*/v2/models/*/infer");
+    check("POST", "/v2/models/m/versions/1/infer", "*/v2/models/*/versions/*/infer");
+    check("POST", "/triton/v2/models/m/infer", "*/v2/models/*/infer");
+}
+
+static void test_others(void **state)
+{
+    (void)state;
+    check("GET", "/v1/chat/completions", NULL);
+    check("POST", "/v1/chat/completions/x", NULL);
+    check("POST", "/chat/completion", NULL);
+    check("POST", "completions", NULL);
+    check("POST", "//", NULL);
+    check("POST", "/", NULL);
+    check("POST", "", NULL);
+    check("POST", "*", NULL);
+    check("POST", "http://host", NULL);
+    check("POST", "host:443", NULL);
+    check("GET", "/history/", NULL);
+    check("GET", "/history/a/b", NULL);
+    check("POST", "/v2/models//infer", NULL);
+    check("POST", "/v2/models/m/n/infer", NULL);
+    check("POST", "/x?y=/prompt", NULL);
+    assert_null(service_endpoint(UINT8_MAX));
+}
+
+static void test_fields(void **state)
+{
+    (void)state;
+    const struct service_endpoint *chat =
+        service_endpoint(service_find(slice("POST"), slice("/v1/chat/completions")));
+    uint8_t header = service_header_field(chat, slice("OpenAI-Processing-Ms"));
+    assert_int_not_equal(header, SERVICE_NO_FIELD);
+    assert_int_equal(service_header_field(chat, slice("authorization")), SERVICE_NO_FIELD);
+    assert_null(service_field(chat, chat->field_count));
+    assert_null(service_constant(chat, chat->constant_count));
+    /* Either way of saying it is one attribute. */
+    const struct json_node *nodes = service_nodes(chat->request_nodes);
+    uint8_t tokens = json_tree_member(nodes, 0, slice("max_tokens"));
+    uint8_t more = json_tree_member(nodes, 0, slice("max_completion_tokens"));
+    assert_int_not_equal(tokens, 0);
+    assert_int_not_equal(nodes[tokens].path, nodes[more].path);
+    assert_int_equal(service_field(chat, nodes[tokens].path)->first,
+                     service_field(chat, nodes[more].path)->first);
+    assert_int_equal(json_tree_member(nodes, 0, slice("messages")), 0);
+    assert_int_equal(json_tree_member(nodes, 0, slice("prompt")), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_targets),
+        cmocka_unit_test(test_others),
+        cmocka_unit_test(test_fields),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
