@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "handoff/doorbell.h"
@@ -15,3 +16,10 @@ struct bell_page {
     struct doorbell doorbell;
     _Atomic uint64_t alive_ns; /* CLOCK_MONOTONIC; the drainer stores */
 };
+
+/* Whether the drainer has said that it lives not long before `now_ns`; it may have said so since.
+ */
+static inline bool bell_page_is_alive(const struct bell_page *page, uint64_t now_ns)
+{
+    return now_ns < atomic_load_explicit(&page->alive_ns, memory_order_relaxed) + BELL_SILENCE_NS;
+}

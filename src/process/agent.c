@@ -288,8 +288,7 @@ struct segment *agent_renew(struct attachment *page)
 static bool is_alive(uint64_t now_ns)
 {
     struct bell_page *bell = atomic_load_explicit(&agent.bell, memory_order_acquire);
-    return bell != NULL &&
-           now_ns - atomic_load_explicit(&bell->alive_ns, memory_order_relaxed) < BELL_SILENCE_NS;
+    return bell != NULL && bell_page_is_alive(bell, now_ns);
 }
 
 void agent_after_connection(void)
@@ -304,7 +303,7 @@ void agent_after_connection(void)
         return; /* a second one in its place would take away what the first begins */
     }
     uint64_t tried = atomic_load_explicit(&attachment->asked_ns, memory_order_relaxed);
-    if ((tried != 0 && now - tried < RETRY_NS) ||
+    if ((tried != 0 && now < tried + RETRY_NS) ||
         !atomic_compare_exchange_strong_explicit(&attachment->asked_ns, &tried, now,
                                                  memory_order_relaxed, memory_order_relaxed)) {
         return;

@@ -5,6 +5,7 @@ import os
 import random
 import re
 import subprocess
+import urllib.parse
 from collections import Counter, defaultdict
 
 from support import case, launched, losses
@@ -41,8 +42,10 @@ class Peer:
 
 
 def request_id(span) -> str | None:
-    """None: it is a connection that was being made."""
-    text = span.get("url.full") or span.get("db.query.text", "").replace(" ", "/")
+    """None: it is a connection that was being made, or a request whose head was being read, before it
+    was sent."""
+    url = span.get("url.full")
+    text = urllib.parse.urlsplit(url).path if url else span.get("db.query.text", "").replace(" ", "/")
     return text.rpartition("/")[2] or None
 
 

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "handoff/bell_page.h"
 #include "handoff/segment.h"
 
 static struct segment *make_segment(uint32_t slots)
@@ -305,6 +306,17 @@ static void threads_lose_nothing_that_is_not_counted(void **state)
     free(segment);
 }
 
+/* Who asks takes the time first, and may be interrupted before the look at the page. */
+static void a_drainer_that_spoke_after_the_question_is_alive(void **state)
+{
+    (void)state;
+    struct bell_page page = {.alive_ns = 10 * BELL_SILENCE_NS};
+    assert_true(bell_page_is_alive(&page, 10 * BELL_SILENCE_NS - 1));
+    assert_true(bell_page_is_alive(&page, 1));
+    assert_true(bell_page_is_alive(&page, 11 * BELL_SILENCE_NS - 1));
+    assert_false(bell_page_is_alive(&page, 11 * BELL_SILENCE_NS));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -317,6 +329,7 @@ int main(void)
         cmocka_unit_test(a_late_writer_is_waited_for),
         cmocka_unit_test(a_writer_that_never_comes_back_is_stepped_over),
         cmocka_unit_test(threads_lose_nothing_that_is_not_counted),
+        cmocka_unit_test(a_drainer_that_spoke_after_the_question_is_alive),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
