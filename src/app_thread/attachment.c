@@ -68,11 +68,23 @@ struct segment *attachment_await_segment(void)
 void attachment_replace_segment(void)
 {
     struct attachment *page = attachment;
-    /* Connections from before are strangers to the new segment: they hold slots of the old one. */
-    atomic_fetch_add_explicit(&page->epoch, 2, memory_order_relaxed);
-    atomic_store_explicit(&page->segment, NULL, memory_order_release);
-    atomic_store_explicit(&page->renewal, RENEWAL_NONE, memory_order_release);
-    attachment_segment();
+    if (atomic_load_explicit(&page->segment, memory_order_acquire) == NULL) {
+        atomic_store_explicit(&page->renewal, RENEWAL_NONE, memory_order_release);
+        attachment_segment();
+        return;
+    }
+    struct segment *segment = attachment_renew(page);
+    if (segment == NULL) {
+        return;
+    }
+    uint32_t epoch = attachment_epoch();
+    uint32_t count = (epoch + ATTACHMENT_NEXT_SEGMENT) % ATTACHMENT_NEXT_PROCESS;
+    /* Never without a segment, in which bytes would go unseen. A slot of the old one that a thread
+       in the middle of a call takes for one of the new is found to be no record there. */
+    atomic_store_explicit(&page->segment, segment, memory_order_release);
+    atomic_store_explicit(&page->epoch,
+                          epoch / ATTACHMENT_NEXT_PROCESS * ATTACHMENT_NEXT_PROCESS + count,
+                          memory_order_relaxed);
 }
 
 int32_t attachment_process_id(void)

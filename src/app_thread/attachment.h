@@ -32,7 +32,7 @@ struct sole_request {
 
 struct attachment {
     _Atomic(struct segment *) segment; /* NULL: observation is off, or the process is new */
-    _Atomic uint32_t epoch;            /* differs from process to process */
+    _Atomic uint32_t epoch;            /* differs from segment to segment; see below */
     _Atomic uint32_t renewal;          /* enum attachment_renewal_state */
     _Atomic int32_t process_id;        /* 0 in the child of a fork until it is asked for */
     uint64_t random_seed;
@@ -98,13 +98,26 @@ static inline struct doorbell *attachment_doorbell(void)
     return attachment->doorbell;
 }
 
+/* An epoch is the number of a segment that a process has had: it is odd, its low byte counts on
+   when the segment is replaced, and what is above differs from process to process. */
+#define ATTACHMENT_NEXT_SEGMENT 2u
+#define ATTACHMENT_NEXT_PROCESS 0x100u
+
 static inline uint32_t attachment_epoch(void)
 {
     return atomic_load_explicit(&attachment->epoch, memory_order_relaxed);
 }
 
+/* What was begun in that epoch was begun by this process, and not by one that it was forked from.
+ */
+static inline bool attachment_is_of_process(uint32_t epoch)
+{
+    return (epoch ^ attachment_epoch()) < ATTACHMENT_NEXT_PROCESS;
+}
+
 /* Takes a new segment in the place of the one that nobody drains any more; to be called where no
-   data passes. What other threads have open there at this moment is lost with it. */
+   data passes. What is open there is lost with it; connections go on. Without a new one the old one
+   stays. */
 void attachment_replace_segment(void);
 
 /* attachment_segment(), which waits for a moment if another thread attaches the new process just

@@ -173,8 +173,47 @@ void connection_set_adrift_for_good(struct connection *connection)
 
 /* ---- taking a direction ---- */
 
-/* The process was forked since: what is open belongs to the parent. False if another thread is not
-   yet done with it. */
+/* The exchange stays in its place without a record: the old segment has it. */
+static void leave_record_behind(uint16_t *slot)
+{
+    if (*slot != SEGMENT_NO_SLOT) {
+        exchange_count_loss(LOSS_ABANDONED);
+        *slot = SEGMENT_NO_SLOT;
+    }
+}
+
+/* The segment was replaced since: what is open has its record in the old one, and is lost; what
+   follows is not. False if another thread has a direction now. */
+static bool move_to_new_segment(struct connection *connection)
+{
+    if (!try_lock(connection, DIRECTION_OUT)) {
+        return false;
+    }
+    bool has_both = try_lock(connection, DIRECTION_IN);
+    if (has_both) {
+        uint16_t current = connection_requests(connection)->current_slot;
+        struct pairing_entry entry;
+        for (uint32_t left = pairing_count(&connection->pairing); left > 0; left--) {
+            pairing_oldest(&connection->pairing, &entry);
+            pairing_pop(&connection->pairing);
+            current = entry.slot == current ? SEGMENT_NO_SLOT : current;
+            leave_record_behind(&entry.slot);
+            if (!pairing_push(&connection->pairing, entry)) {
+                jobs_drop(entry);
+                connection_set_adrift(connection);
+            }
+        }
+        leave_record_behind(&current);
+        leave_record_behind(&connection->session_slot);
+        connection_requests(connection)->current_slot = SEGMENT_NO_SLOT;
+        unlock(connection, DIRECTION_IN);
+    }
+    unlock(connection, DIRECTION_OUT);
+    return has_both;
+}
+
+/* The process was forked since, and what is open belongs to the parent; or the segment was
+   replaced. False if another thread is not yet done with it. */
 static SLOW bool adopt(struct connection *connection, uint32_t epoch)
 {
     uint32_t before = atomic_load_explicit(&connection->epoch, memory_order_relaxed);
@@ -185,6 +224,12 @@ static SLOW bool adopt(struct connection *connection, uint32_t epoch)
         !atomic_compare_exchange_strong_explicit(&connection->epoch, &before, adopting,
                                                  memory_order_acq_rel, memory_order_relaxed)) {
         return before == epoch;
+    }
+    if (attachment_is_of_process(before)) {
+        bool has_moved = move_to_new_segment(connection);
+        /* release pairs with the acquire in connection_enter */
+        atomic_store_explicit(&connection->epoch, has_moved ? epoch : before, memory_order_release);
+        return has_moved;
     }
     /* Locks that threads of the parent held at the fork are held by nobody here, and what their
        holders had begun nobody will end. */

@@ -129,7 +129,7 @@ struct connection {
     _Atomic uint32_t answers; /* given by this process, ever: ends what threads do for a request */
     _Atomic uint32_t references; /* descriptors */
     _Atomic uint32_t pending;    /* enum connection_pending */
-    _Atomic uint32_t epoch;      /* of the process whose segment the slots are in */
+    _Atomic uint32_t epoch;      /* of the segment that the slots are in */
     /* Whose bytes are framed: the address of a TLS session above the socket; 0: the socket's own.
        Changed by the holder of both directions. */
     _Atomic uintptr_t plaintext_of;
@@ -204,7 +204,7 @@ bool connection_enter(struct thread_state *self, const struct touch *touch,
 void connection_leave(struct thread_state *self, struct connection *connection,
                       enum direction_name name);
 
-/* Leaves it without doing what is pending, in a process that was forked since it was taken. */
+/* Leaves it without doing what is pending, where it was taken in another epoch. */
 void connection_let_go(struct connection *connection, enum direction_name name);
 
 /* The caller holds a direction, or knows bytes that nobody saw: stop until a safe boundary. */

@@ -125,8 +125,8 @@ static bool lock_table(void)
     uint32_t epoch = attachment_epoch();
     for (int tries = 0; tries < LOCK_TRIES; tries++) {
         uint32_t holder = atomic_load_explicit(&jobs_table.lock, memory_order_relaxed);
-        /* A holder of another epoch was a thread of the process that this one was forked from. */
-        if ((holder == 0 || holder != epoch) &&
+        /* Another process's holder was a thread of the one that this one was forked from. */
+        if ((holder == 0 || !attachment_is_of_process(holder)) &&
             atomic_compare_exchange_weak_explicit(&jobs_table.lock, &holder, epoch,
                                                   memory_order_acquire, memory_order_relaxed)) {
             return true;

@@ -225,17 +225,31 @@ static void pass_sent(struct observation *seen, const struct iovec *iov, size_t 
     }
 }
 
+static SLOW void end_in_another_epoch(const struct observation *seen, ssize_t result)
+{
+    struct connection *connection = seen->touch.connection;
+    if (!attachment_is_of_process(seen->epoch)) {
+        /* A handler forked in the middle of the call, and this is the child: what was sent is the
+           parent's, in the parent's segment. */
+        connection_set_adrift_for_good(connection);
+    } else if (result > 0 && (uint64_t)result == seen->ahead.size) {
+        /* The segment was replaced, and what was sent has been framed: it is found to be of the old
+           one when the direction is taken again. */
+    } else {
+        exchange_count_loss(LOSS_CONTENDED);
+        connection_set_adrift(connection);
+    }
+    atomic_store_explicit(&connection->unframed, false, memory_order_release);
+    connection_let_go(connection, DIRECTION_OUT);
+}
+
 void observe_send_end(struct observation *seen, const struct iovec *iov, size_t count,
                       ssize_t result, int error)
 {
     struct connection *connection = seen->touch.connection;
     turn_sends(seen->self, connection);
     if (unlikely(seen->holds && seen->epoch != attachment_epoch())) {
-        /* A handler forked in the middle of the call, and this is the child: what was sent is the
-           parent's, in the parent's segment. */
-        atomic_store_explicit(&connection->unframed, false, memory_order_relaxed);
-        connection_set_adrift_for_good(connection);
-        connection_let_go(connection, DIRECTION_OUT);
+        end_in_another_epoch(seen, result);
         return;
     }
     if (unlikely(connection_source(connection) != seen->source)) {

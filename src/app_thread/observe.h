@@ -31,7 +31,7 @@ struct observation {
     struct thread_state *self;
     uintptr_t source;  /* whose bytes these are: a TLS session's, or 0: the socket's */
     bool holds;        /* the direction is held over the call */
-    uint32_t epoch;    /* of the process that holds it */
+    uint32_t epoch;    /* in which it was taken */
     uint64_t start_ns; /* just before the call */
     struct ahead ahead;
     enum send_step step;

@@ -35,6 +35,10 @@ static uint64_t mix(uint64_t value)
 
 static SLOW void draw_key(struct thread_state *self)
 {
+    if (self->random_key != 0 && attachment_is_of_process(self->random_epoch)) {
+        self->random_epoch = attachment_epoch(); /* only the segment was replaced */
+        return;
+    }
     /* Threads differ by their own address and by the order in which they came, processes by the
        seed, which came from the kernel. */
     trace_context_forget(self);
@@ -151,7 +155,7 @@ static SLOW void begin_below_sole(struct thread_state *self, struct record *reco
     memcpy(trace_id, sole_job.trace_id, sizeof(trace_id));
     memcpy(span_id, sole_job.span_id, sizeof(span_id));
     uint8_t flags = sole_job.trace_flags;
-    bool is_ours = sole_job.epoch == attachment_epoch();
+    bool is_ours = attachment_is_of_process(sole_job.epoch);
     atomic_thread_fence(memory_order_acquire); /* pairs with the fence in trace_context_set_sole */
     if ((version & 1) != 0 || !is_ours ||
         atomic_load_explicit(&sole_job.version, memory_order_relaxed) != version) {

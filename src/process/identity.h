@@ -3,5 +3,5 @@
 
 #include "app_thread/attachment.h"
 
-/* Sets the page's epoch and random seed. */
+/* Sets the page's epoch and random seed, unless this process has them. */
 void identity_draw(struct attachment *page);

@@ -31,7 +31,7 @@ static uint32_t last_epoch = 1;
 static struct segment *give_segment(struct attachment *page)
 {
     page->random_seed = 42;
-    atomic_store(&page->epoch, last_epoch += 2);
+    atomic_store(&page->epoch, last_epoch += ATTACHMENT_NEXT_PROCESS);
     page->doorbell = &segment->doorbell;
     return segment;
 }
@@ -57,7 +57,7 @@ static int set_up(void **state)
     }
     atomic_store(&attachment->segment, segment);
     attachment->doorbell = &segment->doorbell;
-    atomic_store(&attachment->epoch, last_epoch += 2);
+    atomic_store(&attachment->epoch, last_epoch += ATTACHMENT_NEXT_PROCESS);
     return socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
 }
 
@@ -69,6 +69,21 @@ static int tear_down(void **state)
     close(pair[0]);
     close(pair[1]);
     return 0;
+}
+
+static struct segment *give_new_segment(struct attachment *page)
+{
+    new_segment();
+    page->doorbell = &segment->doorbell;
+    return segment;
+}
+
+/* The drainer went, and another one has given a segment. */
+static void replace_segment(void)
+{
+    attachment_renew = give_new_segment;
+    attachment_replace_segment();
+    attachment_renew = give_segment;
 }
 
 /* What the kernel does to the page in the child of a fork, and what the child makes of it. */
@@ -362,6 +377,114 @@ static void so_much_waits_and_no_more(void **state)
     assert_int_equal(atomic_load(&segment->losses[LOSS_CONTENDED]), 1);
 }
 
+/* ---- another segment ---- */
+
+static void expect_command(const char *text)
+{
+    struct record record;
+    assert_true(next(&record));
+    assert_int_equal(record.kind, RECORD_REDIS_CLIENT);
+    assert_true(
+        slice_equals(record_find_field(&record, FIELD_QUERY_TEXT), slice_of(text, strlen(text))));
+}
+
+/* The open exchange is lost, and counted; those after it are not, however busy the connection is.
+ */
+static void a_connection_goes_on_in_another_segment(void **state)
+{
+    (void)state;
+    descriptor_made(&thread_state, pair[0], DESCRIPTOR_STREAM);
+    sends(pair[0], "*2\r\n$3\r\nGET\r\n$1\r\na\r\n");
+    uint32_t before = attachment_epoch();
+    replace_segment();
+    assert_true(attachment_is_of_process(before));
+    assert_int_not_equal(attachment_epoch(), before);
+    sends(pair[0], "*2\r\n$3\r\nGET\r\n$1\r\nb\r\n");
+    receives(pair[0], "+A\r\n");
+    receives(pair[0], "+B\r\n");
+    expect_command("GET b");
+    assert_int_equal(atomic_load(&segment->losses[LOSS_ABANDONED]), 1);
+    replace_segment();
+    sends(pair[0], "*2\r\n$3\r\nGET\r\n$1\r\nc\r\n");
+    receives(pair[0], "+C\r\n");
+    expect_command("GET c");
+    assert_int_equal(atomic_load(&segment->losses[LOSS_ABANDONED]), 0);
+    assert_int_equal(slots_in_use(), 0);
+}
+
+/* More than lie in the connection itself. */
+static void a_long_pipeline_goes_on_in_another_segment(void **state)
+{
+    (void)state;
+    const int count = 40;
+    descriptor_made(&thread_state, pair[0], DESCRIPTOR_STREAM);
+    for (int i = 0; i < count; i++) {
+        sends(pair[0], "*2\r\n$3\r\nGET\r\n$1\r\na\r\n");
+    }
+    receives(pair[0], "+A\r\n");
+    replace_segment();
+    for (int i = 1; i < count; i++) {
+        receives(pair[0], "+A\r\n");
+    }
+    struct record record;
+    assert_false(next(&record));
+    assert_int_equal(atomic_load(&segment->losses[LOSS_ABANDONED]), count - 1);
+    sends(pair[0], "*2\r\n$3\r\nGET\r\n$1\r\nb\r\n");
+    receives(pair[0], "+B\r\n");
+    expect_command("GET b");
+}
+
+/* A request whose answer has begun: the parsers go on where they were. */
+static void an_answer_goes_on_in_another_segment(void **state)
+{
+    (void)state;
+    descriptor_made(&thread_state, pair[0], DESCRIPTOR_STREAM);
+    sends(pair[0], "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab");
+    replace_segment();
+    sends(pair[0], "cd");
+    receives(pair[0], "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab");
+    replace_segment();
+    receives(pair[0], "cd");
+    sends(pair[0], "GET /b HTTP/1.1\r\nHost: a\r\n\r\n");
+    receives(pair[0], "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    struct record record;
+    assert_true(next(&record));
+    assert_int_equal(record.kind, RECORD_HTTP_CLIENT);
+    assert_true(slice_equals(record_find_field(&record, FIELD_TARGET), SLICE("/b")));
+    assert_false(next(&record));
+    assert_int_equal(slots_in_use(), 0);
+}
+
+/* Another thread is in the middle of a call that sends while the segment is replaced. */
+static void a_segment_is_replaced_while_a_thread_sends(void **state)
+{
+    (void)state;
+    for (int is_framed_ahead = 0; is_framed_ahead < 2; is_framed_ahead++) {
+        attachment_frames_ahead = is_framed_ahead != 0;
+        descriptor_made(&thread_state, pair[0], DESCRIPTOR_STREAM);
+        struct record record;
+        sends(pair[0], "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        receives(pair[0], "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        assert_true(next(&record));
+        const char *request = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
+        struct iovec iov = iov_of(request, strlen(request));
+        struct observation seen;
+        assert_true(observe_send_begin(&seen, pair[0], &iov, 1));
+        replace_segment();
+        observe_send_end(&seen, &iov, 1, (ssize_t)iov.iov_len, 0);
+        receives(pair[0], "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        sends(pair[0], "GET /b HTTP/1.1\r\nHost: a\r\n\r\n");
+        receives(pair[0], "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        assert_true(next(&record));
+        assert_true(slice_equals(record_find_field(&record, FIELD_TARGET), SLICE("/b")));
+        assert_false(next(&record));
+        assert_int_equal(slots_in_use(), 0);
+        uint64_t lost = segment->losses[LOSS_ABANDONED] + segment->losses[LOSS_CONTENDED];
+        assert_int_equal(lost, 1);
+    }
+    attachment_frames_ahead = false;
+}
+
 /* ---- fork ---- */
 
 /* A handler may fork in the middle of a call; the child then comes back from that call, too. */
@@ -644,6 +767,10 @@ int main(void)
         TEST(what_waits_for_nothing_is_read),
         TEST(a_request_waits_for_the_other_direction),
         TEST(so_much_waits_and_no_more),
+        TEST(a_connection_goes_on_in_another_segment),
+        TEST(a_long_pipeline_goes_on_in_another_segment),
+        TEST(an_answer_goes_on_in_another_segment),
+        TEST(a_segment_is_replaced_while_a_thread_sends),
         TEST(a_call_that_began_before_the_fork_ends_unseen),
         TEST(a_thread_lost_in_a_call_takes_its_connection_along),
         TEST(a_child_counts_its_own_bytes),
