@@ -2,10 +2,10 @@
 
 #include <string.h>
 
-#include "app_thread/clock.h"
 #include "app_thread/readable.h"
 #include "base/compiler.h"
 #include "wire/http1.h"
+#include "wire/identify.h"
 
 /* The rest of a field that was sent in part. */
 struct owed {
@@ -94,31 +94,26 @@ static bool is_allowed(struct slice host)
 
 /* ---- the head ---- */
 
-/* Whether a head lies whole in `bytes` that takes the field; `*at`: the end of its first line. */
-static bool takes_field(struct slice bytes, uint32_t *at)
+/* Whether a head takes the field; `*at`: the end of its first line. */
+static bool takes_field(const struct http_preview *preview, uint32_t *at)
 {
-    struct http1 parser;
-    struct http1_head head;
-    struct slice in = bytes;
-    http1_init(&parser, HTTP1_REQUESTS);
-    http1_report_only(&parser, 1u << HTTP1_FIELD_HOST | 1u << HTTP1_FIELD_TRACEPARENT |
-                                   1u << HTTP1_FIELD_TRACESTATE);
-    if (!http1_take_head(&parser, &in, &head) ||
-        slice_equals_ignoring_case(head.item.method, SLICE("CONNECT"))) {
+    const struct http1_head *head = &preview->head;
+    if (slice_equals_ignoring_case(head->item.method, SLICE("CONNECT"))) {
         return false;
     }
     struct slice host = {NULL, 0};
-    for (uint32_t i = 0; i < head.field_count; i++) {
-        if (head.fields[i].field != HTTP1_FIELD_HOST) {
+    for (uint32_t i = 0; i < head->field_count; i++) {
+        uint8_t field = head->fields[i].field;
+        if (field == HTTP1_FIELD_TRACEPARENT || field == HTTP1_FIELD_TRACESTATE) {
             return false; /* the program has a context of its own */
         }
-        host = head.fields[i].value;
+        host = field == HTTP1_FIELD_HOST ? head->fields[i].value : host;
     }
-    const uint8_t *end = memchr(bytes.data, '\n', bytes.size);
-    if (end == NULL || end == bytes.data || end[-1] != '\r' || !is_allowed(host)) {
+    const uint8_t *end = memchr(preview->data, '\n', preview->size);
+    if (end == NULL || end == preview->data || end[-1] != '\r' || !is_allowed(host)) {
         return false;
     }
-    *at = (uint32_t)(end + 1 - bytes.data);
+    *at = (uint32_t)(end + 1 - preview->data);
     return true;
 }
 
@@ -132,25 +127,44 @@ static bool is_readable(const void *data, size_t size)
     return readable_iov(&part, 1);
 }
 
-bool inject_plan(struct thread_state *self, const struct iovec *iov, size_t count,
-                 struct injection *injection)
+/* Looks at the page first that the bytes begin on: there the head mostly lies whole, and what the
+   kernel is not asked about costs nothing. */
+static bool find_head(struct slice bytes, struct http_preview *preview)
 {
-    if (count > LIMIT_INJECT_PARTS || !is_readable(iov, count * sizeof(*iov)) ||
-        atomic_load_explicit(&inject_owed_count, memory_order_relaxed) > LIMIT_INJECT_OWED / 2) {
-        return false;
-    }
-    size_t size =
-        iov[0].iov_len < LIMIT_INJECT_HEAD_BYTES ? iov[0].iov_len : LIMIT_INJECT_HEAD_BYTES;
-    if (!is_readable(iov[0].iov_base, size)) {
-        return false;
-    }
-    struct slice bytes = slice_of(iov[0].iov_base, size);
+    size_t on_page = READABLE_PAGE - (uintptr_t)bytes.data % READABLE_PAGE;
+    size_t size = bytes.size;
+    bytes.size = size < on_page ? size : on_page;
     /* Empty lines may stand before a request, methods in small letters are nobody's. */
-    if ((uint8_t)(bytes.data[0] - 'A') >= 26 || !takes_field(bytes, &injection->at)) {
+    if (!is_readable(bytes.data, bytes.size) || (uint8_t)(bytes.data[0] - 'A') >= 26) {
         return false;
     }
-    trace_context_plan_client(self, &injection->identity, clock_now_ns());
-    return true;
+    if (likely(http_exchange_preview(preview, bytes))) {
+        return true;
+    }
+    if (size <= on_page || identify_client_bytes(bytes) > WIRE_HTTP1) {
+        return false;
+    }
+    bytes.size = size < LIMIT_INJECT_HEAD_BYTES ? size : LIMIT_INJECT_HEAD_BYTES;
+    return is_readable(bytes.data, bytes.size) && http_exchange_preview(preview, bytes);
+}
+
+enum inject_plan inject_plan(struct thread_state *self, const struct iovec *iov, size_t count,
+                             uint64_t start_ns, struct injection *injection)
+{
+    struct http_preview *preview = &injection->preview;
+    if (!is_readable(iov, sizeof(*iov)) || iov[0].iov_len == 0 ||
+        !find_head(slice_of(iov[0].iov_base, iov[0].iov_len), preview)) {
+        return INJECT_UNKNOWN;
+    }
+    if (count > LIMIT_INJECT_PARTS || !is_readable(iov, count * sizeof(*iov)) ||
+        atomic_load_explicit(&inject_owed_count, memory_order_relaxed) > LIMIT_INJECT_OWED / 2 ||
+        !takes_field(preview, &injection->at)) {
+        return INJECT_NOTHING;
+    }
+    const struct http1_item *line = &preview->head.item;
+    preview->is_planned =
+        exchange_plan_http(self, &preview->plan, line->method, line->target, start_ns);
+    return preview->is_planned ? INJECT_FIELD : INJECT_NOTHING;
 }
 
 /* ---- sending ---- */
@@ -181,7 +195,7 @@ static void write_field(uint8_t field[INJECT_FIELD_BYTES], const struct trace_id
 size_t inject_build(const struct injection *injection, const struct iovec *iov, size_t count,
                     uint8_t field[INJECT_FIELD_BYTES], struct iovec longer[LIMIT_INJECT_PARTS + 2])
 {
-    write_field(field, &injection->identity);
+    write_field(field, &injection->preview.plan.identity);
     longer[0] = (struct iovec){iov[0].iov_base, injection->at};
     longer[1] = (struct iovec){field, INJECT_FIELD_BYTES};
     longer[2] =

@@ -16,7 +16,7 @@
 #include <sys/uio.h>
 
 #include "app_thread/connection.h"
-#include "app_thread/trace_context.h"
+#include "app_thread/http_exchange.h"
 #include "base/limits.h"
 #include "base/slice.h"
 
@@ -24,8 +24,8 @@
 #define INJECT_FIELD_BYTES 70u
 
 struct injection {
-    struct trace_identity identity; /* of the request's record */
-    uint32_t at;                    /* bytes of the first buffer that go before the field */
+    struct http_preview preview; /* of the request */
+    uint32_t at;                 /* bytes of the first buffer that go before the field */
 };
 
 /* Context is written into requests (OTEL_PROPAGATORS). Set once at start. */
@@ -39,10 +39,17 @@ void inject_configure(bool is_on, struct slice to, struct slice not_to);
    commas; `name:port` means that port only. */
 bool inject_list_has(struct slice list, struct slice host);
 
-/* Whether the program's bytes begin with the whole head of a request into which the context is to
-   be written; then where, and with what ids. The caller knows that a request begins here. */
-bool inject_plan(struct thread_state *self, const struct iovec *iov, size_t count,
-                 struct injection *injection);
+/* What there is to do where a request begins. */
+enum inject_plan {
+    INJECT_UNKNOWN, /* it could not be looked at, or is no whole head */
+    INJECT_NOTHING, /* only the preview is filled */
+    INJECT_FIELD    /* the context is to be written into it: the preview has a plan, too, which the
+                       exchange takes or the caller drops */
+};
+
+/* Looks at what the program sends where a request begins, at `start_ns`. */
+enum inject_plan inject_plan(struct thread_state *self, const struct iovec *iov, size_t count,
+                             uint64_t start_ns, struct injection *injection);
 
 /* The field's line, and the parts of what is to be sent: their number, count + 2 at most. */
 size_t inject_build(const struct injection *injection, const struct iovec *iov, size_t count,

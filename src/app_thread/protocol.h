@@ -18,19 +18,19 @@
 #include "app_thread/thread_state.h"
 #include "base/slice.h"
 
-struct trace_identity;
+struct http_preview;
 
 struct passage {
     struct thread_state *self;
     struct connection *connection;
     enum direction_name direction;
-    bool holds_both; /* the other direction, too */
-    bool is_late;    /* the bytes were held back: nothing is to be waited for */
-    bool in_flight;  /* requests may have been sent that are not framed yet */
-    bool waits;      /* what is left is to be held back */
-    uint64_t now;    /* when the bytes began to pass */
-    uint64_t end_ns; /* when they had passed; 0: now, passage_end_ns() looks */
-    const struct trace_identity *planned; /* of the request that begins with them; or NULL */
+    bool holds_both;              /* the other direction, too */
+    bool is_late;                 /* the bytes were held back: nothing is to be waited for */
+    bool in_flight;               /* requests may have been sent that are not framed yet */
+    bool waits;                   /* what is left is to be held back */
+    uint64_t now;                 /* when the bytes began to pass */
+    uint64_t end_ns;              /* when they had passed; 0: now, passage_end_ns() looks */
+    struct http_preview *preview; /* of the request that begins with them; or NULL */
 };
 
 static inline uint64_t passage_end_ns(struct passage *passage)

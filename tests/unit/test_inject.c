@@ -17,9 +17,11 @@
 #include "app_thread/connection.h"
 #include "app_thread/inject.h"
 #include "app_thread/observe.h"
+#include "app_thread/witness.h"
 #include "handoff/segment.h"
 
 #define STREAM_MAX (64u << 10)
+#define SLOTS      4096u
 
 static struct segment *segment;
 static struct segment_reader reader;
@@ -35,13 +37,13 @@ static struct segment *give_segment(struct attachment *page)
 static int set_up(void **state)
 {
     (void)state;
-    size_t size = segment_size(256);
+    size_t size = segment_size(SLOTS);
     free(segment);
     free(attachment);
     segment = aligned_alloc(64, (size + 63) / 64 * 64);
     attachment = calloc(1, 4096);
     memset(segment, 0, size);
-    segment_initialize(segment, 256, 1, (struct segment_clock){1, 1});
+    segment_initialize(segment, SLOTS, 1, (struct segment_clock){1, 1});
     attachment_renew = give_segment;
     atomic_store(&attachment_is_on, true);
     inject_configure(true, SLICE(""), SLICE(""));
@@ -63,8 +65,9 @@ static bool takes(const char *text, size_t size, uint32_t *at)
 {
     struct iovec iov = part_of(text, size);
     struct injection injection = {.at = 0};
-    bool takes = inject_plan(&thread_state, &iov, 1, &injection);
+    bool takes = inject_plan(&thread_state, &iov, 1, 1, &injection) == INJECT_FIELD;
     *at = injection.at;
+    assert_true(!takes || exchange_drop_plan(&injection.preview.plan));
     return takes;
 }
 
@@ -124,8 +127,11 @@ static void parts_have_a_limit(void **state)
     static const char head[] = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
     struct iovec iov[LIMIT_INJECT_PARTS + 1] = {part_of(head, sizeof(head) - 1)};
     struct injection injection;
-    assert_true(inject_plan(&thread_state, iov, LIMIT_INJECT_PARTS, &injection));
-    assert_false(inject_plan(&thread_state, iov, LIMIT_INJECT_PARTS + 1, &injection));
+    assert_int_equal(inject_plan(&thread_state, iov, LIMIT_INJECT_PARTS, 1, &injection),
+                     INJECT_FIELD);
+    assert_true(exchange_drop_plan(&injection.preview.plan));
+    assert_int_equal(inject_plan(&thread_state, iov, LIMIT_INJECT_PARTS + 1, 1, &injection),
+                     INJECT_NOTHING);
 }
 
 static void unreadable_memory_is_the_kernels_to_judge(void **state)
@@ -133,7 +139,7 @@ static void unreadable_memory_is_the_kernels_to_judge(void **state)
     (void)state;
     struct iovec iov = {(void *)(uintptr_t)8192, 100}; /* nothing is mapped there */
     struct injection injection;
-    assert_false(inject_plan(&thread_state, &iov, 1, &injection));
+    assert_int_equal(inject_plan(&thread_state, &iov, 1, 1, &injection), INJECT_UNKNOWN);
 }
 
 /* ---- hosts ---- */
@@ -206,7 +212,7 @@ static ssize_t give(struct wire *wire, const struct iovec *iov, size_t count, si
 static ssize_t call(int fd, struct wire *wire, const struct iovec *iov, size_t count, size_t room,
                     size_t owed_room)
 {
-    struct observation seen;
+    struct observation seen = {.step = SEND_AS_IS};
     assert_true(observe_send_begin_inserting(&seen, fd, iov, count));
     struct connection *connection = seen.touch.connection;
     ssize_t result;
@@ -310,9 +316,114 @@ static void send_request(size_t room, size_t owed_room, size_t split, bool is_se
         }
     }
     descriptor_closing(&thread_state, fd);
-    for (uint32_t i = 0; i < 256; i++) {
+    for (uint32_t i = 0; i < SLOTS; i++) {
         assert_int_equal(atomic_load(&segment->states[i]), SLOT_FREE);
     }
+}
+
+/* ---- whose work it is ---- */
+
+static struct thread_context witnessed;
+static unsigned asked_before, asked_after;
+
+static struct thread_context *cause_of_http(struct slice method, struct slice target,
+                                            uint64_t call_ns)
+{
+    bool is_sent = call_ns != 0;
+    assert_true(slice_equals(method, SLICE("POST")));
+    assert_true(slice_equals(target, SLICE("/path")));
+    asked_before += !is_sent;
+    asked_after += is_sent;
+    return asked_after > is_sent ? NULL : &witnessed;
+}
+
+static void take_back(uint64_t call_ns)
+{
+    assert_int_not_equal(call_ns, 0);
+    assert_int_equal(asked_after, 1);
+    asked_after = 0;
+}
+
+static const struct witness a_witness = {.cause_of_http = cause_of_http, .take_back = take_back};
+
+static struct thread_context a_context(void)
+{
+    static const _Atomic uint32_t answers;
+    struct thread_context context = {.is_known = true, .answers = &answers, .began_ns = 1};
+    memset(context.trace_id, 7, sizeof(context.trace_id));
+    memset(context.span_id, 8, sizeof(context.span_id));
+    return context;
+}
+
+/* What the thread does, or what the witness says, is in the head, and is counted once. */
+static void a_parent_is_counted_once(void **state)
+{
+    (void)state;
+    static const char wanted[] = "00-07070707070707070707070707070707-";
+    static struct wire wire;
+    const int fd = 24;
+    attachment_context_age_ns = UINT64_MAX - 1;
+    attachment_context_spans = 10;
+    for (int is_witnessed = 0; is_witnessed < 2; is_witnessed++) {
+        for (size_t room = 0; room <= sizeof(request) - 1 + INJECT_FIELD_BYTES; room += 10) {
+            struct thread_context *context = is_witnessed ? &witnessed : &thread_state.context;
+            *context = a_context();
+            witness = is_witnessed ? &a_witness : NULL;
+            asked_before = asked_after = 0;
+            wire.size = 0;
+            descriptor_made(&thread_state, fd, DESCRIPTOR_STREAM);
+            struct iovec iov = part_of(request, sizeof(request) - 1);
+            ssize_t sent = call(fd, &wire, &iov, 1, room, SIZE_MAX);
+            assert_int_equal(context->spans, sent > 0);
+            sent = sent < 0 ? 0 : sent;
+            iov = part_of(request + sent, sizeof(request) - 1 - (size_t)sent);
+            if (iov.iov_len > 0) {
+                call(fd, &wire, &iov, 1, SIZE_MAX, SIZE_MAX);
+            }
+            thread_state.context.is_known = false;
+            assert_int_equal(context->spans, 1);
+            assert_int_equal(asked_after, is_witnessed);
+            receive_reply(fd);
+            char text[56];
+            struct record record;
+            if (strip(&wire, text) == 1) {
+                assert_memory_equal(text, wanted, sizeof(wanted) - 1);
+            }
+            assert_true(segment_reader_next(&reader, &record));
+            assert_memory_equal(record.trace_id, context->trace_id, sizeof(record.trace_id));
+            assert_memory_equal(record.parent_span_id, context->span_id, sizeof(context->span_id));
+            assert_int_equal(record.parent_source, PARENT_CAUSAL);
+            descriptor_closing(&thread_state, fd);
+        }
+    }
+    witness = NULL;
+}
+
+/* No id goes out for which there is no record; the request does. */
+static void without_a_record_nothing_is_written(void **state)
+{
+    (void)state;
+    static struct wire wire;
+    const int fd = 25;
+    uint32_t cursor = 0;
+    for (uint32_t i = 0; i < SLOTS; i++) {
+        assert_int_not_equal(segment_claim(segment, &cursor), SEGMENT_NO_SLOT);
+    }
+    wire.size = 0;
+    descriptor_made(&thread_state, fd, DESCRIPTOR_STREAM);
+    struct iovec iov = part_of(request, sizeof(request) - 1);
+    assert_int_equal(call(fd, &wire, &iov, 1, SIZE_MAX, 0), iov.iov_len);
+    assert_int_equal(wire.size, sizeof(request) - 1);
+    assert_int_equal(atomic_load(&segment->losses[LOSS_SEGMENT_FULL]), 1);
+    receive_reply(fd);
+    segment_cancel(segment, 5);
+    wire.size = 0;
+    thread_state.slot_cursor = 0;
+    assert_int_equal(call(fd, &wire, &iov, 1, SIZE_MAX, 0), iov.iov_len);
+    assert_int_equal(wire.size, sizeof(request) - 1 + INJECT_FIELD_BYTES);
+    receive_reply(fd);
+    assert_int_equal(atomic_load(&segment->losses[LOSS_SEGMENT_FULL]), 1);
+    descriptor_closing(&thread_state, fd);
 }
 
 /* At 0 the kernel has no room: the program repeats the whole call. */
@@ -439,6 +550,8 @@ int main(void)
         cmocka_unit_test_setup(lists_decide, set_up),
         cmocka_unit_test_setup(the_stream_is_the_same_however_cut, set_up),
         cmocka_unit_test_setup(buffers_may_end_anywhere, set_up),
+        cmocka_unit_test_setup(a_parent_is_counted_once, set_up),
+        cmocka_unit_test_setup(without_a_record_nothing_is_written, set_up),
         cmocka_unit_test_setup(a_connection_given_up_still_owes, set_up),
         cmocka_unit_test_setup(owing_ends_with_the_connection, set_up),
         cmocka_unit_test_setup(who_owes_is_counted, set_up),

@@ -121,7 +121,7 @@ static bool has_paid(int fd)
         seen.step = SEND_AS_IS;                                                                    \
         bool observed = !hook_is_aside(&thread_state) &&                                           \
                         observe_send_begin_inserting(&seen, (fd), (iov), (count));                 \
-        ssize_t result = likely(seen.step == SEND_AS_IS)                                           \
+        ssize_t result = likely(seen.step <= SEND_LOOKED_AT)                                       \
                              ? (call)                                                              \
                              : send_otherwise(&seen, (fd), (way), (iov), (count));                 \
         if (observed) {                                                                            \
@@ -202,15 +202,24 @@ EXPORTED ssize_t __write(int fd, const void *buffer, size_t size)
                                    : observed_write(fd, buffer, size);
 }
 
-EXPORTED ssize_t send(int fd, const void *buffer, size_t size, int flags)
+static SLOW ssize_t send_unchanged(int fd, const void *buffer, size_t size, int flags)
 {
-    if (descriptor_is_other(fd) || (flags & MSG_OOB)) {
+    struct iovec iov = iovec_of(buffer, size);
+    if (flags & MSG_OOB) {
         return ORIGINAL(send)(fd, buffer, size, flags);
     }
-    struct iovec iov = iovec_of(buffer, size);
-    if (unlikely(flags & NOT_CHANGED)) {
-        OBSERVE_AS_IS(ORIGINAL(send)(fd, buffer, size, flags), fd, &iov, 1);
+    OBSERVE_AS_IS(ORIGINAL(send)(fd, buffer, size, flags), fd, &iov, 1);
+}
+
+EXPORTED ssize_t send(int fd, const void *buffer, size_t size, int flags)
+{
+    if (descriptor_is_other(fd)) {
+        return ORIGINAL(send)(fd, buffer, size, flags);
     }
+    if (unlikely(flags & (MSG_OOB | NOT_CHANGED))) {
+        return send_unchanged(fd, buffer, size, flags);
+    }
+    struct iovec iov = iovec_of(buffer, size);
     OBSERVE_SEND(ORIGINAL(send)(fd, buffer, size, flags), BY_SEND(flags), fd, &iov, 1);
 }
 
@@ -366,12 +375,15 @@ static bool was_looked_at(ssize_t result, int error)
     return result >= 0 || (error != EFAULT && error != EBADF && error != ENOTSOCK);
 }
 
-/* Whether the message can be read before the kernel has done so, and is nothing but bytes. */
-static bool is_plain_message(const struct msghdr *message, int flags)
+/* Whether the message can be read before the kernel has done so, and is nothing but bytes; asked
+   only where something might be written into it. */
+static bool is_plain_message(int fd, const struct msghdr *message, int flags)
 {
     struct iovec whole = iovec_of(message, sizeof(*message));
-    if (!inject_is_on || (flags & NOT_CHANGED) || !readable_iov(&whole, 1) ||
-        message->msg_controllen != 0 || message->msg_name != NULL ||
+    struct touch touch;
+    if (!inject_is_on || (flags & NOT_CHANGED) || !connection_find(fd, &touch) ||
+        (!protocol_may_be_http(touch.connection) && !inject_owes(touch.connection)) ||
+        !readable_iov(&whole, 1) || message->msg_controllen != 0 || message->msg_name != NULL ||
         message->msg_iovlen > LIMIT_INJECT_PARTS) {
         return false;
     }
@@ -383,7 +395,7 @@ static SLOW ssize_t observed_sendmsg(int fd, const struct msghdr *message, int f
 {
     struct observation seen;
     seen.step = SEND_AS_IS;
-    bool is_plain = is_plain_message(message, flags);
+    bool is_plain = is_plain_message(fd, message, flags);
     if (!is_plain && !has_paid(fd)) {
         return -1;
     }
@@ -391,7 +403,7 @@ static SLOW ssize_t observed_sendmsg(int fd, const struct msghdr *message, int f
         !hook_is_aside(&thread_state) &&
         (is_plain ? observe_send_begin_inserting(&seen, fd, message->msg_iov, message->msg_iovlen)
                   : observe_send_begin(&seen, fd, NULL, 0));
-    ssize_t result = likely(seen.step == SEND_AS_IS)
+    ssize_t result = likely(seen.step <= SEND_LOOKED_AT)
                          ? ORIGINAL(sendmsg)(fd, message, flags)
                          : send_otherwise(&seen, fd, &(struct way){true, flags, message},
                                           message->msg_iov, message->msg_iovlen);
