@@ -234,8 +234,8 @@
 #define LIMIT_WITNESS_UNBEGUN 64u
 /* Requests that were announced and not seen yet: many times the connections of one host's pool. */
 #define LIMIT_WITNESS_ANNOUNCED 512u
-/* Requests of one call that are asked about again if it sent something else: the others are taken for
-   more than can be told. */
+/* Requests of one call that are asked about again if it sent something else: the others are taken
+   for more than can be told. */
 #define LIMIT_WITNESS_TAKEN 16u
 /* Bits for those that were more: one bit makes a fraction of all requests parentless. */
 #define LIMIT_WITNESS_FORGOTTEN 4096u

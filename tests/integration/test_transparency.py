@@ -2,7 +2,8 @@
 """The system calls of a program's own threads are those of a plain run, but for a short list.
 
 On sockets: the same calls in the same order, on the same descriptors, with the same arguments and
-results, but that a request goes by a call with a list of buffers, where it is given a context. Elsewhere: nothing is missing, and what was added is in ADDED, and not more often.
+results, but that a request goes by a call with a list of buffers, where it is given a context. Elsewhere: nothing is
+missing, and what was added is in ADDED, and not more often.
 """
 
 import os
@@ -28,7 +29,7 @@ ADDED = {
     "getpid": 1, "getrandom": 2,
     # Our thread: the C library makes it, with all signals blocked. By the same call the kernel tells whether a page
     # can be read, once for each from which a request is sent.
-    "clone3": 1, "clone": 1, "rt_sigaction": 1, "rt_sigprocmask": 24,
+    "clone3": 1, "clone": 1, "rt_sigaction": 1, "rt_sigprocmask": 8,
     # The end: our thread finishes first.
     "futex": 12,
 }
