@@ -19,6 +19,8 @@ struct callbacks {
     void (*before_fork)(void);
     void (*after_fork_in_parent)(void);
     void (*after_fork_in_child)(void);
+    /* The program was told that a child of its has ended. May be NULL. */
+    void (*child_ended)(int32_t process_id, int status);
     /* From the process's exit handlers. */
     void (*at_exit)(void);
     /* The program's first thread ends; others may live on. */

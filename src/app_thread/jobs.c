@@ -25,11 +25,15 @@ struct job {
     uint8_t trace_id[16];
     uint8_t span_id[8];
     uint8_t submit_id[8];
+    uint8_t save_id[8]; /* of the span that stored it, where nobody was known to submit it */
     uint32_t epoch;
     uint16_t slot;
     uint8_t trace_flags;
     uint8_t queue;
-    bool is_derived; /* the trace's id: both sides of the queue know it */
+    bool is_derived;    /* the trace's id: both sides of the queue know it */
+    bool is_submitted;  /* by this process: its submission is a span, or becomes one */
+    bool was_submitted; /* the submission's span is there: another one is none of that name */
+    bool was_claimed;   /* by this process */
 };
 
 struct job_table {
@@ -47,6 +51,27 @@ struct job_table {
    place. Shared memory, made when the first such job is claimed. */
 typedef _Atomic uint64_t job_outcome;
 _Static_assert(JOB_END_COUNT <= 8, "an end has three bits");
+
+/* What a rule says that a command does is what its record says. */
+#define SAME(name) _Static_assert((int)RULE_##name == (int)JOB_ACTION_##name, "one numbering")
+SAME(NONE);
+SAME(SUBMIT);
+SAME(SAVE);
+SAME(CLAIM);
+SAME(READ);
+SAME(COMPLETE);
+SAME(FAIL);
+SAME(RETRY);
+SAME(REQUEUE);
+SAME(TIMEOUT);
+SAME(CANCEL);
+SAME(PROGRESS);
+SAME(MESSAGE);
+SAME(ARCHIVE);
+SAME(START);
+SAME(FOLD);
+_Static_assert((int)RULE_ACTIONS == (int)JOB_ACTION_COUNT, "and as many");
+#undef SAME
 
 static const uint8_t no_lists[RULES_ENTRIES];
 
@@ -97,13 +122,6 @@ void jobs_take(struct connection *connection, uint8_t list, const struct slice a
     for (uint32_t i = 1; i < count && connection->redis.captures; i++) {
         jobs_argument(connection, i, arguments[i], true);
     }
-}
-
-bool jobs_choose(struct connection *connection)
-{
-    bool captures = connection->redis.captures;
-    connection->redis.captures = false;
-    return captures && rules_choose(jobs_rules, capture_of(connection->redis.job_block));
 }
 
 uint32_t jobs_detach(struct connection *connection)
@@ -179,6 +197,13 @@ static struct job *place_job(uint64_t key)
     place = place != NULL ? place : oldest_place();
     if (place == NULL) {
         return NULL;
+    }
+    if (jobs_table.keys[place - jobs_table.jobs] != key) {
+        place->is_derived = false;
+        place->is_submitted = false;
+        place->was_submitted = false;
+        place->was_claimed = false;
+        memset(place->save_id, 0, sizeof place->save_id);
     }
     jobs_table.keys[place - jobs_table.jobs] = key;
     place->order = ++jobs_table.next_order;
@@ -294,6 +319,52 @@ static void derive_ids(const struct rule *rule, const struct rule_facts *facts,
     submit_id[7] |= submit_id[7] == 0;
 }
 
+/* Gives the job the ids that both sides come to, where it is named well enough. */
+static void derive_job(struct job *job, const struct rule *rule, const struct rule_facts *facts)
+{
+    if (!job->is_derived && is_identified(rule, facts)) {
+        derive_ids(rule, facts, job->trace_id, job->submit_id);
+        job->trace_flags = trace_context_flags(job->trace_id);
+        job->is_derived = true;
+    }
+}
+
+/* A submission is on its way: what stores the job may name it as its parent. */
+static void note_submission(struct rule_capture *capture, const struct rule *rule)
+{
+    struct rule_facts facts;
+    if (!rules_facts(jobs_rules, capture, capture->rule, &facts) ||
+        facts.values[RULE_ID].size == 0 || !lock_table()) {
+        return;
+    }
+    uint64_t key = key_of(rule, &facts);
+    struct job *job = find_job(key);
+    job = job != NULL ? job : place_job(key);
+    if (job != NULL) {
+        derive_job(job, rule, &facts);
+        job->is_submitted = true;
+    }
+    unlock_table();
+}
+
+bool jobs_choose(struct connection *connection)
+{
+    bool captures = connection->redis.captures;
+    connection->redis.captures = false;
+    if (!captures) {
+        return false;
+    }
+    struct rule_capture *capture = capture_of(connection->redis.job_block);
+    if (!rules_choose(jobs_rules, capture)) {
+        return false;
+    }
+    const struct rule *rule = &jobs_rules->rules[capture->rule];
+    if (rule->action == RULE_SUBMIT) {
+        note_submission(capture, rule);
+    }
+    return true;
+}
+
 /* ---- records ---- */
 
 static void add_fact(struct record *record, enum field_tag tag, struct slice value)
@@ -320,6 +391,7 @@ static void add_facts(struct record *record, const struct rule *rule,
         {RULE_STEPS, FIELD_JOB_STEPS},
         {RULE_CUSTOMER, FIELD_JOB_CUSTOMER},
         {RULE_USER, FIELD_JOB_USER},
+        {RULE_TIER, FIELD_JOB_TIER},
         {RULE_ERROR_TYPE, FIELD_JOB_ERROR_TYPE},
         {RULE_ERROR, FIELD_JOB_ERROR},
         {RULE_STACK, FIELD_JOB_STACK},
@@ -330,6 +402,12 @@ static void add_facts(struct record *record, const struct rule *rule,
             add_fact(record, (enum field_tag)told[i].tag, facts->values[told[i].variable]);
         }
     }
+}
+
+static bool is_none(const uint8_t id[8])
+{
+    static const uint8_t none[8];
+    return memcmp(id, none, sizeof none) == 0;
 }
 
 static void add_link(struct record *record, const uint8_t trace_id[16], const uint8_t span_id[8])
@@ -343,8 +421,7 @@ static void add_link(struct record *record, const uint8_t trace_id[16], const ui
 /* The span that the record would have been below by its thread is told as a link. */
 static void link_to_parent(struct record *record)
 {
-    static const uint8_t none[8];
-    if (memcmp(record->parent_span_id, none, sizeof none) != 0) {
+    if (!is_none(record->parent_span_id)) {
         add_link(record, record->trace_id, record->parent_span_id);
     }
 }
@@ -496,6 +573,41 @@ static void describe(const struct deed *deed, struct job *job)
     add_facts(record, deed->rule, deed->facts);
 }
 
+/* The deed's job, made known where its name allows; NULL: it is of no trace. */
+static struct job *derived_job(const struct deed *deed)
+{
+    struct job *job = find_job(deed->key);
+    if (job == NULL && is_identified(deed->rule, deed->facts)) {
+        job = place_job(deed->key);
+    }
+    if (job != NULL) {
+        derive_job(job, deed->rule, deed->facts);
+    }
+    return job != NULL && job->is_derived ? job : NULL;
+}
+
+/* Pushed again: by who works on it, or a second time by who submitted it. The first submission has
+   the span id that others know. */
+static bool is_pushed_again(const struct deed *deed, const struct job *job)
+{
+    return job->was_submitted || job->was_claimed ||
+           number_of(deed->facts->values[RULE_ATTEMPTS]) > 0;
+}
+
+static void push_again(const struct deed *deed, struct job *job)
+{
+    struct record *record = deed->record;
+    bool in_work = is_in_work(job);
+    bool is_retry = in_work || number_of(deed->facts->values[RULE_ATTEMPTS]) > 0;
+    link_to_parent(record);
+    join_trace(record, job);
+    record->redis.job_action = is_retry ? JOB_ACTION_RETRY : JOB_ACTION_REQUEUE;
+    add_facts(record, deed->rule, deed->facts);
+    if (in_work) {
+        end_job(deed->passage->self, job, JOB_END_RETRIED, begun_at(deed));
+    }
+}
+
 static void submit(const struct deed *deed)
 {
     struct record *record = deed->record;
@@ -503,49 +615,52 @@ static void submit(const struct deed *deed)
         return;
     }
     role(deed);
-    struct job *known = find_job(deed->key);
-    if (known == NULL && !is_identified(deed->rule, deed->facts)) {
+    struct job *job = derived_job(deed);
+    if (job == NULL) {
         add_facts(record, deed->rule, deed->facts);
         return;
     }
-    struct job *job = known != NULL ? known : place_job(deed->key);
-    if (job == NULL) {
+    if (is_pushed_again(deed, job)) {
+        push_again(deed, job);
         return;
     }
-    if (known == NULL) {
-        derive_ids(deed->rule, deed->facts, job->trace_id, job->submit_id);
-        job->trace_flags = trace_context_flags(job->trace_id);
-        job->is_derived = true;
-    }
+    job->is_submitted = true;
+    job->was_submitted = true;
     link_to_parent(record);
     memcpy(record->trace_id, job->trace_id, sizeof record->trace_id);
     memset(record->parent_span_id, 0, sizeof record->parent_span_id);
     record->parent_source = PARENT_NONE;
     record->trace_flags = job->trace_flags;
     memcpy(record->span_id, job->submit_id, sizeof record->span_id);
+    if (!is_none(job->save_id)) {
+        add_link(record, job->trace_id, job->save_id);
+        memset(job->save_id, 0, sizeof job->save_id);
+    }
     add_facts(record, deed->rule, deed->facts);
 }
 
+/* Below the submission only where there is one already: who stores a job may never enqueue it. One
+   that comes later links back. */
 static void save(const struct deed *deed)
 {
     struct record *record = deed->record;
-    struct job *job = find_job(deed->key);
-    bool is_new = job == NULL && is_identified(deed->rule, deed->facts);
-    if (is_new && (job = place_job(deed->key)) != NULL) {
-        derive_ids(deed->rule, deed->facts, job->trace_id, job->submit_id);
-        job->trace_flags = trace_context_flags(job->trace_id);
-        job->is_derived = true;
-    }
+    struct job *job = derived_job(deed);
     if (record == NULL) {
         return;
     }
     role(deed);
-    if (job != NULL && job->is_derived) {
+    if (job != NULL) {
         link_to_parent(record);
         memcpy(record->trace_id, job->trace_id, sizeof record->trace_id);
-        memcpy(record->parent_span_id, job->submit_id, sizeof record->parent_span_id);
+        memset(record->parent_span_id, 0, sizeof record->parent_span_id);
         record->trace_flags = job->trace_flags;
-        record->parent_source = PARENT_CONTENT;
+        record->parent_source = PARENT_NONE;
+        if (job->is_submitted) {
+            memcpy(record->parent_span_id, job->submit_id, sizeof record->parent_span_id);
+            record->parent_source = PARENT_CONTENT;
+        } else {
+            memcpy(job->save_id, record->span_id, sizeof job->save_id);
+        }
     }
     add_facts(record, deed->rule, deed->facts);
 }
@@ -586,6 +701,7 @@ static void open_job(const struct deed *deed, struct job *job)
     if (forks) {
         prepare_outcome(job);
     }
+    job->was_claimed = true;
     job->owner = self;
     job->draws = self->random_counter;
 }
@@ -698,9 +814,7 @@ static bool act_locked(const struct deed *deed)
         return true;
     }
     if (action == RULE_READ || action == RULE_START || action == RULE_PROGRESS) {
-        static const uint8_t none[8];
-        bool is_root =
-            deed->record != NULL && memcmp(deed->record->parent_span_id, none, sizeof none) == 0;
+        bool is_root = deed->record != NULL && is_none(deed->record->parent_span_id);
         tell_more(deed);
         if (is_root && in_work) {
             join_trace(deed->record, job);
@@ -753,9 +867,10 @@ bool jobs_answered(struct passage *passage, struct record *record, uint32_t bloc
     struct rule_capture *capture = capture_of(block);
     uint16_t number = capture->rule;
     bool stays = true;
-    if (!is_error) {
+    bool is_submission = jobs_rules->rules[number].action == RULE_SUBMIT;
+    if (!is_error || is_submission) {
         stays = act(passage, record, capture, number);
-        if (jobs_rules->rules[number].has_next) {
+        if (!is_error && jobs_rules->rules[number].has_next) {
             act(passage, NULL, capture, (uint16_t)(number + 1));
         }
     }

@@ -158,6 +158,14 @@
 #define LIMIT_QUEUE_CHUNK (64u << 10)
 /* One export request: gRPC receivers refuse more than 4 MiB unless told otherwise. */
 #define LIMIT_BATCH_BYTES (3u << 20)
+/* What waits to be judged by its whole trace: a hundred thousand usual records, which is a minute
+   of two thousand a second. Beyond, what was quiet for longest is judged by what is known. */
+#define LIMIT_TAIL_BYTES (32u << 20)
+/* Traces that link to each other and are judged as one: as many as `view` draws as one. */
+#define LIMIT_TAIL_JOINED 64u
+/* Judged traces that are remembered, for what comes late: 5 MiB. What is forgotten is judged anew,
+   and a fraction comes out the same. */
+#define LIMIT_TAIL_REMEMBERED 65536u
 /* Records taken from one segment before batches are made of them, while they are in the cache. */
 #define LIMIT_DRAIN_PASS 1024u
 /* Passes in one step: twice what a segment holds. */

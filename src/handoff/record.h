@@ -271,6 +271,7 @@ enum field_tag {
     FIELD_JOB_ERROR_TYPE = 34,
     FIELD_JOB_ERROR = 35,
     FIELD_JOB_STACK = 36,
+    FIELD_JOB_TIER = 39,      /* what kind of customer it is for */
     FIELD_SERVICE = 40,       /* the number of a service's endpoint (wire/service.h): one byte */
     FIELD_SERVICE_VALUE = 41, /* the number of one of its fields, one byte; then its text */
     FIELD_BODY_UNREAD = 42,   /* why the answer's body was not read to its end */

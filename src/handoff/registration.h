@@ -18,7 +18,7 @@
 #include "base/slice.h"
 
 #define REGISTRATION_MAGIC   0x72656e6165736977ull
-#define REGISTRATION_VERSION 1u
+#define REGISTRATION_VERSION 2u
 #define REGISTRATION_TOKEN   16u /* bytes */
 /* Those of sockaddr_un. */
 #define REGISTRATION_PATH 108u

@@ -244,6 +244,21 @@ bool segment_reader_next_remaining(struct segment_reader *reader, uint32_t *posi
     return false;
 }
 
+bool segment_reader_next_open(const struct segment_reader *reader, uint32_t *position,
+                              uint8_t trace_id[16])
+{
+    struct segment *segment = reader->segment;
+    while (*position < reader->slot_count) {
+        uint32_t slot = (*position)++;
+        uint8_t state = atomic_load_explicit(&segment->states[slot], memory_order_acquire);
+        if (state == SLOT_OPEN || state == SLOT_DONE) {
+            memcpy(trace_id, segment->records[slot].trace_id, 16);
+            return true;
+        }
+    }
+    return false;
+}
+
 bool segment_reader_has_backlog(const struct segment_reader *reader)
 {
     for (uint32_t number = 0; number < LIMIT_SEGMENT_RINGS; number++) {

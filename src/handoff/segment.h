@@ -147,6 +147,11 @@ bool segment_reader_next(struct segment_reader *reader, struct record *copy);
 bool segment_reader_next_remaining(struct segment_reader *reader, uint32_t *position,
                                    uint64_t end_ns, int32_t cause, struct record *copy);
 
+/* The trace of the next exchange that is open, or complete and not taken yet; `*position` starts at
+   0. The process writes on meanwhile: an id may be of no use, but is never waited for. */
+bool segment_reader_next_open(const struct segment_reader *reader, uint32_t *position,
+                              uint8_t trace_id[16]);
+
 /* Whether a ring holds more than was taken. To be asked after the announcement that the drainer
    sleeps, so that no completion is slept over. */
 bool segment_reader_has_backlog(const struct segment_reader *reader);

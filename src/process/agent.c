@@ -23,7 +23,6 @@
 #define ANSWER_SECONDS 1
 #define RETRY_NS       UINT64_C(5000000000)
 #define DESCRIPTORS    2
-#define PAGE_BYTES     4096u
 /* Of the addresses that `ulimit -v` leaves a program, one in so many may be taken. */
 #define ADDRESS_SHARE 16u
 #define CONTROL_SIZE  CMSG_SPACE(DESCRIPTORS * sizeof(int))
@@ -35,6 +34,7 @@ static struct {
     _Atomic(struct arena *) arena; /* of this program, shared with its forked children */
     _Atomic uint32_t place_count;
     _Atomic(struct bell_page *) bell;
+    uint32_t namespace_id;   /* of the process that was loaded: its children's, too */
     _Atomic int32_t command; /* the process whose end waits; 0: none */
 } agent;
 
@@ -189,17 +189,41 @@ static struct arena *map_arena(int fd, size_t size, uint32_t *place_count)
     return NULL;
 }
 
+static uint64_t clock_of(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* In which namespace our number is ours: without it the drainer would have to look for us among all
+   processes. */
+static uint32_t namespace_id(void)
+{
+    char text[32];
+    long size = raw_system_call(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/ns/pid", (long)text,
+                                sizeof(text), 0, 0);
+    uint32_t number = 0;
+    for (long i = 0; i < size && i < (long)sizeof(text); i++) {
+        if (text[i] >= '0' && text[i] <= '9') {
+            number = number * 10 + (uint32_t)(text[i] - '0');
+        }
+    }
+    return number;
+}
+
 static bool take_over(const struct registration_answer *answer, const int descriptors[DESCRIPTORS])
 {
     uint32_t place_count = 0;
     struct arena *arena = map_arena(descriptors[0], answer->arena_size, &place_count);
-    struct bell_page *bell = map_shared(descriptors[1], PAGE_BYTES);
+    struct bell_page *bell = map_shared(descriptors[1], BELL_PAGE_BYTES);
     if (arena == NULL || bell == NULL) {
         return false;
     }
     if ((answer->flags & REGISTRATION_IS_COMMAND) != 0) {
         atomic_store_explicit(&agent.command, attachment_process_id(), memory_order_relaxed);
     }
+    agent.namespace_id = namespace_id();
     /* What was mapped before stays: another thread may be writing into it. */
     atomic_store_explicit(&agent.bell, bell, memory_order_release);
     atomic_store_explicit(&agent.place_count, place_count, memory_order_relaxed);
@@ -235,29 +259,6 @@ void agent_attach(void)
 }
 
 /* ---- a segment ---- */
-
-static uint64_t clock_of(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-/* In which namespace our number is ours: without it the drainer would have to look for us among all
-   processes. */
-static uint32_t namespace_id(void)
-{
-    char text[32];
-    long size = raw_system_call(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/ns/pid", (long)text,
-                                sizeof(text), 0, 0);
-    uint32_t number = 0;
-    for (long i = 0; i < size && i < (long)sizeof(text); i++) {
-        if (text[i] >= '0' && text[i] <= '9') {
-            number = number * 10 + (uint32_t)(text[i] - '0');
-        }
-    }
-    return number;
-}
 
 struct segment *agent_renew(struct attachment *page)
 {
@@ -314,6 +315,14 @@ void agent_after_connection(void)
 }
 
 /* ---- ends ---- */
+
+void agent_child_ended(int32_t process_id, int status)
+{
+    struct bell_page *bell = atomic_load_explicit(&agent.bell, memory_order_acquire);
+    if (bell != NULL) {
+        bell_page_note_end(bell, process_id, agent.namespace_id, status, clock_of(CLOCK_BOOTTIME));
+    }
+}
 
 static void set_mark(uint32_t mark)
 {

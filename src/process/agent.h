@@ -29,6 +29,9 @@ struct segment *agent_renew(struct attachment *page);
 /* On leaving socket, connect or accept. */
 void agent_after_connection(void);
 
+/* The process was told how its child ended. */
+void agent_child_ended(int32_t process_id, int status);
+
 /* The process is about to exec, if it can. */
 void agent_before_exec(void);
 

@@ -301,6 +301,15 @@ static void parse_sampler(const struct reader *reader, struct config *config)
     }
 }
 
+static void parse_tail(const struct reader *reader, struct config *config)
+{
+    static const struct word policies[] = {{"none", TAIL_NONE}, {"seeds", TAIL_SEEDS}};
+    config->tail_policy =
+        (enum tail_policy)get_word(reader, "WIRESPAN_TAIL_POLICY", WORDS(policies), TAIL_NONE);
+    config->tail_wait_ms = get_number(reader, "WIRESPAN_TAIL_WAIT", 0);
+    config->tail_customers = get(reader, "WIRESPAN_TAIL_CUSTOMERS");
+}
+
 static void parse_propagators(const struct reader *reader, struct config *config)
 {
     static const struct word propagators[] = {
@@ -524,6 +533,7 @@ void config_parse(struct config *config, const char *const *environment,
     parse_log_level(&reader, config);
     parse_switches(&reader, config);
     parse_sampler(&reader, config);
+    parse_tail(&reader, config);
     parse_propagators(&reader, config);
     parse_exporters(&reader, config);
     parse_otlp(&reader, config);

@@ -29,6 +29,8 @@ enum exporter_kind { /* a bit set: OTEL_TRACES_EXPORTER is a list */
                      EXPORTER_FILE = 4
 };
 
+enum tail_policy { TAIL_NONE, TAIL_SEEDS };
+
 /* How context travels between processes; a bit set. */
 enum propagator {
     PROPAGATOR_TRACECONTEXT = 1,
@@ -57,6 +59,10 @@ struct config {
     enum sampler_kind sampler;
     uint64_t
         sampler_threshold; /* T of consistent probability sampling: keep if R >= T; 2^56: none */
+
+    enum tail_policy tail_policy; /* WIRESPAN_TAIL_POLICY */
+    uint32_t tail_wait_ms;        /* WIRESPAN_TAIL_WAIT; 0: by who judges */
+    struct slice tail_customers;  /* WIRESPAN_TAIL_CUSTOMERS: of whom all is kept */
 
     unsigned propagators; /* enum propagator; 0: OTEL_PROPAGATORS=none */
 

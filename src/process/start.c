@@ -313,6 +313,7 @@ static void export_there(struct start_memory *memory)
     callbacks = (struct callbacks){
         .after_connection = agent_after_connection,
         .before_end = before_agents_end,
+        .child_ended = agent_child_ended,
         .at_exit = finish_for_agent,
     };
     agent_configure(&memory->agent, memory->text, memory->text_size);

@@ -598,10 +598,11 @@ static uint16_t find_reply_source(const struct rules *rules, const struct rule_c
     return source;
 }
 
+/* An error tells nothing of a job. */
 static bool is_scalar(const struct resp_item *item)
 {
     return item->type != '*' && item->type != '%' && item->type != '~' && item->type != '>' &&
-           !item->null;
+           item->type != '-' && item->type != '!' && !item->null;
 }
 
 void rules_reply_item(const struct rules *rules, struct rule_capture *capture,

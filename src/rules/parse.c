@@ -28,6 +28,7 @@ static const char *const variable_names[RULE_VARIABLES] = {
     [RULE_PROGRESS_VALUE] = "percent",
     [RULE_CUSTOMER] = "customer",
     [RULE_USER] = "user",
+    [RULE_TIER] = "tier",
     [RULE_WORKFLOW] = "workflow",
     [RULE_STEP] = "step",
     [RULE_STEPS] = "steps",

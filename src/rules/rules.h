@@ -52,6 +52,7 @@ enum rule_variable {
     RULE_PROGRESS_VALUE,
     RULE_CUSTOMER,
     RULE_USER,
+    RULE_TIER, /* of the customer: "vip" matters to the tail policy */
     RULE_WORKFLOW,
     RULE_STEP,
     RULE_STEPS,

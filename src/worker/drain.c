@@ -8,6 +8,8 @@
 #include "worker/spans/spans.h"
 
 #define CLOCK_INTERVAL_NS UINT64_C(1000000000)
+/* All states of all segments are read to see what is open. */
+#define LOOK_INTERVAL_NS UINT64_C(500000000)
 /* A usual span has a third of this; others get a chunk of their own. */
 #define USUAL_SPAN_BYTES   2048u
 #define LARGEST_SPAN_BYTES (LIMIT_QUEUE_CHUNK - 64u)
@@ -41,11 +43,81 @@ void drain_enqueue_span(struct exporter *exporter, struct resource *resource, ui
     }
 }
 
+/* ---- traces that are judged as a whole ---- */
+
+static SLOW void offer_to_tail(struct exporter *exporter, struct source *source, uint64_t now_ns)
+{
+    const struct record *record = &exporter->record;
+    spans_build(&exporter->span, &exporter->limits, record, source->clock);
+    switch (tail_take(exporter->tail, record, &exporter->span, source->clock, source->resource,
+                      now_ns)) {
+    case TAIL_HELD:
+    case TAIL_DROPPED:
+        break;
+    case TAIL_PASSES:
+        drain_enqueue_span(exporter, source->resource, now_ns);
+        break;
+    case TAIL_NO_ROOM:
+        loss_count(exporter, now_ns, LOSS_QUEUE_FULL, 1, "for the tail policy");
+        break;
+    }
+}
+
+/* What is open in some segment is not judged yet. */
+static void look_at_open(struct exporter *exporter, uint64_t now_ns)
+{
+    uint8_t trace_id[16];
+    for (uint32_t i = 0; i < exporter->source_count; i++) {
+        uint32_t position = 0;
+        while (segment_reader_next_open(&exporter->sources[i]->reader, &position, trace_id)) {
+            tail_note_open(exporter->tail, trace_id, now_ns);
+        }
+    }
+}
+
+static void enqueue_kept(struct exporter *exporter, uint64_t now_ns)
+{
+    struct segment_clock clock;
+    struct resource *resource;
+    while (queue_has_room(&exporter->queue) &&
+           tail_next(exporter->tail, &exporter->record, &clock, &resource)) {
+        spans_build(&exporter->span, &exporter->limits, &exporter->record, clock);
+        drain_enqueue_span(exporter, resource, now_ns);
+        resource_release(resource);
+    }
+}
+
+uint64_t drain_next_judgement_ns(const struct exporter *exporter)
+{
+    uint64_t due_ns = tail_next_ns(exporter->tail);
+    uint64_t look_ns = exporter->tail_looked_ns + LOOK_INTERVAL_NS;
+    return due_ns > look_ns ? due_ns : look_ns;
+}
+
+void drain_judge(struct exporter *exporter, uint64_t now_ns, bool concludes)
+{
+    if (concludes) {
+        tail_judge(exporter->tail, UINT64_MAX);
+        loss_tell_tail(exporter, now_ns);
+    } else if (drain_next_judgement_ns(exporter) <= now_ns) {
+        exporter->tail_looked_ns = now_ns;
+        look_at_open(exporter, now_ns);
+        tail_judge(exporter->tail, now_ns);
+    }
+    enqueue_kept(exporter, now_ns);
+}
+
+/* ---- records ---- */
+
 static void take_record(struct exporter *exporter, struct source *source, uint64_t now_ns)
 {
     const struct record *record = &exporter->record;
     if ((record->trace_flags & TRACE_FLAG_SAMPLED) == 0) {
         return; /* decided, not lost */
+    }
+    if (unlikely(exporter->tail != NULL)) {
+        offer_to_tail(exporter, source, now_ns);
+        return;
     }
     if (unlikely(!queue_has_room(&exporter->queue))) {
         loss_count(exporter, now_ns, LOSS_QUEUE_FULL, exporter->outlet_count, "");
@@ -169,6 +241,9 @@ int drain_add_segment(struct exporter *exporter, struct segment *segment, size_t
     exporter->seams.clock(exporter->seams.context, &source->clock);
     source->told_ns = source->clock.realtime_ns;
     exporter->sources[exporter->source_count++] = source;
+    if (exporter->tail != NULL && exporter->tail_resource == NULL) {
+        exporter->tail_resource = resource_borrow(source->resource);
+    }
     return 0;
 }
 
@@ -237,6 +312,9 @@ void drain_finish(struct exporter *exporter)
     for (uint32_t i = 0; i < exporter->source_count; i++) {
         resource_release(exporter->sources[i]->resource);
         free(exporter->sources[i]);
+    }
+    if (exporter->tail_resource != NULL) {
+        resource_release(exporter->tail_resource);
     }
     free(exporter->sources);
     exporter->sources = NULL;

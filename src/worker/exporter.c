@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/compiler.h"
+
 #define MS UINT64_C(1000000)
 
 /* With nothing to do: how long until a step looks at the losses at least. */
@@ -20,6 +22,13 @@
 /* Batches that one outlet may finish in one step: a console or file delivers at once. */
 #define BATCHES_PER_STEP 64
 
+/* How long a trace has to be quiet before it is judged, unless WIRESPAN_TAIL_WAIT says. A job may
+   wait in its queue for a worker, and nothing of it is open then. */
+#define TAIL_WAIT_MS            2000u
+#define TAIL_WAIT_FOR_OTHERS_MS 30000u
+/* While traces wait, segments are emptied so often. */
+#define TAIL_STEP_NS (1000 * MS)
+
 static const char console_name[] = "console";
 
 static bool is_immediate(const struct transport *transport)
@@ -35,6 +44,16 @@ static uint64_t batch_timeout_ns(const struct config *config)
         return export_ns | request_ns; /* 0 means no limit */
     }
     return export_ns < request_ns ? export_ns : request_ns;
+}
+
+/* A process's own exporter sees what is open, and nothing else will come for it: it need not wait
+   for long. */
+static bool create_tail(struct exporter *exporter)
+{
+    uint64_t wait_ms = exporter->seams.serves_others ? TAIL_WAIT_FOR_OTHERS_MS : TAIL_WAIT_MS;
+    wait_ms = exporter->config.tail_wait_ms != 0 ? exporter->config.tail_wait_ms : wait_ms;
+    exporter->tail = tail_create(wait_ms * MS, exporter->config.tail_customers, LIMIT_TAIL_BYTES);
+    return exporter->tail != NULL;
 }
 
 struct exporter *exporter_create(const struct config *config, const struct exporter_seams *seams,
@@ -58,6 +77,10 @@ struct exporter *exporter_create(const struct config *config, const struct expor
     exporter->report.level = config->log_level;
     exporter->report.write = seams->write;
     exporter->report.context = seams->context;
+    if (config->tail_policy == TAIL_SEEDS && !create_tail(exporter)) {
+        report_line(&exporter->report, LOG_LEVEL_ERROR,
+                    "no memory for the tail policy: every trace is kept");
+    }
     struct segment_clock now;
     seams->clock(seams->context, &now);
     exporter->losses_watched_ns = now.monotonic_ns;
@@ -196,6 +219,12 @@ static uint64_t poll_interval_ns(const struct exporter *exporter)
     return exporter->drained > 0 ? BUSY_POLL_NS : QUIET_POLL_NS;
 }
 
+static bool has_tail(const struct exporter *exporter)
+{
+    return exporter->tail != NULL &&
+           (tail_is_waiting(exporter->tail) || tail_has_kept(exporter->tail));
+}
+
 static void fill_wait(struct exporter *exporter, uint64_t now_ns, struct worker_wait *wait)
 {
     wait->descriptor_count = 0;
@@ -216,6 +245,13 @@ static void fill_wait(struct exporter *exporter, uint64_t now_ns, struct worker_
             outlet->delivery.state == DELIVERY_IDLE && exporter->queue.readers[i].spans == 0;
     }
     wait->stalled &= !in_flight;
+    if (unlikely(has_tail(exporter))) {
+        lower(&wait->timeout_ns, tail_has_kept(exporter->tail)
+                                     ? BUSY_POLL_NS
+                                     : until(drain_next_judgement_ns(exporter), now_ns));
+        lower(&wait->timeout_ns, TAIL_STEP_NS);
+        wait->idle = false;
+    }
     if (in_flight) {
         lower(&wait->timeout_ns, poll_interval_ns(exporter));
     }
@@ -238,6 +274,10 @@ void exporter_step(struct exporter *exporter, uint64_t now_ns, bool flush, struc
         move_outlets(exporter, now_ns, false);
         drain_all(exporter, now_ns);
     }
+    if (unlikely(exporter->tail != NULL)) {
+        bool concludes = exporter->concludes || (flush && !exporter->seams.serves_others);
+        drain_judge(exporter, now_ns, concludes);
+    }
     bool flush_begins = flush && !exporter->flushes;
     exporter->flushes = flush;
     loss_tell(exporter, now_ns, flush_begins);
@@ -248,9 +288,15 @@ void exporter_step(struct exporter *exporter, uint64_t now_ns, bool flush, struc
     fill_wait(exporter, now_ns, wait);
 }
 
+void exporter_conclude(struct exporter *exporter)
+{
+    exporter->concludes = true;
+}
+
 bool exporter_is_drained(const struct exporter *exporter)
 {
-    bool drained = !exporter->has_more;
+    bool drained =
+        !exporter->has_more && (exporter->tail == NULL || !tail_has_kept(exporter->tail));
     for (uint32_t i = 0; i < exporter->outlet_count; i++) {
         drained &= exporter->outlets[i].delivery.state == DELIVERY_IDLE &&
                    exporter->queue.readers[i].spans == 0;
@@ -285,7 +331,11 @@ void exporter_destroy(struct exporter *exporter)
         };
         finish_outlet(exporter, i, now.monotonic_ns);
     }
+    if (exporter->tail != NULL) {
+        report_tail(&exporter->report, tail_count(exporter->tail));
+    }
     report_summary(&exporter->report, exports, exporter->outlet_count, exporter->losses);
+    tail_destroy(exporter->tail);
     queue_finish(&exporter->queue);
     drain_finish(exporter);
     free(exporter);

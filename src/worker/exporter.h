@@ -21,6 +21,7 @@
 #include "worker/resource.h"
 #include "worker/schedule.h"
 #include "worker/span.h"
+#include "worker/tail.h"
 #include "worker/worker.h"
 
 struct exporter_seams {
@@ -31,6 +32,7 @@ struct exporter_seams {
     report_writer *write;
     const char *root; /* see struct resource_source */
     uint64_t boot_time_ns;
+    bool serves_others; /* launcher and agent: more processes may come */
 };
 
 /* A segment that is drained. */
@@ -67,10 +69,15 @@ struct exporter {
     uint64_t losses[LOSS_COUNT];        /* all that is known, of segments and of our own */
     uint64_t losses_untold[LOSS_COUNT]; /* of our own, not in a losses span yet */
     uint64_t losses_watched_ns;
-    uint64_t losses_told_ns; /* monotonic; the last losses spans */
-    bool flushes;            /* the last step was asked to flush */
-    bool has_more;           /* the last step left records behind */
-    uint32_t drained;        /* records that the last step took */
+    uint64_t losses_told_ns;        /* monotonic; the last losses spans */
+    bool flushes;                   /* the last step was asked to flush */
+    bool has_more;                  /* the last step left records behind */
+    uint32_t drained;               /* records that the last step took */
+    struct tail *tail;              /* NULL: every trace is kept */
+    struct resource *tail_resource; /* of the first process: what tells of the policy is its */
+    struct tail_counts tail_told;
+    uint64_t tail_looked_ns; /* at what is open */
+    bool concludes;
     struct span span;
     struct record record;
 };
@@ -84,6 +91,7 @@ struct exporter *exporter_create(const struct config *config, const struct expor
 /* See struct worker_api. */
 void exporter_step(struct exporter *exporter, uint64_t now_ns, bool flush,
                    struct worker_wait *wait);
+void exporter_conclude(struct exporter *exporter);
 bool exporter_is_drained(const struct exporter *exporter);
 void exporter_destroy(struct exporter *exporter);
 
@@ -98,6 +106,12 @@ void drain_finish(struct exporter *exporter);
 
 /* Takes what is complete, LIMIT_DRAIN_PASS records of each segment at most; sets `has_more`. */
 void drain_all(struct exporter *exporter, uint64_t now_ns);
+
+/* Moves the tail policy on: judges what is due, and enqueues what was kept. With `concludes` all is
+   due. */
+void drain_judge(struct exporter *exporter, uint64_t now_ns, bool concludes);
+/* When it has something to do again. */
+uint64_t drain_next_judgement_ns(const struct exporter *exporter);
 
 /* Encodes exporter->span into the queue; counts it as lost where there is no room. */
 void drain_enqueue_span(struct exporter *exporter, struct resource *resource, uint64_t now_ns);
@@ -116,4 +130,7 @@ void loss_watch(struct exporter *exporter, struct source *source, uint64_t now_n
    attribute wirespan.losses.<reason> for each reason. At most one a minute, at the beginning of a
    flush, and when a segment is removed. What the exporter itself lost goes with the first. */
 void loss_tell(struct exporter *exporter, uint64_t now_ns, bool flush_begins);
+/* What the tail policy did since the last time, as a span "wirespan.tail_policy" of its own: what
+   was dropped was decided, and is no loss. */
+void loss_tell_tail(struct exporter *exporter, uint64_t now_ns);
 void loss_tell_of(struct exporter *exporter, struct source *source, uint64_t now_ns);

@@ -61,18 +61,24 @@ static void draw(struct exporter *exporter, uint8_t *bytes, size_t size)
     }
 }
 
+static void begin_root(struct exporter *exporter, struct slice name)
+{
+    struct span *span = &exporter->span;
+    span_begin(span, &exporter->limits);
+    draw(exporter, span->trace_id, sizeof(span->trace_id));
+    draw(exporter, span->span_id, sizeof(span->span_id));
+    span->flags = ROOT_FLAGS;
+    span->name = name;
+    span->kind = SPAN_INTERNAL;
+}
+
 void loss_tell_of(struct exporter *exporter, struct source *source, uint64_t now_ns)
 {
     if (!has_untold(source->losses_untold) && !has_untold(exporter->losses_untold)) {
         return;
     }
     struct span *span = &exporter->span;
-    span_begin(span, &exporter->limits);
-    draw(exporter, span->trace_id, sizeof(span->trace_id));
-    draw(exporter, span->span_id, sizeof(span->span_id));
-    span->flags = ROOT_FLAGS;
-    span->name = SLICE("wirespan.losses");
-    span->kind = SPAN_INTERNAL;
+    begin_root(exporter, SLICE("wirespan.losses"));
     span->end_ns = spans_unix_time(source->clock, now_ns);
     span->start_ns = source->told_ns < span->end_ns ? source->told_ns : span->end_ns;
     add_losses(span, exporter, source);
@@ -80,6 +86,38 @@ void loss_tell_of(struct exporter *exporter, struct source *source, uint64_t now
     memset(source->losses_untold, 0, sizeof(source->losses_untold));
     memset(exporter->losses_untold, 0, sizeof(exporter->losses_untold));
     drain_enqueue_span(exporter, source->resource, now_ns);
+}
+
+void loss_tell_tail(struct exporter *exporter, uint64_t now_ns)
+{
+    const struct tail_counts *now = tail_count(exporter->tail);
+    const struct tail_counts *told = &exporter->tail_told;
+    const struct {
+        struct slice key;
+        uint64_t count;
+    } counts[] = {
+        {SLICE("wirespan.tail.kept_traces"), now->kept_traces - told->kept_traces},
+        {SLICE("wirespan.tail.kept_spans"), now->kept_spans - told->kept_spans},
+        {SLICE("wirespan.tail.dropped_traces"), now->dropped_traces - told->dropped_traces},
+        {SLICE("wirespan.tail.dropped_spans"), now->dropped_spans - told->dropped_spans},
+        {SLICE("wirespan.tail.hurried_traces"), now->hurried_traces - told->hurried_traces},
+    };
+    if (now->dropped_spans == told->dropped_spans || exporter->tail_resource == NULL) {
+        return;
+    }
+    struct span *span = &exporter->span;
+    struct segment_clock clock;
+    exporter->seams.clock(exporter->seams.context, &clock);
+    begin_root(exporter, SLICE("wirespan.tail_policy"));
+    span->start_ns = clock.realtime_ns;
+    span->end_ns = clock.realtime_ns;
+    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+        if (counts[i].count > 0) {
+            span_add_int(span, counts[i].key, (int64_t)counts[i].count);
+        }
+    }
+    exporter->tail_told = *now;
+    drain_enqueue_span(exporter, exporter->tail_resource, now_ns);
 }
 
 void loss_tell(struct exporter *exporter, uint64_t now_ns, bool flush_begins)
@@ -94,6 +132,9 @@ void loss_tell(struct exporter *exporter, uint64_t now_ns, bool flush_begins)
         return;
     }
     exporter->losses_told_ns = now_ns;
+    if (exporter->tail != NULL) {
+        loss_tell_tail(exporter, now_ns);
+    }
     for (uint32_t i = 0; i < exporter->source_count; i++) {
         loss_tell_of(exporter, exporter->sources[i], now_ns);
     }

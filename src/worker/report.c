@@ -79,6 +79,20 @@ void report_retry(struct report *report, uint64_t now_ns, uint32_t number, const
     }
 }
 
+void report_tail(const struct report *report, const struct tail_counts *counts)
+{
+    report_line(report, LOG_LEVEL_INFO,
+                "tail policy: kept %llu traces, %llu spans; dropped %llu traces, %llu spans",
+                (unsigned long long)counts->kept_traces, (unsigned long long)counts->kept_spans,
+                (unsigned long long)counts->dropped_traces,
+                (unsigned long long)counts->dropped_spans);
+    if (counts->hurried_traces > 0) {
+        report_line(report, LOG_LEVEL_INFO,
+                    "tail policy: %llu traces were judged early, for want of memory",
+                    (unsigned long long)counts->hurried_traces);
+    }
+}
+
 void report_summary(const struct report *report, const struct report_exports *exports,
                     uint32_t count, const uint64_t losses[LOSS_COUNT])
 {

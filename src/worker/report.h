@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "handoff/losses.h"
 #include "process/config.h"
+#include "worker/tail.h"
 
 /* A loss of one kind, or trouble with one way out, is said at most this often. */
 #define REPORT_INTERVAL_NS UINT64_C(60000000000)
@@ -40,6 +41,9 @@ void report_loss(struct report *report, uint64_t now_ns, enum loss loss, uint64_
 /* An attempt of that way out failed and will be repeated. */
 void report_retry(struct report *report, uint64_t now_ns, uint32_t number, const char *name,
                   const char *detail);
+
+/* At the end, at level info: what the tail policy kept and dropped. */
+void report_tail(const struct report *report, const struct tail_counts *counts);
 
 struct report_exports {
     const char *name;

@@ -139,6 +139,7 @@ static struct exporter *create(const char *const *environment, const struct work
         .random = draw_random,
         .write = write_stderr,
         .root = "",
+        .serves_others = host == NULL,
         .boot_time_ns = read_clock(CLOCK_REALTIME) - read_clock(CLOCK_BOOTTIME),
     };
     struct transport *transports[LIMIT_TRANSPORTS];
@@ -156,6 +157,7 @@ __attribute__((visibility("default"))) const struct worker_api wirespan_worker =
     .add_segment = drain_add_segment,
     .remove_segment = drain_remove_segment,
     .step = exporter_step,
+    .conclude = exporter_conclude,
     .has_backlog = drain_has_backlog,
     .is_drained = exporter_is_drained,
     .destroy = exporter_destroy,

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WORKER_API_VERSION 2u
+#define WORKER_API_VERSION 3u
 #define WORKER_POLL_MAX    8
 
 struct exporter;
@@ -61,6 +61,9 @@ struct worker_api {
        rather than by the schedule. */
     void (*step)(struct exporter *exporter, uint64_t monotonic_ns, bool flush,
                  struct worker_wait *wait);
+    /* No more will come: what waits for the rest of its trace (tail.h) is judged by the next step.
+       A flush says the same where the exporter serves its own process alone. */
+    void (*conclude)(struct exporter *exporter);
     /* Whether completed records wait in the segments. To be asked between the announcement that
        the drainer sleeps and its sleep. */
     bool (*has_backlog)(const struct exporter *exporter);

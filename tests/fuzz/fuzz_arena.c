@@ -274,7 +274,7 @@ static void fuzz_arena(struct slice input)
         .process_id = getpid(),
         .hello = {.process_id = getpid(), .is_loading = 1},
     };
-    members_add(&members, &request);
+    members_add(&members, &request, 1);
     int memory = receive_arena(pair[1]);
     write_into_arena(&members, memory, input);
     close(memory);

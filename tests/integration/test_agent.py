@@ -17,7 +17,7 @@ from support.process import clean_environment, wait_until
 
 PYTHON = "/usr/bin/python3"
 MAGIC = 0x72656E6165736977
-VERSION = 1
+VERSION = 2
 SEED = int(os.environ.get("TEST_SEED", random.SystemRandom().randrange(1 << 32)))
 
 # A PING for each line, each on a connection of its own if the line says so.

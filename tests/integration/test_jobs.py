@@ -110,6 +110,43 @@ class PlainSchema(Jobs):
         self.assertEqual(end.trace_id, attempt.trace_id)
         self.assertEqual(by_job(worked, "job.archive")[job].trace_id, attempt.trace_id)
 
+    def produce(self, manner: str) -> list[spans.Span]:
+        """The spans of a program that saves a job and, unless it forgets to, enqueues it."""
+        return self.observed(self.python, JOBS / "plain_savers.py", self.redis.port, manner)[1]
+
+    def test_saved_and_never_enqueued(self):
+        """A job's submission is its storing's parent only where somebody exports one."""
+        found = self.produce("forget")
+        saved = named(found, "job.save_redis")
+        self.assertEqual(len(saved), 1)
+        self.assertEqual(named(found, "job.submit"), [])
+        self.assertEqual(saved[0].parent_id, "")
+        self.assertEqual(saved[0].links, [])
+
+    def test_saved_then_enqueued(self):
+        """The storing was over when nobody knew yet that the job would be enqueued."""
+        found = self.produce("sequence")
+        saved, submitted = named(found, "job.save_redis")[0], named(found, "job.submit")[0]
+        self.assertEqual(saved.trace_id, submitted.trace_id)
+        self.assertEqual(saved.parent_id, "")
+        self.assertEqual([link["spanId"] for link in submitted.links], [saved.span_id])
+
+    def test_saved_and_enqueued_at_once(self):
+        for manner in ("pipeline", "numbered"):
+            with self.subTest(manner):
+                found = self.produce(manner)
+                saved, submitted = named(found, "job.save_redis")[0], named(found, "job.submit")[0]
+                self.assertEqual(saved.parent_id, submitted.span_id)
+                self.assertEqual(saved.trace_id, submitted.trace_id)
+                self.assertEqual(saved.get("wirespan.parent.source"), "content")
+
+    def test_enqueued_in_vain(self):
+        """What the server refuses was a submission, too."""
+        found = self.produce("refused")
+        saved, submitted = named(found, "job.save_redis")[0], named(found, "job.submit")[0]
+        self.assertEqual(saved.parent_id, submitted.span_id)
+        self.assertEqual(submitted.status, 2)
+
     def test_python_worker_with_resp2(self):
         self.check_plain(2)
 

@@ -15,10 +15,6 @@ from support.servers import program
 
 PYTHON = "/usr/bin/python3"
 SEED = int(os.environ.get("TEST_SEED", random.SystemRandom().randrange(1 << 32)))
-# Since Linux 6.15 a pidfd tells how a process ended that its parent has reaped. Before, the drainer
-# knows only if it looks first. A forked child that was reaped before the drainer saw it at all has
-# no pidfd: how it ended is known to its parent alone.
-TELLS_ENDS = tuple(map(int, re.match(r"(\d+)\.(\d+)", os.uname().release).groups())) >= (6, 15)
 # A worker has two connections, each with one request at a time.
 CONNECTIONS = 2
 
@@ -71,9 +67,9 @@ class Kills(launched.Launched):
             index, process, way, status = line.split()
             ends[index] = (int(process), way, int(status))
         self.assertEqual(len(ends), count)
-        self.check(launched.read_growing(file), seen, ends, mode == "exec")
+        self.check(launched.read_growing(file), seen, ends)
 
-    def check(self, found: list, seen: Counter, ends: dict, tells_ends: bool) -> None:
+    def check(self, found: list, seen: Counter, ends: dict) -> None:
         lost, found = losses.told(found)
         # A request whose record was half-written was not sent yet.
         self.assertLessEqual(lost.pop("record_invalid", 0), CONNECTIONS * len(ends))
@@ -101,18 +97,15 @@ class Kills(launched.Launched):
         for index, its in aborted.items():
             self.assertLessEqual(len(its), CONNECTIONS)
             for span in its:
-                self.check_abort(span, *ends[index], tells_ends and TELLS_ENDS)
+                self.check_abort(span, *ends[index])
                 self.assertEqual(span.resource["process.pid"], ends[index][0])
         told = Counter(ends[index][1] for index, its in aborted.items() for _ in its)
-        untold = sum(span.get("wirespan.aborted.by") is None for its in aborted.values() for span in its)
-        print(f"    {len(seen)} requests, aborted {dict(told)}, {untold} without reason", flush=True)
+        print(f"    {len(seen)} requests, aborted {dict(told)}", flush=True)
         if len(ends) >= 100:
             self.assertGreater(sum(told.values()), 0, "no end came in the middle of a request")
 
-    def check_abort(self, span, process: int, way: str, status: int, tells_ends: bool) -> None:
+    def check_abort(self, span, process: int, way: str, status: int) -> None:
         said = {name: span.get(name) for name in ("wirespan.aborted.by", "wirespan.aborted.signal", "process.exit.code")}
-        if not tells_ends and not any(said.values()):
-            return
         if way == "exec":
             wanted = {"wirespan.aborted.by": "exec"}
         elif status > 128:

@@ -193,6 +193,22 @@ static void samplers(void **state)
     assert_int_equal(config.sampler_threshold, 0);
 }
 
+static void the_tail_policy_is_off_by_default(void **state)
+{
+    (void)state;
+    PARSE("A=1");
+    assert_int_equal(config.tail_policy, TAIL_NONE);
+    assert_int_equal(config.tail_wait_ms, 0);
+    PARSE("WIRESPAN_TAIL_POLICY=Seeds", "WIRESPAN_TAIL_WAIT=70000", "WIRESPAN_TAIL_CUSTOMERS=a,b");
+    assert_int_equal(config.tail_policy, TAIL_SEEDS);
+    assert_int_equal(config.tail_wait_ms, 70000);
+    assert_true(slice_equals(config.tail_customers, SLICE("a,b")));
+    assert_int_equal(complaints.count, 0);
+    PARSE("WIRESPAN_TAIL_POLICY=seed");
+    assert_int_equal(config.tail_policy, TAIL_NONE);
+    assert_non_null(strstr(complaints.last, "WIRESPAN_TAIL_POLICY=seed: not a known value"));
+}
+
 static void bad_ratios_mean_one(void **state)
 {
     (void)state;
@@ -491,6 +507,7 @@ int main(void)
         cmocka_unit_test(bad_numbers_take_their_default),
         cmocka_unit_test(queue_and_batch_must_be_positive_and_fit),
         cmocka_unit_test(samplers),
+        cmocka_unit_test(the_tail_policy_is_off_by_default),
         cmocka_unit_test(bad_ratios_mean_one),
         cmocka_unit_test(ratios_become_the_known_thresholds),
         cmocka_unit_test(exporters),

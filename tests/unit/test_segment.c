@@ -85,13 +85,23 @@ static void what_remains_after_a_death_comes_out(void **state)
     uint16_t done = segment_claim(segment, &cursor);
     (void)claimed;
     fill(segment_record(segment, open), 10);
+    segment_record(segment, open)->trace_id[15] = 10;
     segment_open(segment, open);
     fill(segment_record(segment, done), 20);
+    segment_record(segment, done)->trace_id[15] = 20;
     segment_record(segment, done)->end_ns = 30;
     /* Killed between completing and publishing: DONE, but in no ring. */
     atomic_store(&segment->states[done], SLOT_DONE);
 
     uint32_t position = 0;
+    uint8_t open_trace[16];
+    assert_true(segment_reader_next_open(&reader, &position, open_trace));
+    assert_int_equal(open_trace[15], 10);
+    assert_true(segment_reader_next_open(&reader, &position, open_trace));
+    assert_int_equal(open_trace[15], 20);
+    assert_false(segment_reader_next_open(&reader, &position, open_trace));
+
+    position = 0;
     struct record copy;
     assert_true(segment_reader_next_remaining(&reader, &position, 99,
                                               record_abort_cause(ABORT_SIGNAL, 9), &copy));
@@ -317,6 +327,27 @@ static void a_drainer_that_spoke_after_the_question_is_alive(void **state)
     assert_false(bell_page_is_alive(&page, 11 * BELL_SILENCE_NS));
 }
 
+#define EXITED_WITH(code) ((code) << 8)
+
+static void a_parent_tells_how_its_child_ended(void **state)
+{
+    (void)state;
+    static struct bell_page page;
+    assert_int_equal(bell_page_find_end(&page, 77, 5, 100), -1);
+    bell_page_note_end(&page, 77, 5, EXITED_WITH(3), 200);
+    assert_int_equal(bell_page_find_end(&page, 77, 5, 100), EXITED_WITH(3));
+    /* It had the number before. */
+    assert_int_equal(bell_page_find_end(&page, 77, 5, 201), -1);
+    /* Numbers of another namespace. */
+    assert_int_equal(bell_page_find_end(&page, 77, 6, 100), -1);
+    bell_page_note_end(&page, 77 + BELL_ENDS, 5, 9, 300);
+    assert_int_equal(bell_page_find_end(&page, 77, 5, 100), -1);
+    assert_int_equal(bell_page_find_end(&page, 77 + BELL_ENDS, 5, 100), 9);
+    /* A namespace's number has more bits than are kept. */
+    bell_page_note_end(&page, 1, 0xF0000005, 9, 300);
+    assert_int_equal(bell_page_find_end(&page, 1, 0xF0000005, 100), 9);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -329,6 +360,7 @@ int main(void)
         cmocka_unit_test(a_late_writer_is_waited_for),
         cmocka_unit_test(a_writer_that_never_comes_back_is_stepped_over),
         cmocka_unit_test(threads_lose_nothing_that_is_not_counted),
+        cmocka_unit_test(a_parent_tells_how_its_child_ended),
         cmocka_unit_test(a_drainer_that_spoke_after_the_question_is_alive),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -408,6 +408,21 @@ static void examine_switches(const struct subject *subject, struct findings *fin
     }
 }
 
+static void examine_tail_policy(const struct subject *subject, struct findings *findings)
+{
+    if (subject->config->tail_policy == TAIL_NONE) {
+        return;
+    }
+    findings_add(
+        findings, FINDING_NOTE, "tail-policy",
+        subject->config->agent.size > 0
+            ? "WIRESPAN_TAIL_POLICY=%s has no effect here: the agent judges, by its own "
+              "environment."
+            : "WIRESPAN_TAIL_POLICY=%s: most traces are dropped, each judged by what this "
+              "process sees of it. Under 'wirespan run' or an agent they are judged whole.",
+        variable(subject, "WIRESPAN_TAIL_POLICY"));
+}
+
 /* ---- a running process ---- */
 
 /* Why a process that was started with LD_PRELOAD does not have the object. */
@@ -632,6 +647,7 @@ static void examine_executable(const struct subject *subject, struct findings *f
     }
     examine_choice(subject, findings);
     examine_switches(subject, findings);
+    examine_tail_policy(subject, findings);
     examine_calls(subject, findings);
     examine_io_uring(subject, findings);
     examine_deep_binding(subject, findings);

@@ -9,7 +9,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define PAGE_BYTES  4096
 #define STACK_BYTES (64 << 10)
 
 /* What the thread needs; it goes on while its process ends. */
@@ -61,11 +60,11 @@ int bell_create(struct bell *bell)
 {
     bell->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     bell->memory = memfd_create("wirespan-bell", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (bell->event < 0 || bell->memory < 0 || ftruncate(bell->memory, PAGE_BYTES) != 0 ||
+    if (bell->event < 0 || bell->memory < 0 || ftruncate(bell->memory, BELL_PAGE_BYTES) != 0 ||
         fcntl(bell->memory, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) != 0) {
         return -errno;
     }
-    bell->page = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, bell->memory, 0);
+    bell->page = mmap(NULL, BELL_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, bell->memory, 0);
     return bell->page == MAP_FAILED ? -errno : start_thread(bell);
 }
 

@@ -19,13 +19,17 @@
 #define SWEEP_NS UINT64_C(1000000000)
 /* The kernel counts a process's start in ticks of ten milliseconds. */
 #define TICK_NS UINT64_C(20000000)
+/* A parent that has asked for its child's status tells us at once, if it is given a processor. */
+#define PARENT_TELLS_NS UINT64_C(500000000)
 /* Variables of a snapshot; as many as the program itself keeps. */
 #define ENVIRONMENT_NAMES 256u
 
 struct holder {
     bool is_adopted;
+    bool had_ended;     /* when it was looked for */
     int pidfd;          /* -1: the process could not be found */
     pid_t process_id;   /* 0: the same */
+    uint64_t ended_ns;  /* when its end was first seen, if nobody could say how; 0: otherwise */
     uint64_t marked_ns; /* when the announcement of an exec was first seen; 0: there is none */
 };
 
@@ -72,7 +76,14 @@ static int32_t end_cause(const struct members *members, const struct member *mem
     if (process_id != 0 && process_id == members->command && members->command_end != 0) {
         return members->command_end;
     }
-    return process_end_cause(process_id, pidfd);
+    int32_t cause = process_end_cause(process_id, pidfd);
+    if (cause == record_abort_cause(ABORT_UNKNOWN, 0)) {
+        const struct arena_place *claim = &member->host.header->places[place];
+        int status = bell_page_find_end(members->bell->page, claim->process_id, claim->namespace_id,
+                                        claim->claimed_ns);
+        return status >= 0 ? process_cause_of(status) : cause;
+    }
+    return cause;
 }
 
 static void drop_holder(struct members *members, struct member *member, uint32_t place,
@@ -103,7 +114,7 @@ static void destroy(struct members *members, struct member **link)
     *link = member->next;
     for (uint32_t place = 0; place < LIMIT_ARENA_PLACES; place++) {
         if (member->holders[place].is_adopted) {
-            drop_holder(members, member, place, record_abort_cause(ABORT_UNKNOWN, 0));
+            drop_holder(members, member, place, end_cause(members, member, place));
         }
     }
     forget_owner(member);
@@ -121,7 +132,7 @@ static void note_exec(struct members *members, pid_t process_id)
         }
         for (uint32_t place = 0; place < LIMIT_ARENA_PLACES; place++) {
             struct holder *holder = &member->holders[place];
-            if (holder->is_adopted && holder->process_id == process_id) {
+            if (holder->is_adopted && holder->process_id == process_id && holder->ended_ns == 0) {
                 drop_holder(members, member, place, record_abort_cause(ABORT_EXEC, 0));
             }
         }
@@ -150,10 +161,10 @@ static struct member *make_member(struct members *members, const struct request 
     return member;
 }
 
-void members_add(struct members *members, struct request *request)
+void members_add(struct members *members, struct request *request, uint64_t now_ns)
 {
     /* Who had the number before may have ended without our having looked. */
-    members_follow(members, 0);
+    members_follow(members, now_ns);
     if (request->hello.is_loading != 0) {
         note_exec(members, request->process_id);
     }
@@ -290,8 +301,9 @@ static void adopt(struct members *members, struct member *member, uint32_t numbe
     holder->is_adopted = true;
     member->holder_count++;
     members->holder_count++;
+    holder->had_ended = !is_alive;
     if (!is_alive) {
-        drop_holder(members, member, number, end_cause(members, member, number));
+        members->awaits_parents = true;
     } else if (holder->pidfd >= 0) {
         watch(members, holder->pidfd);
     }
@@ -330,17 +342,42 @@ bool members_have_claims(const struct members *members)
 
 /* ---- following ---- */
 
-static void drop_ended(struct members *members, struct member *member)
+/* Its parent has been told, and is about to tell us. */
+static bool has_waited(struct holder *holder, uint64_t now_ns)
 {
+    if (holder->ended_ns == 0) {
+        holder->ended_ns = now_ns;
+    }
+    return now_ns - holder->ended_ns > PARENT_TELLS_NS;
+}
+
+static bool has_ended(const struct holder *holder)
+{
+    return holder->had_ended || (holder->pidfd >= 0 && process_has_ended(holder->pidfd));
+}
+
+/* Whether anybody left. */
+static bool drop_ended(struct members *members, struct member *member, uint64_t now_ns)
+{
+    bool has_left = false;
     for (uint32_t place = 0; place < LIMIT_ARENA_PLACES; place++) {
         struct holder *holder = &member->holders[place];
-        if (holder->is_adopted && holder->pidfd >= 0 && process_has_ended(holder->pidfd)) {
-            drop_holder(members, member, place, end_cause(members, member, place));
+        if (!holder->is_adopted || !has_ended(holder)) {
+            continue;
+        }
+        int32_t cause = end_cause(members, member, place);
+        if (cause != record_abort_cause(ABORT_UNKNOWN, 0) || has_waited(holder, now_ns)) {
+            drop_holder(members, member, place, cause);
+            has_left = true;
+        } else {
+            members->awaits_parents = true;
         }
     }
     if (member->owner_pidfd >= 0 && process_has_ended(member->owner_pidfd)) {
         forget_owner(member);
+        has_left = true;
     }
+    return has_left;
 }
 
 /* Whether it is time to ask whether anybody still has the arena mapped. */
@@ -350,7 +387,8 @@ static bool may_be_unused(const struct member *member)
         return false;
     }
     for (uint32_t place = 0; place < LIMIT_ARENA_PLACES; place++) {
-        if (member->holders[place].is_adopted && member->holders[place].pidfd >= 0) {
+        const struct holder *holder = &member->holders[place];
+        if (holder->is_adopted && (holder->pidfd >= 0 || holder->had_ended)) {
             return false;
         }
     }
@@ -372,7 +410,7 @@ static void look_at_mark(struct members *members, struct member *member, uint32_
     if (holder->marked_ns == 0) {
         holder->marked_ns = now_ns;
     }
-    if (now_ns == 0 || now_ns - holder->marked_ns < SWEEP_NS) {
+    if (now_ns - holder->marked_ns < SWEEP_NS) {
         return;
     }
     switch (process_maps(holder->process_id, member->host.inode)) {
@@ -419,15 +457,17 @@ static bool clear_events(struct members *members)
 
 void members_follow(struct members *members, uint64_t now_ns)
 {
-    bool has_ended = clear_events(members);
+    bool is_told = clear_events(members) || members->awaits_parents;
+    bool has_left = false;
+    members->awaits_parents = false;
     for (struct member *member = members->first; member != NULL; member = member->next) {
         take_claims(members, member);
-        if (has_ended) {
-            drop_ended(members, member);
+        if (is_told || members->awaits_parents) {
+            has_left |= drop_ended(members, member, now_ns);
         }
     }
-    if (has_ended || (now_ns != 0 && now_ns - members->swept_ns >= SWEEP_NS)) {
-        members->swept_ns = now_ns != 0 ? now_ns : members->swept_ns;
+    if (has_left || now_ns - members->swept_ns >= SWEEP_NS) {
+        members->swept_ns = now_ns;
         sweep(members, now_ns);
     }
 }

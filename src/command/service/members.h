@@ -31,13 +31,14 @@ struct members {
     uint64_t swept_ns;     /* the last look at what makes no event */
     pid_t command;         /* whose end waits for the export; 0: none's */
     int32_t command_end;   /* how it ended, as its parent was told; ABORT_UNKNOWN: not told */
+    bool awaits_parents;   /* who has ended, and `events` is readable; to be followed in a moment */
 };
 
 /* Returns 0 or -errno. */
 int members_init(struct members *members, struct exporter *exporter, struct bell *bell);
 
 /* Gives the program that asks an arena. Consumes the request. */
-void members_add(struct members *members, struct request *request);
+void members_add(struct members *members, struct request *request, uint64_t now_ns);
 
 /* Whether a segment was claimed that nobody has looked at. */
 bool members_have_claims(const struct members *members);

@@ -174,7 +174,7 @@ struct exit_information {
 #define EXIT_INFORMATION     UINT64_C(8)
 #define GET_EXIT_INFORMATION _IOWR(0xFF, 11, struct exit_information)
 
-static int32_t cause_of(int status)
+int32_t process_cause_of(int status)
 {
     if (WIFSIGNALED(status)) {
         return record_abort_cause(ABORT_SIGNAL, WTERMSIG(status));
@@ -205,12 +205,12 @@ int32_t process_end_cause(pid_t process_id, int pidfd)
 {
     int status;
     if (process_id > 0 && status_of_zombie(process_id, &status)) {
-        return cause_of(status);
+        return process_cause_of(status);
     }
     struct exit_information information = {.mask = EXIT_INFORMATION};
     if (pidfd >= 0 && ioctl(pidfd, GET_EXIT_INFORMATION, &information) == 0 &&
         (information.mask & EXIT_INFORMATION) != 0) {
-        return cause_of(information.exit_code);
+        return process_cause_of(information.exit_code);
     }
     return record_abort_cause(ABORT_UNKNOWN, 0);
 }

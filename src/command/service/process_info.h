@@ -28,5 +28,8 @@ enum process_answer process_maps(pid_t process_id, ino_t inode);
    that is not to be looked into. Looks at every process of the machine. */
 pid_t process_find(int32_t own_id, uint32_t namespace_id, ino_t inode);
 
+/* The same of a status as wait tells it. */
+int32_t process_cause_of(int status);
+
 /* Why a process that has ended did so: record_abort_cause(). */
 int32_t process_end_cause(pid_t process_id, int pidfd);

@@ -28,6 +28,8 @@
 /* With a backlog the drainer sleeps no longer than this: it is there to be drained, or it is a late
    record, whose writer may need this processor. */
 #define BACKLOG_MS 1
+/* How often it is asked whether a parent has told how its child ended. */
+#define PARENTS_MS 10
 /* While transfers are in flight the segments are looked at this often. */
 #define TRANSFER_MS 10
 #define STATUS_NS   UINT64_C(1000000000)
@@ -172,7 +174,7 @@ static void take_requests(struct service *service)
 {
     struct request request;
     while (listener_accept(service->options->listener, &request)) {
-        members_add(&service->members, &request);
+        members_add(&service->members, &request, now_ns());
     }
 }
 
@@ -201,7 +203,8 @@ static void sleep_and_listen(struct service *service, const struct worker_wait *
     struct pollfd polled[POLL_OWN + WORKER_POLL_MAX] = {
         [POLL_LISTENER] = {.fd = service->options->listener->events, .events = POLLIN},
         [POLL_BELL] = {.fd = service->bell.event, .events = POLLIN},
-        [POLL_MEMBERS] = {.fd = service->members.events, .events = POLLIN},
+        [POLL_MEMBERS] = {.fd = service->members.awaits_parents ? -1 : service->members.events,
+                          .events = POLLIN},
         [POLL_SIGNALS] = {.fd = service->signals, .events = POLLIN},
         [POLL_CONTROL] = {.fd = service->options->control, .events = POLLIN},
         [POLL_COMMAND] = {.fd = service->command_pidfd, .events = POLLIN},
@@ -211,6 +214,9 @@ static void sleep_and_listen(struct service *service, const struct worker_wait *
     int timeout = wait_ms(service, wait, now);
     struct doorbell *doorbell = &service->bell.page->doorbell;
     doorbell_announce(doorbell, wait->idle ? DRAINER_IDLE : DRAINER_TIMED);
+    if (service->members.awaits_parents && (timeout < 0 || timeout > PARENTS_MS)) {
+        timeout = PARENTS_MS;
+    }
     if (members_have_claims(&service->members)) {
         timeout = 0;
     } else if (wait->idle && wirespan_worker.has_backlog(service->exporter) &&
@@ -276,6 +282,9 @@ static bool go_on(struct service *service)
     bool is_asked = members_want_flush(&service->members);
     bool is_end = service->command_end_ns != 0 && service->stderr_is_held;
     bool flush = is_asked || is_end || service->is_stopping;
+    if (service->is_stopping) {
+        wirespan_worker.conclude(service->exporter);
+    }
     wirespan_worker.step(service->exporter, now, flush, &wait);
     bool is_exported = flush && wirespan_worker.is_drained(service->exporter);
     if (is_asked && (is_exported || wait.stalled)) {

@@ -63,6 +63,7 @@ static void add_identity(struct span *span, const struct record_text *text)
     add_text(span, SLICE("workflow.total_steps"), fields[FIELD_JOB_STEPS]);
     add_text(span, SLICE("customer.id"), fields[FIELD_JOB_CUSTOMER]);
     add_text(span, SLICE("user.id"), fields[FIELD_JOB_USER]);
+    add_text(span, SLICE("customer.tier"), fields[FIELD_JOB_TIER]);
 }
 
 static void add_links(struct span *span, const struct record *record)

@@ -294,8 +294,14 @@ static void not_chosen(struct scene *scene)
     set(scene, "OTEL_TRACES_SAMPLER=parentbased_always_off");
 }
 
+static void tail_policy(struct scene *scene)
+{
+    set(scene, "WIRESPAN_TAIL_POLICY=seeds");
+}
+
 static void agent(struct scene *scene)
 {
+    set(scene, "WIRESPAN_TAIL_POLICY=seeds");
     set(scene, "WIRESPAN_AGENT=/run/wirespan/agent.sock");
     scene->preload.curl = NULL;
 }
@@ -440,7 +446,8 @@ static const struct {
     CASE(others, FINDING_NOTE),
     CASE(switched_off, FINDING_UNSEEN),
     CASE(not_chosen, FINDING_UNSEEN),
-    CASE(agent, FINDING_GOOD),
+    CASE(tail_policy, FINDING_NOTE),
+    CASE(agent, FINDING_NOTE),
     CASE(nothing_to_export_with, FINDING_UNSEEN),
     CASE(not_installed, FINDING_UNSEEN),
     CASE(endpoint_answers, FINDING_GOOD),

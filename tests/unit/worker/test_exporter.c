@@ -647,6 +647,121 @@ static void the_end_is_silent_by_default(void **state)
     exporter_destroy(NULL);
 }
 
+/* ---- the tail policy ---- */
+
+static struct record *complete_of_trace(struct segment *segment, unsigned number, uint8_t trace,
+                                        uint64_t duration_ms)
+{
+    uint16_t slot;
+    struct record *record = open_record(segment, &slot, number);
+    record->trace_id[0] = trace;
+    record->end_ns = record->start_ns + duration_ms * MS;
+    segment_complete(segment, &segment->doorbell, slot, 0);
+    return record;
+}
+
+static void by_default_no_trace_waits(void **state)
+{
+    (void)state;
+    create("otlp", NULL);
+    assert_null(exporter->tail);
+    exporter_conclude(exporter);
+    step(true);
+    assert_true(exporter_is_drained(exporter));
+}
+
+static void a_process_judges_what_is_quiet_and_closed(void **state)
+{
+    (void)state;
+    config.tail_policy = TAIL_SEEDS;
+    create("console", NULL);
+    uint16_t slot;
+    struct record *job = open_record(segments[0], &slot, 9);
+    complete_of_trace(segments[0], 1, 1, 1);
+    complete_of_trace(segments[0], 2, 2, 1);
+    step(false);
+    assert_false(wait_wish.idle);
+    assert_int_equal(wait_wish.timeout_ns, 1000 * MS);
+    /* The second one's is over: its id is of those that are dropped. The first one's is open. */
+    for (int i = 0; i < 4; i++) {
+        now_ms += 1000;
+        step(false);
+    }
+    assert_int_equal(tail_count(exporter->tail)->dropped_traces, 1);
+    assert_int_equal(fakes[0]->delivered_count, 0);
+    now_ms += 2000;
+    job->end_ns = now_ms * MS;
+    segment_complete(segments[0], &segments[0]->doorbell, slot, 0);
+    step(false);
+    assert_int_equal(fakes[0]->delivered_count, 1);
+    assert_string_equal(names_of(fakes[0], 0), "C9 C1 |");
+    assert_true(wait_wish.idle);
+}
+
+static void the_end_of_a_process_judges_all(void **state)
+{
+    (void)state;
+    config.tail_policy = TAIL_SEEDS;
+    create("otlp", NULL);
+    complete_of_trace(segments[0], 1, 1, 1);
+    struct record *lucky = complete_of_trace(segments[0], 2, 2, 1);
+    memset(lucky->trace_id + 8, 0xff, 8);
+    step(true);
+    assert_true(exporter_is_drained(exporter));
+    assert_int_equal(fakes[0]->delivered_count, 1);
+    assert_string_equal(names_of(fakes[0], 0), "wirespan.tail_policy C2 |");
+}
+
+static void who_serves_others_goes_on_waiting(void **state)
+{
+    (void)state;
+    config.tail_policy = TAIL_SEEDS;
+    struct exporter_seams others = seams;
+    others.serves_others = true;
+    fakes[0] = fake_create("otlp");
+    struct transport *transports[1] = {&fakes[0]->base};
+    exporter = exporter_create(&config, &others, transports, 1);
+    assert_int_equal(drain_add_segment(exporter, segments[0], mapped_size, NULL), 0);
+    assert_int_equal(drain_add_segment(exporter, segments[1], mapped_size, NULL), 0);
+    /* A process ends and wants to see its spans off; its trace goes on in another one. */
+    complete_of_trace(segments[0], 1, 1, 1);
+    step(true);
+    assert_true(exporter_is_drained(exporter));
+    drain_remove_segment(exporter, segments[0], 0);
+    now_ms += 29000;
+    step(false);
+    assert_int_equal(tail_count(exporter->tail)->dropped_traces, 0);
+    complete_of_trace(segments[1], 2, 1, 6000);
+    step(true);
+    assert_int_equal(fakes[0]->delivered_count, 1);
+    assert_string_equal(names_of(fakes[0], 0), "C2 |C1 |");
+    complete_of_trace(segments[1], 3, 3, 1);
+    exporter_conclude(exporter);
+    step(true);
+    assert_true(exporter_is_drained(exporter));
+    assert_int_equal(tail_count(exporter->tail)->dropped_traces, 1);
+}
+
+static void more_than_the_queue_holds_waits_for_its_turn(void **state)
+{
+    (void)state;
+    config.tail_policy = TAIL_SEEDS;
+    config.max_queue_size = 4;
+    config.max_batch_size = 2;
+    create("otlp", NULL);
+    for (unsigned i = 0; i < 20; i++) {
+        struct record *record = complete_of_trace(segments[0], i, 1, 1);
+        memset(record->trace_id + 8, 0xff, 8);
+    }
+    for (int i = 0; i < 20 && !(i > 0 && exporter_is_drained(exporter)); i++) {
+        step(true);
+        now_ms += 10;
+    }
+    assert_true(exporter_is_drained(exporter));
+    assert_int_equal(exporter->outlets[0].exported, 20);
+    assert_int_equal(exporter->losses[LOSS_QUEUE_FULL], 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -674,6 +789,11 @@ int main(void)
         TEST(another_exporter_goes_on_where_the_first_ended),
         TEST(the_end_counts_and_says),
         TEST(the_end_is_silent_by_default),
+        TEST(by_default_no_trace_waits),
+        TEST(a_process_judges_what_is_quiet_and_closed),
+        TEST(the_end_of_a_process_judges_all),
+        TEST(who_serves_others_goes_on_waiting),
+        TEST(more_than_the_queue_holds_waits_for_its_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
