@@ -20,9 +20,7 @@ static struct {
     _Atomic bool is_set;
     _Atomic bool serves; /* this process has served a request: its loop has other causes */
     uint32_t epoch;
-    uint8_t trace_id[16];
-    uint8_t span_id[8];
-    uint8_t trace_flags;
+    struct thread_context work; /* ids and flags alone */
 } sole_job;
 
 /* A strong 64-bit mixer (two rounds of multiply and shift-xor, constants of the splitmix family):
@@ -135,9 +133,9 @@ void trace_context_set_sole(const struct record *job)
     atomic_store_explicit(&sole_job.version, version | 1, memory_order_relaxed);
     atomic_thread_fence(memory_order_release); /* pairs with the fence in begin_below_sole */
     if (job != NULL) {
-        memcpy(sole_job.trace_id, job->trace_id, sizeof(sole_job.trace_id));
-        memcpy(sole_job.span_id, job->span_id, sizeof(sole_job.span_id));
-        sole_job.trace_flags = job->trace_flags;
+        memcpy(sole_job.work.trace_id, job->trace_id, sizeof(job->trace_id));
+        memcpy(sole_job.work.span_id, job->span_id, sizeof(job->span_id));
+        sole_job.work.trace_flags = job->trace_flags;
         sole_job.epoch = attachment_epoch();
     }
     atomic_store_explicit(&sole_job.is_set, job != NULL, memory_order_relaxed);
@@ -147,25 +145,18 @@ void trace_context_set_sole(const struct record *job)
 
 static SLOW void begin_below_sole(struct thread_state *self, struct record *record)
 {
-    uint8_t trace_id[16];
-    uint8_t span_id[8];
     if (!self->runs_a_loop || atomic_load_explicit(&sole_job.serves, memory_order_relaxed)) {
         return;
     }
     uint32_t version = atomic_load_explicit(&sole_job.version, memory_order_acquire);
-    memcpy(trace_id, sole_job.trace_id, sizeof(trace_id));
-    memcpy(span_id, sole_job.span_id, sizeof(span_id));
-    uint8_t flags = sole_job.trace_flags;
+    struct thread_context work = sole_job.work;
     bool is_ours = attachment_is_of_process(sole_job.epoch);
     atomic_thread_fence(memory_order_acquire); /* pairs with the fence in trace_context_set_sole */
     if ((version & 1) != 0 || !is_ours ||
         atomic_load_explicit(&sole_job.version, memory_order_relaxed) != version) {
         return;
     }
-    memcpy(record->trace_id, trace_id, sizeof(trace_id));
-    memcpy(record->parent_span_id, span_id, sizeof(span_id));
-    record->trace_flags = flags;
-    record->parent_source = PARENT_CAUSAL;
+    become_child(record, &work);
 }
 
 /* Returns the context of which the record is a child now; it has not been counted there. */
@@ -354,14 +345,7 @@ void trace_context_enter_job(struct thread_state *self, const struct record *job
     if (self->runs_a_loop || trace_context_is_current(context)) {
         return;
     }
-    memcpy(context->trace_id, job->trace_id, sizeof(context->trace_id));
-    memcpy(context->span_id, job->span_id, sizeof(context->span_id));
-    context->trace_flags = job->trace_flags;
-    context->connection = 0;
-    context->began_ns = job->start_ns;
-    context->spans = 0;
-    context->answers = ends;
-    context->answered = atomic_load_explicit(ends, memory_order_relaxed);
+    set_context(context, job, 0, ends);
     context->is_known = !forks;
     context->is_ambiguous = false;
     context->is_for_child = forks;

@@ -208,6 +208,17 @@ static bool next_of_list(struct slice *list, struct slice *entry)
     return false;
 }
 
+bool config_list_has(struct slice list, struct slice wanted)
+{
+    struct slice entry;
+    while (next_of_list(&list, &entry)) {
+        if (slice_equals(entry, wanted)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* A list as a bit set. `none` (bit 0 of no member) counts only alone. Nothing known: `unset`. */
 static unsigned get_bits(const struct reader *reader, const char *name, const struct word *words,
                          size_t count, unsigned unset)

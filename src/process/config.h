@@ -119,5 +119,9 @@ typedef void config_complaint(void *context, const char *text);
 void config_parse(struct config *config, const char *const *environment, config_complaint *complain,
                   void *context);
 
+/* Whether an entry of a comma-separated list is exactly that; blanks around entries do not count.
+ */
+bool config_list_has(struct slice list, struct slice wanted);
+
 /* The value of `name` in the snapshot, or NULL. */
 const char *config_lookup(const char *const *environment, const char *name);

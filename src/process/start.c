@@ -162,20 +162,6 @@ static const char *base_name(const char *path)
     return slash == NULL ? path : slash + 1;
 }
 
-static bool list_has(struct slice list, const char *name)
-{
-    struct slice wanted = slice_of(name, strlen(name));
-    while (list.size > 0) {
-        const uint8_t *comma = memchr(list.data, ',', list.size);
-        size_t size = comma == NULL ? list.size : (size_t)(comma - list.data);
-        if (slice_equals(slice_of(list.data, size), wanted)) {
-            return true;
-        }
-        slice_take(&list, comma == NULL ? size : size + 1);
-    }
-    return false;
-}
-
 static bool is_chosen(const struct config *config, char path[PATH_BYTES])
 {
     long size =
@@ -184,9 +170,10 @@ static bool is_chosen(const struct config *config, char path[PATH_BYTES])
         return true;
     }
     path[size] = '\0';
-    const char *name = base_name(path);
-    return !list_has(config->except, name) &&
-           (config->only.size == 0 || list_has(config->only, name));
+    const char *base = base_name(path);
+    struct slice name = slice_of(base, strlen(base));
+    return !config_list_has(config->except, name) &&
+           (config->only.size == 0 || config_list_has(config->only, name));
 }
 
 /* ---- the process's moments, where it exports by itself ---- */

@@ -379,33 +379,12 @@ static void follow_links(struct tail *tail, struct trace *trace, const struct re
 
 /* ---- what comes ---- */
 
-/* Whether a list with commas has the word. */
-static bool has_word(struct slice list, struct slice word)
-{
-    while (list.size > 0) {
-        const uint8_t *comma = memchr(list.data, ',', list.size);
-        size_t size = comma == NULL ? list.size : (size_t)(comma - list.data);
-        struct slice entry = slice_take(&list, size);
-        slice_take(&list, list.size > 0 ? 1 : 0);
-        while (entry.size > 0 && entry.data[0] == ' ') {
-            slice_take(&entry, 1);
-        }
-        while (entry.size > 0 && entry.data[entry.size - 1] == ' ') {
-            entry.size--;
-        }
-        if (slice_equals(entry, word)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static bool matters(const struct tail *tail, const struct record *record)
 {
     struct slice tier = record_find_field(record, FIELD_JOB_TIER);
     struct slice customer = record_find_field(record, FIELD_JOB_CUSTOMER);
     return slice_equals_ignoring_case(tier, SLICE("vip")) ||
-           (customer.size > 0 && has_word(tail->customers, customer));
+           (customer.size > 0 && config_list_has(tail->customers, customer));
 }
 
 /* By itself. */

@@ -497,10 +497,28 @@ static void complaints_are_one_short_line(void **state)
     assert_int_equal(config.sampler, SAMPLER_PARENTBASED_ALWAYS_ON);
 }
 
+static bool has(const char *list, const char *wanted)
+{
+    return config_list_has(slice_of(list, strlen(list)), slice_of(wanted, strlen(wanted)));
+}
+
+static void a_list_has_whole_entries_only(void **state)
+{
+    (void)state;
+    assert_true(has("python,node", "node"));
+    assert_true(has(" python , node ", "python"));
+    assert_false(has("python,node", "nod"));
+    assert_false(has("python,node", "python,node"));
+    assert_false(has("python,node", "Node"));
+    assert_false(has("", ""));
+    assert_false(has(",", ""));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lookup_finds_whole_names_only),
+        cmocka_unit_test(a_list_has_whole_entries_only),
         cmocka_unit_test(an_empty_environment_gives_the_defaults),
         cmocka_unit_test(empty_means_unset),
         cmocka_unit_test(booleans_are_true_only_for_true),

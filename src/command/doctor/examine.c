@@ -354,27 +354,14 @@ static void examine_sdk(const struct subject *subject, struct findings *findings
 
 /* ---- switches ---- */
 
-static bool list_has(struct slice list, const char *name)
-{
-    struct slice wanted = slice_of(name, strlen(name));
-    while (list.size > 0) {
-        const uint8_t *comma = memchr(list.data, ',', list.size);
-        size_t size = comma == NULL ? list.size : (size_t)(comma - list.data);
-        if (slice_equals(slice_of(list.data, size), wanted)) {
-            return true;
-        }
-        slice_take(&list, comma == NULL ? size : size + 1);
-    }
-    return false;
-}
-
 static void examine_choice(const struct subject *subject, struct findings *findings)
 {
     const struct config *config = subject->config;
     const char *name = object_name(subject->executable);
-    if (list_has(config->except, name)) {
+    struct slice text = slice_of(name, strlen(name));
+    if (config_list_has(config->except, text)) {
         findings_add(findings, FINDING_UNSEEN, "except", "WIRESPAN_EXCEPT has the name %s.", name);
-    } else if (config->only.size > 0 && !list_has(config->only, name)) {
+    } else if (config->only.size > 0 && !config_list_has(config->only, text)) {
         findings_add(findings, FINDING_UNSEEN, "only", "WIRESPAN_ONLY does not have the name %s.",
                      name);
     }
