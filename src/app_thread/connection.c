@@ -12,6 +12,7 @@
 #include "app_thread/clock.h"
 #include "app_thread/exchange.h"
 #include "app_thread/http_exchange.h"
+#include "app_thread/inject.h"
 #include "app_thread/jobs.h"
 #include "app_thread/protocol.h"
 #include "base/system_call.h"
@@ -64,6 +65,7 @@ static void finish_and_free(struct thread_state *self, struct connection *connec
     if (unlikely(connection_is_connecting(connection))) {
         report_given_up(self, connection);
     }
+    inject_forget_owed(connection);
     protocol_finish(self, connection, RECORD_ERROR_CANCELLED, clock_now_ns());
     atomic_store_explicit(&connection->pending, 0, memory_order_relaxed);
     /* release: a thread that still sees the old generation sees nothing of the next connection */

@@ -61,6 +61,52 @@ uint16_t exchange_begin(struct thread_state *self, struct connection *connection
     return slot;
 }
 
+bool exchange_plan_http(struct thread_state *self, struct exchange_plan *plan, struct slice method,
+                        struct slice target, uint64_t start_ns)
+{
+    plan->segment = attachment_segment();
+    plan->slot = plan->segment == NULL ? SEGMENT_NO_SLOT
+                                       : segment_try_claim(plan->segment, &self->slot_cursor);
+    if (plan->slot == SEGMENT_NO_SLOT) {
+        return false;
+    }
+    trace_context_plan_http(self, &plan->identity, method, target, start_ns);
+    return true;
+}
+
+uint16_t exchange_begin_planned(struct thread_state *self, struct connection *connection,
+                                uint64_t start_ns, struct exchange_plan *plan)
+{
+    uint16_t slot = plan->slot;
+    struct segment *segment = attachment_segment();
+    plan->slot = SEGMENT_NO_SLOT;
+    if (segment == NULL) {
+        return SEGMENT_NO_SLOT;
+    }
+    if ((slot == SEGMENT_NO_SLOT || segment != plan->segment) &&
+        claim(self, segment, &slot) == NULL) {
+        return SEGMENT_NO_SLOT;
+    }
+    struct record *record = segment_record(segment, slot);
+    trace_context_fulfil(record, &plan->identity);
+    describe(record, connection, RECORD_HTTP_CLIENT, start_ns);
+    segment_open(segment, slot);
+    return slot;
+}
+
+bool exchange_drop_plan(struct exchange_plan *plan)
+{
+    uint16_t slot = plan->slot;
+    plan->slot = SEGMENT_NO_SLOT;
+    if (slot == SEGMENT_NO_SLOT) {
+        return false;
+    }
+    if (plan->segment == attachment_segment()) {
+        segment_cancel(plan->segment, slot);
+    }
+    return true;
+}
+
 uint16_t exchange_begin_below(struct thread_state *self, struct connection *connection,
                               enum record_kind kind, uint64_t start_ns, uint16_t parent)
 {

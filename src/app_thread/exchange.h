@@ -7,6 +7,7 @@
 #include "app_thread/attachment.h"
 #include "app_thread/connection.h"
 #include "app_thread/thread_state.h"
+#include "app_thread/trace_context.h"
 #include "app_thread/transfer.h"
 #include "handoff/losses.h"
 #include "handoff/record.h"
@@ -16,7 +17,24 @@
 uint16_t exchange_begin(struct thread_state *self, struct connection *connection,
                         enum record_kind kind, uint64_t start_ns);
 
-/* As above, as a child of another record of this process. */
+/* An exchange to be, whose ids go out before its first byte has been sent. Its record is claimed by
+   then, so that no id goes out that no span will have. */
+struct exchange_plan {
+    struct trace_identity identity;
+    struct segment *segment;
+    uint16_t slot; /* SEGMENT_NO_SLOT: begun, or dropped */
+};
+
+/* False if no record can be had; that is counted when the exchange begins all the same. */
+bool exchange_plan_http(struct thread_state *self, struct exchange_plan *plan, struct slice method,
+                        struct slice target, uint64_t start_ns);
+/* As exchange_begin, with the ids of the plan. They stay its ids if it has to be begun again. */
+uint16_t exchange_begin_planned(struct thread_state *self, struct connection *connection,
+                                uint64_t start_ns, struct exchange_plan *plan);
+/* Gives the record back if the exchange was not begun; true then. */
+bool exchange_drop_plan(struct exchange_plan *plan);
+
+/* As exchange_begin, as a child of another record of this process. */
 uint16_t exchange_begin_below(struct thread_state *self, struct connection *connection,
                               enum record_kind kind, uint64_t start_ns, uint16_t parent);
 

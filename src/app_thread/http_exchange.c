@@ -34,6 +34,22 @@ static struct record *request_record(struct passage *passage)
     (1u << HTTP1_FIELD_X_REQUEST_ID | 1u << HTTP1_FIELD_UPGRADE |                                  \
      1u << HTTP1_FIELD_SEC_WEBSOCKET_PROTOCOL | 1u << HTTP1_FIELD_SEC_WEBSOCKET_EXTENSIONS)
 
+bool http_exchange_preview(struct http_preview *preview, struct slice bytes)
+{
+    struct slice in = bytes;
+    http1_init(&preview->parser, HTTP1_REQUESTS);
+    http1_report_only(&preview->parser, REQUEST_FIELDS | 1u << HTTP1_FIELD_TRACESTATE);
+    preview->data = bytes.data;
+    preview->is_planned = false;
+    preview->plan.slot = SEGMENT_NO_SLOT;
+    if (!http1_take_head(&preview->parser, &in, &preview->head)) {
+        return false;
+    }
+    http1_report_only(&preview->parser, REQUEST_FIELDS);
+    preview->size = bytes.size - in.size;
+    return true;
+}
+
 void http_exchange_start(struct direction *requests, struct direction *replies)
 {
     http1_init(&requests->http1, HTTP1_REQUESTS);
@@ -99,7 +115,12 @@ static void begin_request(struct passage *passage)
     requests->current_slot = SEGMENT_NO_SLOT;
     enum record_kind kind =
         connection->role == ROLE_SERVER ? RECORD_HTTP_SERVER : RECORD_HTTP_CLIENT;
-    uint16_t slot = exchange_begin(passage->self, connection, kind, passage->now);
+    struct http_preview *preview = passage->preview;
+    passage->preview = NULL;
+    uint16_t slot =
+        likely(preview == NULL || !preview->is_planned)
+            ? exchange_begin(passage->self, connection, kind, passage->now)
+            : exchange_begin_planned(passage->self, connection, passage->now, &preview->plan);
     connection->pipelines |= pairing_count(&connection->pairing) > 0;
     if (!pairing_push(&connection->pairing, (struct pairing_entry){.slot = slot})) {
         exchange_abandon(slot, LOSS_PIPELINE_FULL);
@@ -296,19 +317,35 @@ static inline void add_request_body(struct passage *passage, struct slice bytes)
     http_body_pass(direction_of(passage), record, bytes, passage->now);
 }
 
+/* A whole head: one that has been looked at before, or one that `room` is for; NULL: there is none.
+ */
+static inline const struct http1_head *take_head(struct passage *passage, struct http1 *parser,
+                                                 struct slice *in, struct http1_head *room)
+{
+    const struct http_preview *preview = passage->preview;
+    if (unlikely(preview != NULL) && preview->data == in->data && preview->size <= in->size &&
+        http1_is_idle(parser)) {
+        *parser = preview->parser;
+        slice_take(in, preview->size);
+        return &preview->head;
+    }
+    return http1_take_head(parser, in, room) ? room : NULL;
+}
+
 /* The short way for requests that lie whole in the input. */
 static inline void take_whole_requests(struct passage *passage, struct slice *in)
 {
     struct direction *requests = direction_of(passage);
-    struct http1_head head;
+    struct http1_head room;
+    const struct http1_head *head;
     uint64_t payload;
-    while (in->size > 0 && http1_take_head(&requests->http1, in, &head)) {
+    while (in->size > 0 && (head = take_head(passage, &requests->http1, in, &room)) != NULL) {
         begin_request(passage);
         struct record *record = request_record(passage);
-        fill_request_line(passage, record, &head.item);
-        for (uint32_t i = 0; record != NULL && i < head.field_count; i++) {
-            fill_request_field(passage, record, (enum http1_field)head.fields[i].field,
-                               head.fields[i].value, false);
+        fill_request_line(passage, record, &head->item);
+        for (uint32_t i = 0; record != NULL && i < head->field_count; i++) {
+            fill_request_field(passage, record, (enum http1_field)head->fields[i].field,
+                               head->fields[i].value, false);
         }
         end_request_head(passage, record);
         if (unlikely(requests->body_block != 0) ||

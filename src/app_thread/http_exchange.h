@@ -1,7 +1,23 @@
 /* HTTP/1 exchanges: requests and responses of one connection become records. */
 #pragma once
 
+#include "app_thread/exchange.h"
 #include "app_thread/protocol.h"
+
+/* A request whose head was looked at before the call that sends it. It need not be read again when
+   it is framed. */
+struct http_preview {
+    struct http1_head head;
+    struct http1 parser; /* as it is behind the head */
+    const uint8_t *data; /* of the head */
+    size_t size;
+    bool is_planned; /* its ids go out with it */
+    struct exchange_plan plan;
+};
+
+/* Whether a whole head lies there; then fills the first four, with no plan. `traceparent` and
+   `tracestate` are among the head's fields. */
+bool http_exchange_preview(struct http_preview *preview, struct slice bytes);
 
 /* The requests' parser as it was between two messages. */
 void http_exchange_restart_requests(struct direction *requests);

@@ -91,6 +91,11 @@ static SLOW void pass_encrypted(struct thread_state *self, const struct touch *t
 
 /* ---- sending ---- */
 
+static inline bool has_preview(const struct observation *seen)
+{
+    return unlikely(seen->step == SEND_INSERTING || seen->step == SEND_LOOKED_AT);
+}
+
 /* The sender may be killed in the middle of the call: what it asked for is then known outside. */
 static void frame_ahead(struct observation *seen, const struct iovec *iov, size_t count)
 {
@@ -99,19 +104,48 @@ static void frame_ahead(struct observation *seen, const struct iovec *iov, size_
                                   .connection = seen->touch.connection,
                                   .direction = DIRECTION_OUT,
                                   .now = seen->start_ns};
+        passage.preview = has_preview(seen) ? &seen->injection.preview : NULL;
         protocol_frame_ahead(&passage, iov, count, &seen->ahead);
     }
 }
 
-/* Nothing is looked at before the call but what the connection is: whether the bytes can be read,
-   and how many of them are sent, the kernel will tell. */
-static inline bool begin_send(struct observation *seen, const struct iovec *iov, size_t count)
+/* A request's head is looked at before the call if something is to be written into it. */
+static SLOW void plan_insertion(struct observation *seen, const struct iovec *iov, size_t count)
+{
+    struct passage passage = {.self = seen->self,
+                              .connection = seen->touch.connection,
+                              .direction = DIRECTION_OUT,
+                              .now = seen->start_ns};
+    if (iov == NULL || count == 0 || seen->step != SEND_AS_IS ||
+        !protocol_may_begin_http(&passage)) {
+        return;
+    }
+    enum inject_plan plan = inject_plan(seen->self, iov, count, seen->start_ns, &seen->injection);
+    if (plan == INJECT_UNKNOWN) {
+        return;
+    }
+    if (protocol_begins_http(&passage, slice_of(iov[0].iov_base, iov[0].iov_len))) {
+        seen->step = plan == INJECT_FIELD ? SEND_INSERTING : SEND_LOOKED_AT;
+    } else {
+        exchange_drop_plan(&seen->injection.preview.plan);
+    }
+}
+
+/* Nothing else is looked at before the call but what the connection is: whether the bytes can be
+   read, and how many of them are sent, the kernel will tell. */
+static inline __attribute__((always_inline)) bool
+begin_send(struct observation *seen, const struct iovec *iov, size_t count, bool may_insert)
 {
     struct thread_state *self = seen->self;
     struct connection *connection = seen->touch.connection;
     seen->holds = false;
     seen->epoch = 0;
     seen->ahead.size = 0;
+    if (!may_insert) {
+        seen->step = SEND_AS_IS;
+    } else if (unlikely(inject_owes(connection))) {
+        seen->step = SEND_OWED;
+    }
     if (unlikely(connection_source(connection) != seen->source) ||
         !protocol_holds_over_call(connection)) {
         return true;
@@ -127,6 +161,9 @@ static inline bool begin_send(struct observation *seen, const struct iovec *iov,
         seen->start_ns = goes_on ? connection->write_began_ns : clock_now_ns();
         /* Before the call; pairs with has_in_flight of whoever reads an answer. */
         atomic_store_explicit(&connection->unframed, true, memory_order_release);
+        if (may_insert && protocol_may_be_http(connection) && inject_is_on) {
+            plan_insertion(seen, iov, count);
+        }
         if (attachment_frames_ahead && iov != NULL && count > 0) {
             frame_ahead(seen, iov, count);
         }
@@ -138,7 +175,15 @@ bool observe_send_begin(struct observation *seen, int fd, const struct iovec *io
 {
     seen->self = &thread_state;
     seen->source = 0;
-    return connection_touch(seen->self, fd, &seen->touch) && begin_send(seen, iov, count);
+    return connection_touch(seen->self, fd, &seen->touch) && begin_send(seen, iov, count, false);
+}
+
+bool observe_send_begin_inserting(struct observation *seen, int fd, const struct iovec *iov,
+                                  size_t count)
+{
+    seen->self = &thread_state;
+    seen->source = 0;
+    return connection_touch(seen->self, fd, &seen->touch) && begin_send(seen, iov, count, true);
 }
 
 bool observe_plaintext_send_begin(struct observation *seen, const struct touch *touch,
@@ -147,7 +192,7 @@ bool observe_plaintext_send_begin(struct observation *seen, const struct touch *
     seen->self = &thread_state;
     seen->source = (uintptr_t)session;
     seen->touch = *touch;
-    return begin_send(seen, iov, count);
+    return begin_send(seen, iov, count, false);
 }
 
 /* Something else was sent than what was framed ahead of the call. */
@@ -157,7 +202,16 @@ static SLOW bool take_back(struct observation *seen)
                               .connection = seen->touch.connection,
                               .direction = DIRECTION_OUT,
                               .now = seen->start_ns};
-    return protocol_take_back(&passage, &seen->ahead);
+    if (!protocol_take_back(&passage, &seen->ahead)) {
+        return false;
+    }
+    if (seen->step == SEND_INSERTING) {
+        trace_context_take_back(&seen->injection.preview.plan.identity);
+    }
+    if (witness != NULL) {
+        witness->take_back(seen->start_ns);
+    }
+    return true;
 }
 
 /* What was sent, or was to be sent on a socket that failed: then its exchanges are there, and
@@ -180,6 +234,7 @@ static void pass_sent(struct observation *seen, const struct iovec *iov, size_t 
                                   .direction = DIRECTION_OUT,
                                   .now =
                                       is_server || !seen->holds ? clock_now_ns() : seen->start_ns};
+        passage.preview = has_preview(seen) ? &seen->injection.preview : NULL;
         pass_iov(&passage, iov, count, result > 0 ? (uint64_t)result : UINT64_MAX);
     }
     if (unlikely(seen->source != 0)) {
@@ -188,6 +243,15 @@ static void pass_sent(struct observation *seen, const struct iovec *iov, size_t 
     }
     if (result < 0) {
         fail(seen->self, connection, DIRECTION_OUT, error, clock_now_ns());
+    }
+}
+
+/* The program sends again what was not sent, or the connection was given up: then an id may be on
+   its way that no span has. */
+static SLOW void drop_plan(struct observation *seen, ssize_t result)
+{
+    if (exchange_drop_plan(&seen->injection.preview.plan) && result > 0) {
+        exchange_count_loss(LOSS_ABANDONED);
     }
 }
 
@@ -229,6 +293,9 @@ void observe_send_end(struct observation *seen, const struct iovec *iov, size_t 
         }
         seen->holds = true;
     }
+    if (unlikely(seen->step == SEND_INSERTING)) {
+        drop_plan(seen, result);
+    }
     if (seen->holds) {
         /* release pairs with has_in_flight: what was sent is framed, or waits and says so */
         atomic_store_explicit(&connection->unframed, false, memory_order_release);
@@ -241,7 +308,7 @@ void observe_send_end(struct observation *seen, const struct iovec *iov, size_t 
 void observe_plaintext_sent(const struct touch *touch, const void *session, const struct iovec *iov,
                             size_t count, ssize_t result)
 {
-    struct observation seen = {.touch = *touch, .self = &thread_state};
+    struct observation seen = {.touch = *touch, .self = &thread_state, .step = SEND_AS_IS};
     seen.source = (uintptr_t)session;
     observe_send_end(&seen, iov, count, result, 0);
 }

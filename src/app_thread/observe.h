@@ -16,7 +16,16 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "app_thread/inject.h"
 #include "app_thread/protocol.h"
+
+/* How the hook is to make its call. */
+enum send_step {
+    SEND_AS_IS,
+    SEND_LOOKED_AT, /* as it is: the head is known, and nothing goes into it */
+    SEND_INSERTING, /* with `traceparent` in the head: inject_build, inject_settle */
+    SEND_OWED       /* after what an earlier call owes: inject_take_owed */
+};
 
 struct observation {
     struct touch touch;
@@ -26,11 +35,18 @@ struct observation {
     uint32_t epoch;    /* in which it was taken */
     uint64_t start_ns; /* just before the call */
     struct ahead ahead;
+    enum send_step step;
+    struct injection injection;
 };
 
 /* `iov` may be NULL. It is looked at only where requests are framed ahead of the call, and where it
    can be read. */
 bool observe_send_begin(struct observation *seen, int fd, const struct iovec *iov, size_t count);
+/* The same for a call that may be made as `seen->step` says, whatever is returned: the caller has
+   set it to SEND_AS_IS. Then the result that observe_send_end is told is what the program will see.
+ */
+bool observe_send_begin_inserting(struct observation *seen, int fd, const struct iovec *iov,
+                                  size_t count);
 void observe_send_end(struct observation *seen, const struct iovec *iov, size_t count,
                       ssize_t result, int error);
 

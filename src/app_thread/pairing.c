@@ -1,5 +1,6 @@
 #include "app_thread/pairing.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "app_thread/slab.h"
@@ -211,5 +212,8 @@ void pairing_finish(struct pairing *pairing)
         slab_give(SLAB_BUFFER, block);
         block = next;
     }
-    pairing_init(pairing);
+    /* Not what is owed: the program goes on, whatever becomes of its exchanges. */
+    size_t behind = offsetof(struct pairing, owed) + sizeof(pairing->owed);
+    memset(pairing, 0, offsetof(struct pairing, owed));
+    memset((uint8_t *)pairing + behind, 0, sizeof(*pairing) - behind);
 }

@@ -43,7 +43,8 @@ struct pairing {
     uint32_t pop_block; /* popper's */
     uint32_t pop_index;
     _Atomic uint32_t first_block; /* pusher writes once */
-    uint32_t reserved;
+    /* Of the request at hand: what inject.h calls owed; 0: nothing. It stands here for the room. */
+    _Atomic uint32_t owed;
     _Atomic uint64_t inline_entries[PAIRING_INLINE];
 };
 

@@ -620,6 +620,34 @@ static bool is_between_requests(const struct passage *passage)
     }
 }
 
+/* The peer may take what follows for something else than HTTP. */
+static bool may_begin_tunnel(struct connection *connection)
+{
+    struct pairing_entry entry;
+    return connection->in_tunnel ||
+           (pairing_newest(&connection->pairing, &entry) && (entry.flags & PAIRING_CONNECT));
+}
+
+bool protocol_may_begin_http(const struct passage *passage)
+{
+    struct connection *connection = passage->connection;
+    if (connection->role != ROLE_CLIENT || is_stopped(passage) || is_behind_held(passage) ||
+        may_begin_tunnel(connection)) {
+        return false;
+    }
+    if (protocol_of(connection) == PROTOCOL_UNDECIDED) {
+        return connection->directions[DIRECTION_OUT].bytes == 0 &&
+               connection->directions[DIRECTION_IN].bytes == 0;
+    }
+    return protocol_of(connection) == PROTOCOL_HTTP1 && is_between_requests(passage);
+}
+
+bool protocol_begins_http(struct passage *passage, struct slice first)
+{
+    return protocol_of(passage->connection) == PROTOCOL_HTTP1 ||
+           (identify_client_bytes(first) == WIRE_HTTP1 && decide_ahead(passage, first));
+}
+
 void protocol_frame_ahead(struct passage *passage, const struct iovec *iov, size_t count,
                           struct ahead *ahead)
 {

@@ -18,16 +18,19 @@
 #include "app_thread/thread_state.h"
 #include "base/slice.h"
 
+struct http_preview;
+
 struct passage {
     struct thread_state *self;
     struct connection *connection;
     enum direction_name direction;
-    bool holds_both; /* the other direction, too */
-    bool is_late;    /* the bytes were held back: nothing is to be waited for */
-    bool in_flight;  /* requests may have been sent that are not framed yet */
-    bool waits;      /* what is left is to be held back */
-    uint64_t now;    /* when the bytes began to pass */
-    uint64_t end_ns; /* when they had passed; 0: now, passage_end_ns() looks */
+    bool holds_both;              /* the other direction, too */
+    bool is_late;                 /* the bytes were held back: nothing is to be waited for */
+    bool in_flight;               /* requests may have been sent that are not framed yet */
+    bool waits;                   /* what is left is to be held back */
+    uint64_t now;                 /* when the bytes began to pass */
+    uint64_t end_ns;              /* when they had passed; 0: now, passage_end_ns() looks */
+    struct http_preview *preview; /* of the request that begins with them; or NULL */
 };
 
 static inline uint64_t passage_end_ns(struct passage *passage)
@@ -56,6 +59,18 @@ struct ahead {
    read. */
 void protocol_frame_ahead(struct passage *passage, const struct iovec *iov, size_t count,
                           struct ahead *ahead);
+
+/* The connection speaks HTTP, or has not said yet what it speaks. */
+static inline bool protocol_may_be_http(const struct connection *connection)
+{
+    return atomic_load_explicit(&connection->protocol, memory_order_relaxed) <= PROTOCOL_HTTP1;
+}
+
+/* Whether the next byte of a client may begin an HTTP request into which something may be written.
+   The caller holds the direction. */
+bool protocol_may_begin_http(const struct passage *passage);
+/* Then: `first` begins with a whole head. Afterwards the connection's protocol is decided. */
+bool protocol_begins_http(struct passage *passage, struct slice first);
 
 /* The call sent less: takes all back that was framed ahead. False if that cannot be done any more
    (the connection is adrift then): what was sent is not to be framed. */

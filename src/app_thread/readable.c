@@ -18,6 +18,8 @@
 #define GOLDEN_RATIO UINT64_C(0x9e3779b97f4a7c15)
 
 /* Numbers of pages that were readable, each in the one place that it may have. */
+_Static_assert(READABLE_PAGE == 1u << PAGE_BITS, "pages are numbered by their first address");
+
 static _Atomic uint64_t readable_pages[PAGE_WORDS];
 
 static SLOW bool ask(uint64_t page, _Atomic uint64_t *place)
@@ -47,8 +49,7 @@ static SLOW bool are_readable(const struct iovec *iov, size_t count)
         if (size == 0) {
             continue;
         }
-        if (size > READABLE_BYTES - total || first < (1u << PAGE_BITS) ||
-            first > MEMORY_TOP - size) {
+        if (size > READABLE_BYTES - total || first < READABLE_PAGE || first > MEMORY_TOP - size) {
             return false;
         }
         total += size;
@@ -67,9 +68,8 @@ bool readable_iov(const struct iovec *iov, size_t count)
     uint64_t first = (uint64_t)(uintptr_t)iov[0].iov_base;
     size_t last_offset = iov[0].iov_len - 1;
     /* The usual case: one piece, with bytes in it, within a page. */
-    if (likely(count == 1 && last_offset < (1u << PAGE_BITS) && first >= 1u << PAGE_BITS &&
-               first < MEMORY_TOP &&
-               (first & ((1u << PAGE_BITS) - 1)) + last_offset < (1u << PAGE_BITS))) {
+    if (likely(count == 1 && last_offset < READABLE_PAGE && first >= READABLE_PAGE &&
+               first < MEMORY_TOP && (first & (READABLE_PAGE - 1)) + last_offset < READABLE_PAGE)) {
         return is_readable(first >> PAGE_BITS);
     }
     return are_readable(iov, count);

@@ -5,6 +5,9 @@
 #include <stddef.h>
 #include <sys/uio.h>
 
+/* What is asked about at a time. */
+#define READABLE_PAGE 4096u
+
 /* More than this is not asked about. */
 #define READABLE_BYTES (64u << 10)
 

@@ -1,6 +1,7 @@
 #include "app_thread/trace_context.h"
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "app_thread/attachment.h"
@@ -158,7 +159,9 @@ static SLOW void begin_below_sole(struct thread_state *self, struct record *reco
     become_child(record, &work);
 }
 
-void trace_context_begin_client(struct thread_state *self, struct record *record, uint64_t now)
+/* Returns the context of which the record is a child now; it has not been counted there. */
+static inline struct thread_context *give_ids(struct thread_state *self, struct record *record,
+                                              uint64_t now)
 {
     struct thread_context *context = &self->context;
     if (likely(!trace_context_is_current(context)) || !is_in_bounds(context, now) ||
@@ -167,37 +170,91 @@ void trace_context_begin_client(struct thread_state *self, struct record *record
         if (unlikely(atomic_load_explicit(&sole_job.is_set, memory_order_relaxed))) {
             begin_below_sole(self, record);
         }
-        return;
+        return NULL;
     }
     /* Drawing notices that this is the child of a fork, whose context is the parent's. */
     trace_context_draw(self, record->span_id);
     if (unlikely(!context->is_known)) {
         begin_root(self, record);
-        return;
+        return NULL;
     }
     become_child(record, context);
-    context->spans++;
+    return context;
+}
+
+void trace_context_begin_client(struct thread_state *self, struct record *record, uint64_t now)
+{
+    struct thread_context *work = give_ids(self, record, now);
+    if (work != NULL) {
+        work->spans++;
+    }
 }
 
 /* `work` is the witness's: the bounds are its request's. */
-static void take_witness(struct record *record, struct thread_context *work)
+static struct thread_context *take_witness(struct record *record, struct thread_context *work)
 {
     if (work != NULL && record->parent_source == PARENT_NONE && trace_context_is_current(work) &&
         is_in_bounds(work, record->start_ns)) {
         become_child(record, work);
+        return work;
+    }
+    return NULL;
+}
+
+void trace_context_plan_http(struct thread_state *self, struct trace_identity *identity,
+                             struct slice method, struct slice target, uint64_t now)
+{
+    struct record record;
+    /* What follows the head of a record is not looked at. */
+    memset(&record, 0, offsetof(struct record, end_ns));
+    record.start_ns = now;
+    identity->work = give_ids(self, &record, now);
+    if (unlikely(witness != NULL) && record.parent_source == PARENT_NONE) {
+        identity->work = take_witness(&record, witness->cause_of_http(method, target, 0));
+    }
+    memcpy(identity->trace_id, record.trace_id, sizeof(identity->trace_id));
+    memcpy(identity->span_id, record.span_id, sizeof(identity->span_id));
+    memcpy(identity->parent_span_id, record.parent_span_id, sizeof(identity->parent_span_id));
+    identity->trace_flags = record.trace_flags;
+    identity->parent_source = record.parent_source;
+}
+
+void trace_context_fulfil(struct record *record, const struct trace_identity *identity)
+{
+    memcpy(record->trace_id, identity->trace_id, sizeof(record->trace_id));
+    memcpy(record->span_id, identity->span_id, sizeof(record->span_id));
+    memcpy(record->parent_span_id, identity->parent_span_id, sizeof(record->parent_span_id));
+    record->trace_flags = identity->trace_flags;
+    record->parent_source = identity->parent_source;
+    if (identity->work != NULL) {
+        identity->work->spans++;
+    }
+}
+
+void trace_context_take_back(const struct trace_identity *identity)
+{
+    if (identity->work != NULL) {
+        identity->work->spans--;
+    }
+}
+
+static void become_witnessed(struct record *record, struct thread_context *work)
+{
+    work = take_witness(record, work);
+    if (work != NULL) {
         work->spans++;
     }
 }
 
 void trace_context_ask_for_http(struct record *record, struct slice method, struct slice target)
 {
-    take_witness(record, witness->cause_of_http(method, target));
+    become_witnessed(record, witness->cause_of_http(method, target, record->start_ns));
 }
 
 void trace_context_ask_for_bytes(struct record *record, const struct connection *connection,
                                  uint64_t call_ns)
 {
-    take_witness(record, witness->cause_of_bytes(connection, call_ns));
+    become_witnessed(record, witness->cause_of_bytes(connection, call_ns));
 }
 
 void trace_context_adopt(struct record *record, const struct traceparent *parent, bool is_remote)

@@ -36,6 +36,25 @@ void trace_context_ask_for_bytes(struct record *record, const struct connection 
 /* Gives the record the ids of a new root: a request that this process serves. */
 void trace_context_begin_server(struct thread_state *self, struct record *record);
 
+/* The ids of a record to be: they go out before it is begun. */
+struct trace_identity {
+    uint8_t trace_id[16];
+    uint8_t span_id[8];
+    uint8_t parent_span_id[8];
+    uint8_t trace_flags;
+    uint8_t parent_source;       /* enum parent_source */
+    struct thread_context *work; /* of which it will be counted as a child; NULL: of none */
+};
+
+/* The ids that an HTTP request with this method and target will have if it is sent now; a witness
+   is asked, and stays willing to say it again. trace_context_fulfil gives them to a record, instead
+   of trace_context_begin_client; trace_context_ask_for_http follows as always. */
+void trace_context_plan_http(struct thread_state *self, struct trace_identity *identity,
+                             struct slice method, struct slice target, uint64_t now);
+void trace_context_fulfil(struct record *record, const struct trace_identity *identity);
+/* What was fulfilled was not sent: it is not counted as anybody's child. */
+void trace_context_take_back(const struct trace_identity *identity);
+
 /* The request's head names a parent: of another process for a request that this one serves, of an
    SDK in this process for one that it sends. The record becomes a child of it, in its trace. */
 void trace_context_adopt(struct record *record, const struct traceparent *parent, bool is_remote);

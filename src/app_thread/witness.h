@@ -16,9 +16,14 @@
 struct witness {
     /* This thread has read a whole request head; `work` is copied. */
     void (*request_read)(const struct thread_context *work);
-    /* Whose work is the HTTP request with this method and target, whose first bytes are sent now?
-       NULL: not known. It stays the witness's, and counts its spans. */
-    struct thread_context *(*cause_of_http)(struct slice method, struct slice target);
+    /* Whose work is the HTTP request with this method and target, that the call sends that began at
+       `call_ns`? NULL: not known. It stays the witness's, and counts its spans. With `call_ns` 0 it
+       may not be sent yet, and the next answer is the same; else it is not asked about again. */
+    struct thread_context *(*cause_of_http)(struct slice method, struct slice target,
+                                            uint64_t call_ns);
+    /* That call sent something else than it was asked to, or nothing: the requests that were asked
+       about in it will be asked about again. */
+    void (*take_back)(uint64_t call_ns);
     /* Whose work is what is sent on the connection by the call that began at `call_ns`? */
     struct thread_context *(*cause_of_bytes)(const struct connection *connection, uint64_t call_ns);
     /* The code that runs now makes a connection. */

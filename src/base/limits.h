@@ -28,6 +28,15 @@
    call's requests. Beyond it the connection goes adrift. */
 #define LIMIT_HELD_BYTES (64u << 10)
 
+/* A head into which context is written: more than any client sends, and looked at before each call.
+ */
+#define LIMIT_INJECT_HEAD_BYTES (16u << 10)
+/* Buffers of one call into which it is written: they are listed anew on the stack. */
+#define LIMIT_INJECT_PARTS 14u
+/* Connections at a time on which the kernel took a part of what is written. With half of them taken
+   nothing more is written, so that each thread that is sending finds room. */
+#define LIMIT_INJECT_OWED 2048u
+
 /* One HTTP head, all its lines: what common servers accept at most. */
 #define LIMIT_HTTP_HEAD_BYTES (64u << 10)
 /* The part of a header line that is kept when the line arrives in pieces. */
@@ -233,6 +242,9 @@
 #define LIMIT_WITNESS_UNBEGUN 64u
 /* Requests that were announced and not seen yet: many times the connections of one host's pool. */
 #define LIMIT_WITNESS_ANNOUNCED 512u
+/* Requests of one call that are asked about again if it sent something else: the others are taken
+   for more than can be told. */
+#define LIMIT_WITNESS_TAKEN 16u
 /* Bits for those that were more: one bit makes a fraction of all requests parentless. */
 #define LIMIT_WITNESS_FORGOTTEN 4096u
 /* Requests whose work can still be told; as old a one has been answered or hangs. */

@@ -55,7 +55,7 @@ static inline void prefetch_record(const struct record *record)
     }
 }
 
-uint16_t segment_claim(struct segment *segment, uint32_t *cursor)
+static inline uint16_t claim(struct segment *segment, uint32_t *cursor)
 {
     uint32_t mask = segment->slot_count - 1;
     uint32_t at = *cursor;
@@ -73,8 +73,21 @@ uint16_t segment_claim(struct segment *segment, uint32_t *cursor)
         }
     }
     *cursor = at;
-    segment_count_loss(segment, LOSS_SEGMENT_FULL, 1);
     return SEGMENT_NO_SLOT;
+}
+
+uint16_t segment_claim(struct segment *segment, uint32_t *cursor)
+{
+    uint16_t slot = claim(segment, cursor);
+    if (unlikely(slot == SEGMENT_NO_SLOT)) {
+        segment_count_loss(segment, LOSS_SEGMENT_FULL, 1);
+    }
+    return slot;
+}
+
+uint16_t segment_try_claim(struct segment *segment, uint32_t *cursor)
+{
+    return claim(segment, cursor);
 }
 
 static uint32_t place_value(uint32_t position, uint16_t slot)

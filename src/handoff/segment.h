@@ -90,6 +90,8 @@ void segment_initialize(struct segment *segment, uint32_t slot_count, int32_t pr
    counts LOSS_SEGMENT_FULL if LIMIT_SLOT_PROBES slots in a row are taken. The record's head is
    zeroed; the slot stays CLAIMED until segment_open. */
 uint16_t segment_claim(struct segment *segment, uint32_t *cursor);
+/* The same for an exchange that will be claimed for again if there is none now: counts nothing. */
+uint16_t segment_try_claim(struct segment *segment, uint32_t *cursor);
 
 static inline struct record *segment_record(struct segment *segment, uint16_t slot)
 {

@@ -253,6 +253,8 @@ static void parse_switches(const struct reader *reader, struct config *config)
     config->enabled = is_on && is_on_by_seed && !is_disabled;
     config->agent = get(reader, "WIRESPAN_AGENT");
     config->rules = get(reader, "WIRESPAN_RULES");
+    config->propagate_to = get(reader, "WIRESPAN_PROPAGATE_TO");
+    config->propagate_not_to = get(reader, "WIRESPAN_PROPAGATE_NOT_TO");
     config->only = get(reader, "WIRESPAN_ONLY");
     config->except = get(reader, "WIRESPAN_EXCEPT");
 }
@@ -334,7 +336,7 @@ static void parse_propagators(const struct reader *reader, struct config *config
                                    PROPAGATOR_TRACECONTEXT | PROPAGATOR_BAGGAGE);
     if ((config->propagators & ~(unsigned)(PROPAGATOR_TRACECONTEXT | PROPAGATOR_BAGGAGE)) != 0) {
         complain(reader, "OTEL_PROPAGATORS", get(reader, "OTEL_PROPAGATORS"),
-                 "of these only tracecontext is read by this version");
+                 "of these only tracecontext is read and written by this version");
     }
 }
 

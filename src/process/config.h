@@ -66,6 +66,9 @@ struct config {
 
     unsigned propagators; /* enum propagator; 0: OTEL_PROPAGATORS=none */
 
+    struct slice propagate_to;     /* WIRESPAN_PROPAGATE_TO: hosts; empty: all */
+    struct slice propagate_not_to; /* WIRESPAN_PROPAGATE_NOT_TO */
+
     unsigned exporters;     /* enum exporter_kind; 0: OTEL_TRACES_EXPORTER=none */
     struct slice file_path; /* WIRESPAN_FILE; default "wirespan.jsonl" */
 

@@ -23,6 +23,7 @@
 #include "app_thread/hooks/hook.h"
 #include "app_thread/hooks/originals.h"
 #include "app_thread/hooks/tls.h"
+#include "app_thread/inject.h"
 #include "app_thread/jobs.h"
 #include "base/symbol_versions.h"
 #include "base/system_call.h"
@@ -376,6 +377,7 @@ static void switch_on(const struct config *config, struct start_memory *memory)
     attachment_reads_traceparent = (config->propagators & PROPAGATOR_TRACECONTEXT) != 0;
     attachment_context_age_ns = config->context_seconds * UINT64_C(1000000000);
     attachment_context_spans = config->context_spans;
+    inject_configure(attachment_reads_traceparent, config->propagate_to, config->propagate_not_to);
     attachment_reports_connections = config->connection_spans;
     load_rules(config);
     if (registration_parse_address(config->agent, &memory->agent)) {

@@ -137,6 +137,9 @@ struct testimony {
     /* Read, not begun by the runtime yet; oldest first. */
     uint32_t unbegun_count;
     uint32_t announced_count; /* announced[0] is the oldest */
+    uint64_t taken_ns;        /* the call that took them */
+    uint32_t taken_count;
+    struct announcement taken[LIMIT_WITNESS_TAKEN];
     uint64_t forgotten[LIMIT_WITNESS_FORGOTTEN / 64];
     struct thread_context unbegun[LIMIT_WITNESS_UNBEGUN];
     struct announcement announced[LIMIT_WITNESS_ANNOUNCED];
@@ -216,12 +219,17 @@ static uint32_t forgotten_bit(uint64_t key)
     return (uint32_t)(key ^ key >> 32) % LIMIT_WITNESS_FORGOTTEN;
 }
 
+/* It may still be sent: what looks like it cannot be told from it any more. */
+static void forget_announcement(struct testimony *self, const struct announcement *announcement)
+{
+    uint32_t bit = forgotten_bit(announcement->key);
+    self->forgotten[bit / 64] |= 1ull << bit % 64;
+}
+
 static void add_announcement(struct testimony *self, struct announcement announcement)
 {
     if (self->announced_count == LIMIT_WITNESS_ANNOUNCED) {
-        /* It may still be sent: what looks like it cannot be told from it any more. */
-        uint32_t bit = forgotten_bit(self->announced[0].key);
-        self->forgotten[bit / 64] |= 1ull << bit % 64;
+        forget_announcement(self, &self->announced[0]);
         drop(self->announced, &self->announced_count, 0, sizeof(self->announced[0]));
     }
     self->announced[self->announced_count++] = announcement;
@@ -360,9 +368,44 @@ static void request_read(const struct thread_context *work)
     self->unbegun[self->unbegun_count++] = *work;
 }
 
-/* Takes the one announcement that the bytes must have been; the number of whose work it is, or 0.
+static void remember_taken(struct testimony *self, struct announcement announcement,
+                           uint64_t call_ns)
+{
+    if (self->taken_ns != call_ns) {
+        self->taken_ns = call_ns;
+        self->taken_count = 0;
+    }
+    if (self->taken_count < LIMIT_WITNESS_TAKEN) {
+        self->taken[self->taken_count++] = announcement;
+    } else {
+        forget_announcement(self, &announcement);
+    }
+}
+
+/* Before all others: what is still announced with the same method and target was asked for later.
  */
-static uint32_t take_announcement(struct testimony *self, uint64_t key)
+static void take_back(uint64_t call_ns)
+{
+    struct testimony *self = testimony;
+    if (self == NULL || self->taken_ns != call_ns) {
+        return;
+    }
+    self->taken_ns = 0;
+    for (uint32_t left = self->taken_count; left > 0; left--) {
+        if (self->announced_count == LIMIT_WITNESS_ANNOUNCED) {
+            forget_announcement(self, &self->taken[left - 1]);
+            continue;
+        }
+        memmove(&self->announced[1], &self->announced[0],
+                self->announced_count * sizeof(self->announced[0]));
+        self->announced[0] = self->taken[left - 1];
+        self->announced_count++;
+    }
+}
+
+/* The announcement that the bytes must have been, which is taken if they are sent; the number of
+   whose work it is, or 0. */
+static uint32_t find_announcement(struct testimony *self, uint64_t key, uint64_t call_ns)
 {
     uint32_t candidates = 0;
     uint32_t first = 0;
@@ -396,6 +439,9 @@ static uint32_t take_announcement(struct testimony *self, uint64_t key)
                 match = i;
             }
         }
+        if (match == self->announced_count && call_ns == 0) {
+            return 0;
+        }
         if (match == self->announced_count) {
             /* Any of them: none of the others can be told any more. */
             for (uint32_t i = first; i < self->announced_count; i++) {
@@ -409,17 +455,21 @@ static uint32_t take_announcement(struct testimony *self, uint64_t key)
             first = match;
         }
     }
-    drop(self->announced, &self->announced_count, first, sizeof(self->announced[0]));
+    if (call_ns != 0) {
+        remember_taken(self, self->announced[first], call_ns);
+        drop(self->announced, &self->announced_count, first, sizeof(self->announced[0]));
+    }
     return number;
 }
 
-static struct thread_context *cause_of_http(struct slice method, struct slice target)
+static struct thread_context *cause_of_http(struct slice method, struct slice target,
+                                            uint64_t call_ns)
 {
     struct testimony *self = testimony;
     if (self == NULL || !self->is_installed || target.size >= LIMIT_WITNESS_TARGET) {
         return NULL;
     }
-    return find_begun(self, take_announcement(self, key_of(method, target)));
+    return find_begun(self, find_announcement(self, key_of(method, target), call_ns));
 }
 
 static struct thread_context *cause_of_bytes(const struct connection *connection, uint64_t call_ns)
@@ -568,6 +618,7 @@ const char *node_witness_prepare(bool tells)
     static const struct witness node_witness = {
         .request_read = request_read,
         .cause_of_http = cause_of_http,
+        .take_back = take_back,
         .cause_of_bytes = cause_of_bytes,
         .connecting = connecting,
     };

@@ -6,7 +6,9 @@ usage: instructions.py --library SO --command WIRESPAN --operations PROGRAM --ta
 Callgrind counts each case plain and preloaded, twice: two run lengths, whose difference leaves
 start and end out. Only the first thread is counted; the exporter's has its own file. A case
 fails that adds more than the table says and 3 %; --update writes what was counted into the table.
-Cases whose names begin with `launched_` run under `wirespan run`, the others with LD_PRELOAD.
+Cases whose names begin with `launched_` run under `wirespan run`, the others with LD_PRELOAD. Into
+the requests of those that begin with `inserting_` the library writes the context; the others have
+one, or propagation is off.
 A new number is a decision: it belongs into the commit that causes it, with the reason.
 """
 
@@ -28,6 +30,7 @@ SLACK = 0.5
 LENGTHS = {
     "file_read": (2000, 42000),
     "http_client": (400, 2400),
+    "inserting_http_client": (400, 2400),
     "http_server": (400, 2400),
     "http_client_usual": (400, 2400),
     "http_server_usual": (400, 2400),
@@ -39,6 +42,9 @@ LENGTHS = {
     "start": None,
 }
 LAUNCHED = "launched_"
+INSERTING = "inserting_"
+# Requests without a context, into which none is written.
+PROPAGATES_NOT = {"http_client", "launched_http_client", "tls_client"}
 
 HEADER = """\
 # Instructions that the library adds to one operation, on the program's own thread.
@@ -74,7 +80,7 @@ class Counter:
         self.receiver.daemon_threads = True
         threading.Thread(target=self.receiver.serve_forever, daemon=True).start()
 
-    def total(self, program: list[str], observed: bool, launched: bool = False) -> int:
+    def total(self, program: list[str], observed: bool, launched: bool = False, propagates: bool = True) -> int:
         """Instructions of the program's first thread."""
         with tempfile.TemporaryDirectory(prefix="wirespan-bench-") as folder:
             # Everything that the start reads is the same each time: addresses, environment, folder.
@@ -84,6 +90,7 @@ class Counter:
                 if not launched:
                     environment["LD_PRELOAD"] = str(self.library)
                 environment.update(
+                    OTEL_PROPAGATORS="tracecontext" if propagates else "none",
                     OTEL_SERVICE_NAME="bench", WIRESPAN_LOG_LEVEL="info",
                     # Five digits each time: the length of the environment does not change.
                     OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{self.receiver.server_port:05}",
@@ -103,9 +110,9 @@ class Counter:
 
     def per_operation(self, case: str, observed: bool) -> float:
         short, long = LENGTHS[case]
-        operation = case.removeprefix(LAUNCHED)
-        totals = [self.total([str(self.operations), operation, str(n)], observed, case != operation)
-                  for n in (short, long)]
+        operation = case.removeprefix(LAUNCHED).removeprefix(INSERTING)
+        totals = [self.total([str(self.operations), operation, str(n)], observed, case.startswith(LAUNCHED),
+                             case not in PROPAGATES_NOT) for n in (short, long)]
         return (totals[1] - totals[0]) / (long - short)
 
     def added(self, case: str) -> tuple[float, float]:

@@ -3,10 +3,13 @@
 
 import re
 import socket
+import socketserver
 import sys
+import threading
 
 from support import case, spans
-from support.process import run
+from support.process import clean_environment, run
+from support.servers import program
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
@@ -45,6 +48,92 @@ for header in sys.argv[2:]:
 
 def heads(headers: list[str], target: str = "/") -> bytes:
     return "\r\n".join([f"GET {target} HTTP/1.1", "Host: example.test", *headers, "", ""]).encode()
+
+
+SENDERS = {
+    "http.client": """
+import http.client, sys
+connection = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]))
+for body in (b"", b"x" * (1 << 20)):
+    connection.request("POST", "/", body=body)
+    print(connection.getresponse().read())
+""",
+    "vectors": """
+import socket, sys
+head = b"POST / HTTP/1.1\\r\\nHost: 127.0.0.1:%s\\r\\nContent-Length: 3\\r\\n\\r\\n" % sys.argv[1].encode()
+connection = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+import os
+for send in (connection.sendmsg, lambda parts: os.writev(connection.fileno(), parts),
+             lambda parts: connection.send(b"".join(parts), socket.MSG_MORE) and 0,
+             lambda parts: os.write(connection.fileno(), b"".join(parts))):
+    print(send([head, b"a", b"bc"]))
+    while not connection.recv(4096).endswith(b"ok"):
+        pass
+""",
+}
+
+
+class Receiver(socketserver.StreamRequestHandler):
+    """Keeps heads and bodies as they came."""
+
+    def handle(self):
+        while line := self.rfile.readline():
+            head = [line]
+            while (line := self.rfile.readline()) not in (b"\r\n", b""):
+                head.append(line)
+            size = next((int(line.split(b":")[1]) for line in head if line.lower().startswith(b"content-length")), 0)
+            self.server.requests.append((head, self.rfile.read(size)))
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+
+class Written(case.Case):
+    """What a server gets: the bytes of a plain run, and one field that names the exported span."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Receiver)
+        cls.server.daemon_threads = True
+        cls.addClassCleanup(cls.server.server_close)
+        threading.Thread(target=cls.server.serve_forever, daemon=True).start()
+        cls.addClassCleanup(cls.server.shutdown)
+        cls.port = cls.server.server_address[1]
+
+    def requests(self, arguments: list, environment: dict[str, str]) -> tuple[bytes, list]:
+        self.server.requests = []
+        finished = run([*arguments], environment)
+        self.assertEqual(finished.code, 0, finished.errors)
+        return finished.output, self.server.requests
+
+    def check(self, arguments: list) -> None:
+        plain = self.requests(arguments, clean_environment())
+        file = self.new_path("spans.jsonl")
+        output, requests = self.requests(arguments, case.preload_environment(file))
+        contexts = [[line for line in head if line.lower().startswith(b"traceparent")] for head, _ in requests]
+        found = sorted(spans.read_file(file), key=lambda span: span.start_ns)
+        self.assertEqual([[f"traceparent: 00-{span.trace_id}-{span.span_id}-03\r\n".encode()] for span in found], contexts)
+        for head, _ in requests:
+            del head[1]
+        self.assertEqual(plain, (output, requests))
+
+    def test_python(self):
+        for name, text in SENDERS.items():
+            with self.subTest(name):
+                self.check([sys.executable, "-c", text, self.port])
+
+    def test_curl(self):
+        url = f"http://127.0.0.1:{self.port}"
+        self.check([program("curl"), "-s", "--noproxy", "*", f"{url}/a", f"{url}/b"])
+        self.check([program("curl"), "-s", "--noproxy", "*", "-d", "x" * 5000, f"{url}/a"])
+
+    def test_where_it_is_not_wanted(self):
+        for variable in ({"OTEL_PROPAGATORS": "none"}, {"WIRESPAN_PROPAGATE_TO": "other.test"},
+                         {"WIRESPAN_PROPAGATE_NOT_TO": "other.test,127.0.0.1"}):
+            with self.subTest(variable):
+                arguments = [sys.executable, "-c", SENDERS["vectors"], self.port]
+                plain = self.requests(arguments, clean_environment())
+                file = self.new_path("spans.jsonl")
+                self.assertEqual(plain, self.requests(arguments, case.preload_environment(file, **variable)))
 
 
 class Served(case.Case):

@@ -19,6 +19,9 @@ RESULT_SOCKET = re.compile(r"^<socket:\[(\d+)\]>")
 PEER = re.compile(r'sin6?_port=htons\((\d+)\)')
 READS = {"read", "readv", "recvfrom", "recvmsg", "preadv2", "recv"}
 WRITES = {"write", "writev", "sendto", "sendmsg", "pwritev2", "send"}
+# What wirespan writes into a request, in a call of its own form.
+CONTEXT = re.compile(r'iov_len=(\d+)\}, \{iov_base="traceparent: "\.\.\., iov_len=70\}')
+CONTEXT_SIZE = 70
 MESSAGE_LENGTH = re.compile(r"msg_len=(\d+)")
 
 
@@ -28,7 +31,7 @@ def command(folder: pathlib.Path, arguments: list, environment: dict[str, str]) 
     kept = {name: value for name, value in environment.items() if name != "LD_PRELOAD"}
     given = [f"--env=LD_PRELOAD={environment['LD_PRELOAD']}"] if "LD_PRELOAD" in environment else []
     return (
-        ["strace", "-ff", "-y", "-qq", "-s", "0", "-e", "signal=none", "-e", f"trace=?{CALLS.replace(',', ',?')}",
+        ["strace", "-ff", "-y", "-qq", "-s", str(len("traceparent: ")), "-e", "signal=none", "-e", f"trace=?{CALLS.replace(',', ',?')}",
          "-o", folder / "calls", *given, *arguments],
         kept,
     )
@@ -41,6 +44,7 @@ class Connection:
         self.peer_port = 0
         self.is_tcp = False
         self.sent = 0
+        self.written_into = 0  # of what was sent: not the program's
         self.received = 0
 
 
@@ -87,6 +91,9 @@ def _account(by_inode: dict[int, Connection], line: str) -> None:
         by_inode[inode].received += result
     elif name in WRITES and inode:
         by_inode[inode].sent += result
+        context = CONTEXT.search(arguments)
+        if context and result >= int(context[1]) + CONTEXT_SIZE:
+            by_inode[inode].written_into += CONTEXT_SIZE
     elif name == "sendfile" and inode:
         by_inode[inode].sent += result
     elif name in ("sendmmsg", "recvmmsg") and inode:

@@ -1,0 +1,272 @@
+#include "app_thread/inject.h"
+
+#include <string.h>
+
+#include "app_thread/readable.h"
+#include "base/compiler.h"
+#include "wire/http1.h"
+#include "wire/identify.h"
+
+/* The rest of a field that was sent in part. */
+struct owed {
+    _Atomic bool taken;
+    uint8_t sent; /* of the field */
+    uint8_t field[INJECT_FIELD_BYTES];
+};
+
+bool inject_is_on;
+static struct slice inject_to;
+static struct slice inject_not_to;
+static struct owed inject_owed[LIMIT_INJECT_OWED];
+static _Atomic uint32_t inject_owed_count;
+
+void inject_configure(bool is_on, struct slice to, struct slice not_to)
+{
+    inject_is_on = is_on;
+    inject_to = to;
+    inject_not_to = not_to;
+}
+
+/* ---- hosts ---- */
+
+static struct slice without_blanks(struct slice text)
+{
+    while (text.size > 0 && (text.data[0] == ' ' || text.data[0] == '\t')) {
+        slice_take(&text, 1);
+    }
+    while (text.size > 0 && (text.data[text.size - 1] == ' ' || text.data[text.size - 1] == '\t')) {
+        text.size--;
+    }
+    return text;
+}
+
+/* Without the port, if there is one. An IPv6 address stands in brackets. */
+static struct slice name_of(struct slice host)
+{
+    for (size_t i = host.size; i > 0; i--) {
+        uint8_t byte = host.data[i - 1];
+        if (byte == ':') {
+            return slice_of(host.data, i - 1);
+        }
+        if ((uint8_t)(byte - '0') > 9) {
+            break;
+        }
+    }
+    return host;
+}
+
+static bool is_meant(struct slice pattern, struct slice host)
+{
+    struct slice name = name_of(host);
+    if (slice_equals(pattern, SLICE("*"))) {
+        return true;
+    }
+    if (slice_starts_with(pattern, SLICE("*."))) {
+        slice_take(&pattern, 1);
+    }
+    bool has_port = name_of(pattern).size != pattern.size;
+    struct slice whole = has_port ? host : name;
+    if (pattern.size > 0 && pattern.data[0] == '.' && whole.size > pattern.size) {
+        slice_take(&whole, whole.size - pattern.size);
+    }
+    return pattern.size > 0 && slice_equals_ignoring_case(pattern, whole);
+}
+
+bool inject_list_has(struct slice list, struct slice host)
+{
+    while (list.size > 0) {
+        const uint8_t *comma = memchr(list.data, ',', list.size);
+        size_t size = comma == NULL ? list.size : (size_t)(comma - list.data);
+        struct slice pattern = without_blanks(slice_take(&list, size));
+        slice_take(&list, comma == NULL ? 0 : 1);
+        if (is_meant(pattern, host)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_allowed(struct slice host)
+{
+    return (inject_to.size == 0 || inject_list_has(inject_to, host)) &&
+           (inject_not_to.size == 0 || !inject_list_has(inject_not_to, host));
+}
+
+/* ---- the head ---- */
+
+/* Whether a head takes the field; `*at`: the end of its first line. */
+static bool takes_field(const struct http_preview *preview, uint32_t *at)
+{
+    const struct http1_head *head = &preview->head;
+    if (slice_equals_ignoring_case(head->item.method, SLICE("CONNECT"))) {
+        return false;
+    }
+    struct slice host = {NULL, 0};
+    for (uint32_t i = 0; i < head->field_count; i++) {
+        uint8_t field = head->fields[i].field;
+        if (field == HTTP1_FIELD_TRACEPARENT || field == HTTP1_FIELD_TRACESTATE) {
+            return false; /* the program has a context of its own */
+        }
+        host = field == HTTP1_FIELD_HOST ? head->fields[i].value : host;
+    }
+    const uint8_t *end = memchr(preview->data, '\n', preview->size);
+    if (end == NULL || end == preview->data || end[-1] != '\r' || !is_allowed(host)) {
+        return false;
+    }
+    *at = (uint32_t)(end + 1 - preview->data);
+    return true;
+}
+
+static bool is_readable(const void *data, size_t size)
+{
+    union {
+        const void *borrowed;
+        void *base;
+    } pointer = {.borrowed = data};
+    struct iovec part = {.iov_base = pointer.base, .iov_len = size};
+    return readable_iov(&part, 1);
+}
+
+/* Looks at the page first that the bytes begin on: there the head mostly lies whole, and what the
+   kernel is not asked about costs nothing. */
+static bool find_head(struct slice bytes, struct http_preview *preview)
+{
+    size_t on_page = READABLE_PAGE - (uintptr_t)bytes.data % READABLE_PAGE;
+    size_t size = bytes.size;
+    bytes.size = size < on_page ? size : on_page;
+    /* Empty lines may stand before a request, methods in small letters are nobody's. */
+    if (!is_readable(bytes.data, bytes.size) || (uint8_t)(bytes.data[0] - 'A') >= 26) {
+        return false;
+    }
+    if (likely(http_exchange_preview(preview, bytes))) {
+        return true;
+    }
+    if (size <= on_page || identify_client_bytes(bytes) > WIRE_HTTP1) {
+        return false;
+    }
+    bytes.size = size < LIMIT_INJECT_HEAD_BYTES ? size : LIMIT_INJECT_HEAD_BYTES;
+    return is_readable(bytes.data, bytes.size) && http_exchange_preview(preview, bytes);
+}
+
+enum inject_plan inject_plan(struct thread_state *self, const struct iovec *iov, size_t count,
+                             uint64_t start_ns, struct injection *injection)
+{
+    struct http_preview *preview = &injection->preview;
+    if (!is_readable(iov, sizeof(*iov)) || iov[0].iov_len == 0 ||
+        !find_head(slice_of(iov[0].iov_base, iov[0].iov_len), preview)) {
+        return INJECT_UNKNOWN;
+    }
+    if (count > LIMIT_INJECT_PARTS || !is_readable(iov, count * sizeof(*iov)) ||
+        atomic_load_explicit(&inject_owed_count, memory_order_relaxed) > LIMIT_INJECT_OWED / 2 ||
+        !takes_field(preview, &injection->at)) {
+        return INJECT_NOTHING;
+    }
+    const struct http1_item *line = &preview->head.item;
+    preview->is_planned =
+        exchange_plan_http(self, &preview->plan, line->method, line->target, start_ns);
+    return preview->is_planned ? INJECT_FIELD : INJECT_NOTHING;
+}
+
+/* ---- sending ---- */
+
+static uint8_t *put_hex(uint8_t *text, const uint8_t *bytes, size_t size)
+{
+    static const uint8_t digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < size; i++) {
+        *text++ = digits[bytes[i] >> 4];
+        *text++ = digits[bytes[i] & 15];
+    }
+    return text;
+}
+
+static void write_field(uint8_t field[INJECT_FIELD_BYTES], const struct trace_identity *identity)
+{
+    static const uint8_t begin[] = "traceparent: 00-";
+    memcpy(field, begin, sizeof(begin) - 1);
+    uint8_t *text = put_hex(field + sizeof(begin) - 1, identity->trace_id, 16);
+    *text++ = '-';
+    text = put_hex(text, identity->span_id, 8);
+    *text++ = '-';
+    text = put_hex(text, &identity->trace_flags, 1);
+    *text++ = '\r';
+    *text++ = '\n';
+}
+
+size_t inject_build(const struct injection *injection, const struct iovec *iov, size_t count,
+                    uint8_t field[INJECT_FIELD_BYTES], struct iovec longer[LIMIT_INJECT_PARTS + 2])
+{
+    write_field(field, &injection->preview.plan.identity);
+    longer[0] = (struct iovec){iov[0].iov_base, injection->at};
+    longer[1] = (struct iovec){field, INJECT_FIELD_BYTES};
+    longer[2] =
+        (struct iovec){(uint8_t *)iov[0].iov_base + injection->at, iov[0].iov_len - injection->at};
+    for (size_t i = 1; i < count; i++) {
+        longer[i + 2] = iov[i];
+    }
+    return count + 2;
+}
+
+/* The table has room: inject_plan leaves half of it to threads that are sending just now. */
+static void owe(struct connection *connection, const uint8_t *field, uint8_t sent)
+{
+    atomic_fetch_add_explicit(&inject_owed_count, 1, memory_order_relaxed);
+    for (uint32_t i = 0; i < LIMIT_INJECT_OWED; i++) {
+        struct owed *owed = &inject_owed[i];
+        if (!atomic_exchange_explicit(&owed->taken, true, memory_order_acquire)) {
+            memcpy(owed->field, field, sizeof(owed->field));
+            owed->sent = sent;
+            atomic_store_explicit(&connection->pairing.owed, i + 1, memory_order_release);
+            return;
+        }
+    }
+}
+
+ssize_t inject_settle(struct connection *connection, const struct injection *injection,
+                      const uint8_t field[INJECT_FIELD_BYTES], ssize_t sent)
+{
+    ssize_t at = (ssize_t)injection->at;
+    if (sent <= at) {
+        return sent;
+    }
+    if (sent >= at + (ssize_t)INJECT_FIELD_BYTES) {
+        return sent - (ssize_t)INJECT_FIELD_BYTES;
+    }
+    owe(connection, field, (uint8_t)(sent - at));
+    return at;
+}
+
+struct slice inject_take_owed(struct connection *connection, uint32_t *owed)
+{
+    *owed = atomic_exchange_explicit(&connection->pairing.owed, 0, memory_order_acquire);
+    if (*owed == 0) {
+        return slice_of(NULL, 0);
+    }
+    const struct owed *rest = &inject_owed[*owed - 1];
+    return slice_of(rest->field + rest->sent, INJECT_FIELD_BYTES - rest->sent);
+}
+
+static void give_up(uint32_t owed)
+{
+    atomic_store_explicit(&inject_owed[owed - 1].taken, false, memory_order_release);
+    atomic_fetch_sub_explicit(&inject_owed_count, 1, memory_order_relaxed);
+}
+
+bool inject_paid(struct connection *connection, uint32_t owed, ssize_t sent)
+{
+    struct owed *rest = &inject_owed[owed - 1];
+    rest->sent = (uint8_t)(rest->sent + (sent > 0 ? sent : 0));
+    if (rest->sent < INJECT_FIELD_BYTES) {
+        atomic_store_explicit(&connection->pairing.owed, owed, memory_order_release);
+        return false;
+    }
+    give_up(owed);
+    return true;
+}
+
+void inject_forget_owed(struct connection *connection)
+{
+    uint32_t owed = atomic_exchange_explicit(&connection->pairing.owed, 0, memory_order_acquire);
+    if (owed != 0) {
+        give_up(owed);
+    }
+}

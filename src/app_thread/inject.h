@@ -1,0 +1,76 @@
+/*
+ * `traceparent` in the heads of HTTP/1 requests that the program sends.
+ *
+ * What is sent is the program's own bytes with one field behind the request line; the program's
+ * memory is not touched, and it is told how many of its own bytes went. If the kernel took a part
+ * of the field only, the rest is owed: it goes before the connection's next bytes. Nothing else
+ * needs it, because the head's end, which comes behind the field, was not sent either: a program
+ * that sends no more has sent no request, then as without us.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "app_thread/connection.h"
+#include "app_thread/http_exchange.h"
+#include "base/limits.h"
+#include "base/slice.h"
+
+/* The field's line: name, version, two ids, flags. */
+#define INJECT_FIELD_BYTES 70u
+
+struct injection {
+    struct http_preview preview; /* of the request */
+    uint32_t at;                 /* bytes of the first buffer that go before the field */
+};
+
+/* Context is written into requests (OTEL_PROPAGATORS). Set once at start. */
+extern bool inject_is_on;
+
+/* Hosts to which it is written, and hosts to which it is not: lists as the environment has them,
+   which must last; empty: all, none. Set once at start. */
+void inject_configure(bool is_on, struct slice to, struct slice not_to);
+
+/* Whether a host (with a port, perhaps) is in a list of names, `.suffix` and `*`, separated by
+   commas; `name:port` means that port only. */
+bool inject_list_has(struct slice list, struct slice host);
+
+/* What there is to do where a request begins. */
+enum inject_plan {
+    INJECT_UNKNOWN, /* it could not be looked at, or is no whole head */
+    INJECT_NOTHING, /* only the preview is filled */
+    INJECT_FIELD    /* the context is to be written into it: the preview has a plan, too, which the
+                       exchange takes or the caller drops */
+};
+
+/* Looks at what the program sends where a request begins, at `start_ns`. */
+enum inject_plan inject_plan(struct thread_state *self, const struct iovec *iov, size_t count,
+                             uint64_t start_ns, struct injection *injection);
+
+/* The field's line, and the parts of what is to be sent: their number, count + 2 at most. */
+size_t inject_build(const struct injection *injection, const struct iovec *iov, size_t count,
+                    uint8_t field[INJECT_FIELD_BYTES], struct iovec longer[LIMIT_INJECT_PARTS + 2]);
+
+/* The kernel's answer to the longer call as the program is to see it. What was not sent of the
+   field is owed. */
+ssize_t inject_settle(struct connection *connection, const struct injection *injection,
+                      const uint8_t field[INJECT_FIELD_BYTES], ssize_t sent);
+
+/* Whether the connection owes bytes. */
+static inline bool inject_owes(const struct connection *connection)
+{
+    return atomic_load_explicit(&connection->pairing.owed, memory_order_relaxed) != 0;
+}
+
+/* What is owed, to be sent by the caller alone, who says then by inject_paid how much of it went;
+   empty if another thread is at it. */
+struct slice inject_take_owed(struct connection *connection, uint32_t *owed);
+/* True if nothing is left. */
+bool inject_paid(struct connection *connection, uint32_t owed, ssize_t sent);
+
+/* The connection ends. */
+void inject_forget_owed(struct connection *connection);
