@@ -1,6 +1,7 @@
 #include "app_thread/http_body.h"
 
 #include "app_thread/exchange.h"
+#include "app_thread/inflater.h"
 #include "app_thread/slab.h"
 #include "base/limits.h"
 #include "wire/json.h"
@@ -8,8 +9,10 @@
 #include "wire/sse.h"
 
 /* What a reply's head says of its body (`body_kind` of the direction), a bit each. */
-#define KIND_EVENTS 1u
-#define KIND_CODED  2u
+#define KIND_EVENTS  1u
+#define KIND_GZIP    2u
+#define KIND_DEFLATE 4u
+#define KIND_CODED   8u /* in a way that is not read */
 
 #define COUNTS 8u
 
@@ -17,7 +20,8 @@ struct body {
     uint8_t endpoint;
     bool is_events;
     bool is_reply;
-    bool is_stopped; /* it is no JSON */
+    bool is_coded;
+    bool is_stopped; /* nothing of it is read any more */
     bool is_json;    /* it looks like some */
     bool is_started; /* its first byte has passed */
     uint8_t count_field[COUNTS];
@@ -26,6 +30,8 @@ struct body {
     uint64_t open;  /* the field whose value is being taken, and no other */
     struct json json;
     struct sse sse;
+    enum inflate_framing framing;
+    struct inflater inflater;
 };
 
 _Static_assert(sizeof(struct body) <= SLAB_BLOCK_BYTES - sizeof(uint32_t), "a buffer");
@@ -135,7 +141,8 @@ static void read_json(struct body *body, struct record *record, struct slice byt
     while ((event = json_next(&body->json, &bytes, &item)) == JSON_VALUE) {
         take_value(body, record, &item);
     }
-    body->is_stopped |= event == JSON_STOPPED;
+    /* Of events each is a document of its own. */
+    body->is_stopped |= event == JSON_STOPPED && !body->is_events;
 }
 
 static void read_events(struct body *body, struct record *record, struct slice bytes, uint64_t now)
@@ -155,21 +162,66 @@ static void read_events(struct body *body, struct record *record, struct slice b
     }
 }
 
-void http_body_pass_slow(struct direction *direction, struct record *record, struct slice bytes,
-                         uint64_t now)
+static void read_plain(struct body *body, struct record *record, struct slice bytes, uint64_t now)
 {
-    struct body *body = body_of(direction);
-    if (record == NULL || bytes.size == 0) {
-        return;
-    }
     if (!body->is_started) {
         body->is_started = true;
         body->is_json = bytes.data[0] == '{' || bytes.data[0] == '[';
     }
     if (body->is_events) {
         read_events(body, record, bytes, now);
-    } else if (!body->is_stopped) {
+    } else {
         read_json(body, record, bytes);
+    }
+}
+
+/* Nothing more is read, for a reason that is told. */
+static void stop(struct body *body, struct record *record, struct slice reason)
+{
+    body->is_stopped = true;
+    inflater_end(&body->inflater);
+    record_add_field(record, FIELD_BODY_UNREAD, reason, LIMIT_HEADER_TEXT);
+}
+
+static void read_coded(struct body *body, struct record *record, struct slice bytes, uint64_t now)
+{
+    struct slice text;
+    enum inflater_event event = INFLATER_NO_MEMORY;
+    if (body->inflater.state_block == 0 && !inflater_begin(&body->inflater, body->framing)) {
+        stop(body, record, SLICE("no memory"));
+        return;
+    }
+    while (!body->is_stopped &&
+           (event = inflater_next(&body->inflater, &bytes, &text)) == INFLATER_DATA) {
+        read_plain(body, record, text, now);
+    }
+    switch (event) {
+    case INFLATER_NEED_MORE:
+    case INFLATER_DATA:
+        break;
+    case INFLATER_LOST:
+        stop(body, record, SLICE("malformed"));
+        break;
+    case INFLATER_TOO_LONG:
+        stop(body, record, SLICE("too long"));
+        break;
+    case INFLATER_NO_MEMORY:
+        stop(body, record, SLICE("no memory"));
+        break;
+    }
+}
+
+void http_body_pass_slow(struct direction *direction, struct record *record, struct slice bytes,
+                         uint64_t now)
+{
+    struct body *body = body_of(direction);
+    if (record == NULL || bytes.size == 0 || body->is_stopped) {
+        return;
+    }
+    if (body->is_coded) {
+        read_coded(body, record, bytes, now);
+    } else {
+        read_plain(body, record, bytes, now);
     }
 }
 
@@ -189,19 +241,42 @@ static void add_counts(const struct body *body, struct record *record)
 
 void http_body_end_slow(struct direction *direction, struct record *record, bool is_whole)
 {
-    const struct body *body = body_of(direction);
+    struct body *body = body_of(direction);
     if (record != NULL) {
         add_counts(body, record);
         if (body->is_reply && body->is_json && !body->is_events && is_whole &&
-            !json_is_complete(&body->json)) {
+            !json_is_complete(&body->json) &&
+            record_find_field(record, FIELD_BODY_UNREAD).data == NULL) {
             record_add_field(record, FIELD_BODY_UNREAD, SLICE("malformed"), LIMIT_HEADER_TEXT);
         }
     }
+    inflater_end(&body->inflater);
     slab_give(SLAB_BUFFER, direction->body_block);
     direction->body_block = 0;
 }
 
 /* ---- replies' heads ---- */
+
+static void take_coding(struct direction *replies, struct record *record, struct slice coding)
+{
+    const unsigned known = KIND_GZIP | KIND_DEFLATE | KIND_CODED;
+    unsigned kind = KIND_CODED;
+    if (coding.size == 0 || slice_equals_ignoring_case(coding, SLICE("identity"))) {
+        return;
+    }
+    if (slice_equals_ignoring_case(coding, SLICE("gzip")) ||
+        slice_equals_ignoring_case(coding, SLICE("x-gzip"))) {
+        kind = KIND_GZIP;
+    } else if (slice_equals_ignoring_case(coding, SLICE("deflate"))) {
+        kind = KIND_DEFLATE;
+    }
+    if (kind == KIND_CODED || (replies->body_kind & known) != 0) {
+        /* Brotli and others bring dictionaries and windows of megabytes; nor one in another. */
+        replies->body_kind |= KIND_CODED;
+        record_add_field(record, FIELD_BODY_UNREAD, coding, 16);
+    }
+    replies->body_kind |= (uint8_t)kind;
+}
 
 static bool begins_with(struct slice value, struct slice known)
 {
@@ -219,10 +294,7 @@ void http_body_reply_field(struct direction *replies, struct record *record, uin
         return;
     }
     if (item->field == HTTP1_FIELD_CONTENT_ENCODING) {
-        if (!slice_equals_ignoring_case(item->value, SLICE("identity"))) {
-            replies->body_kind |= KIND_CODED;
-            record_add_field(record, FIELD_BODY_UNREAD, item->value, 16);
-        }
+        take_coding(replies, record, item->value);
         return;
     }
     const struct service_endpoint *service = service_endpoint(endpoint);
@@ -242,5 +314,7 @@ void http_body_begin_reply(struct direction *replies, uint8_t endpoint)
     }
     struct body *body = body_of(replies);
     body->is_events = (kind & KIND_EVENTS) != 0;
+    body->is_coded = (kind & (KIND_GZIP | KIND_DEFLATE)) != 0;
+    body->framing = (kind & KIND_GZIP) != 0 ? INFLATE_GZIP : INFLATE_ZLIB;
     sse_init(&body->sse);
 }

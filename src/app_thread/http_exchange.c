@@ -64,10 +64,7 @@ void http_exchange_give_buffers(struct direction *direction)
         slab_give(SLAB_BUFFER, direction->carry_block);
         direction->carry_block = 0;
     }
-    if (direction->body_block != 0) {
-        slab_give(SLAB_BUFFER, direction->body_block);
-        direction->body_block = 0;
-    }
+    http_body_end(direction, NULL, false);
 }
 
 void http_exchange_restart_requests(struct direction *requests)

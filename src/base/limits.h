@@ -97,6 +97,19 @@
    apart by fewer. */
 #define LIMIT_SSE_NAME 48u
 
+/* The farthest that DEFLATE reaches back (RFC 1951), and the pieces in which memory for it is lent:
+   slab buffers, so that a short text takes one. */
+#define LIMIT_INFLATE_WINDOW (32u << 10)
+#define LIMIT_INFLATE_PAGE   1024u
+/* The part of the slab that may be lent for it: 240 long texts at a time, thousands of usual
+   answers. A server that answers everything with long ones must leave room for what else is read.
+ */
+#define LIMIT_INFLATE_SHARE (8u << 20)
+/* What one body or message is decompressed to at most, the rest is not read: an image of a million
+   pixels in base64 is shorter. It takes a thread 20 ms, over all the calls that receive it; a
+   thousandth of it, as a usual answer is, 20 microseconds. */
+#define LIMIT_INFLATE_TEXT (4u << 20)
+
 /* First bytes looked at before a connection is called opaque. */
 #define LIMIT_IDENTIFY_BYTES 32u
 

@@ -55,7 +55,7 @@ IMAGES = {
     "image.size": "1024x1024", "image.quality": "hd", "image.style": "vivid", "image.count": 2,
     "gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 20,
 }
-CODED = {**CHAT, **HEADERS, "gen_ai.request.model": "coded", "wirespan.body.unread": "gzip"}
+CODED = {**CHAT, **HEADERS, "gen_ai.request.model": "brotli", "wirespan.body.unread": "br"}
 REFUSED = {
     **CHAT, **HEADERS, "gen_ai.request.model": "no-such-model", "openai.error.code": "model_not_found",
     "openai.error.type": "invalid_request_error",
@@ -172,8 +172,14 @@ class Services(case.Case):
             self.assertEqual(said, attributes)
 
     def test_openai_by_python(self):
-        with OpenaiServer() as server:
-            found = self.observe(self.python, case.CLIENTS / "openai_python.py", server.url)
+        for coding, coded in ((None, 1), ("gzip", 9), ("deflate", 9), ("bare", 9)):
+            with self.subTest(coding=coding), OpenaiServer(coding) as server:
+                found = self.observe(self.python, case.CLIENTS / "openai_python.py", server.url)
+                self.check_openai_by_python(found)
+                # Twice: preloaded and plain.
+                self.assertEqual(server.server.coded, 2 * coded)
+
+    def check_openai_by_python(self, found):
         self.check(found, [
             ("chat gpt-4o-mini", {**ANSWER, **SETTINGS, "gen_ai.output.type": "json_object"}),
             ("chat gpt-4o-mini", STREAM),
@@ -184,7 +190,7 @@ class Services(case.Case):
                 **RESPONSE, **HEADERS, "gen_ai.request.max_tokens": 99, "openai.response.status": "completed",
             }),
             ("chat gpt-4.1", {**RESPONSE, **HEADERS, "gen_ai.request.stream": True}),
-            ("chat coded", CODED),
+            ("chat brotli", CODED),
             ("chat no-such-model", REFUSED),
         ])
         self.assertEqual({span.get("request.id") for span in found}, {"req_123"})
@@ -192,8 +198,13 @@ class Services(case.Case):
 
     def test_openai_by_node(self):
         module = self.packages / "openai" / "index.mjs"
-        with OpenaiServer() as server:
-            found = self.observe(program("node"), case.CLIENTS / "openai_node.mjs", module, server.url)
+        for coding in (None, "gzip"):
+            with self.subTest(coding=coding), OpenaiServer(coding) as server:
+                found = self.observe(program("node"), case.CLIENTS / "openai_node.mjs", module, server.url)
+                self.check_openai_by_node(found)
+                self.assertEqual(server.server.coded > 0, coding is not None)
+
+    def check_openai_by_node(self, found):
         self.check(found, [
             ("chat gpt-4o-mini", ANSWER),
             ("chat gpt-4o-mini", STREAM),
