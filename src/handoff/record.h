@@ -25,6 +25,8 @@ enum record_kind {
     RECORD_CONNECT = 6, /* a connect or name look-up that failed: no exchange came of it */
     RECORD_OPAQUE = 7,  /* a connection whose bytes could not be read; see enum opaque_reason */
     RECORD_JOB = 8,     /* a job's attempt in a worker: from its claim to its end */
+    RECORD_RUN = 9, /* work of a service that goes on beyond the request for it (wire/service.h) */
+    RECORD_MESSAGE = 10, /* a service's message in a WebSocket */
     RECORD_KIND_COUNT
 };
 
@@ -197,6 +199,29 @@ struct job_numbers {
     uint8_t reserved[6];
 };
 
+/* How a run ended. */
+enum run_end {
+    RUN_END_NONE, /* it has not */
+    RUN_END_COMPLETED,
+    RUN_END_FAILED,
+    RUN_END_CANCELLED,
+    RUN_END_UNKNOWN, /* nobody told */
+    RUN_END_COUNT
+};
+
+/* Kind RUN. */
+struct run_numbers {
+    uint64_t started_ns; /* the service said so; 0: it did not */
+    uint32_t messages;   /* that told of it, also those that are no spans */
+    uint8_t end;         /* enum run_end */
+    uint8_t reserved[3];
+};
+
+/* Kind MESSAGE. */
+struct message_numbers {
+    uint64_t bytes; /* payload on the wire */
+};
+
 /* Kind WEBSOCKET_*: [0] sent by this process, [1] received. Bytes are payload on the wire. */
 struct websocket_numbers {
     uint32_t text_messages[2];
@@ -275,6 +300,7 @@ enum field_tag {
     FIELD_SERVICE = 40,       /* the number of a service's endpoint (wire/service.h): one byte */
     FIELD_SERVICE_VALUE = 41, /* the number of one of its fields, one byte; then its text */
     FIELD_BODY_UNREAD = 42,   /* why the answer's body was not read to its end */
+    FIELD_RUN_ERROR = 43,     /* the type of a run's failure, by the service's word */
     FIELD_TAG_COUNT
 };
 
@@ -304,6 +330,8 @@ struct record {
         struct websocket_numbers websocket;
         struct opaque_numbers opaque;
         struct job_numbers job;
+        struct run_numbers run;
+        struct message_numbers message;
         uint8_t bytes[64];
     };
     uint16_t text_used;

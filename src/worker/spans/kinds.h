@@ -24,6 +24,10 @@ void spans_add_job_role(struct span *span, const struct record *record,
                         const struct record_text *text);
 void spans_build_websocket(struct span *span, const struct record *record,
                            const struct record_text *text);
+void spans_build_run(struct span *span, const struct record *record,
+                     const struct record_text *text);
+void spans_build_message(struct span *span, const struct record *record,
+                         const struct record_text *text);
 void spans_build_connection(struct span *span, const struct record *record,
                             const struct record_text *text);
 

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "wire/service.h"
 #include "worker/spans/kinds.h"
 #include "worker/spans/spans.h"
 
@@ -881,9 +882,64 @@ static void opaque_connections(void **state)
     assert_string_equal(value_of("error.type"), "'connection_reset'");
 }
 
+/* ---- runs of services ---- */
+
+static void begin_run(enum run_end end)
+{
+    uint8_t endpoint = service_find(SLICE("POST"), SLICE("/prompt"));
+    uint8_t id[4] = {service_endpoint(endpoint)->run_field, 'p', '-', '1'};
+    begin(RECORD_RUN);
+    record_add_field(&record, FIELD_SERVICE, slice_of(&endpoint, 1), 1);
+    record_add_field(&record, FIELD_SERVICE_VALUE, slice_of(id, sizeof(id)), sizeof(id));
+    record.run.end = (uint8_t)end;
+    record.run.messages = 4;
+    record.run.started_ns = 7000;
+}
+
+static void test_runs(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"execution.completed", "execution.failed",
+                                        "execution.cancelled"};
+    for (enum run_end end = RUN_END_COMPLETED; end <= RUN_END_CANCELLED; end++) {
+        begin_run(end);
+        field(FIELD_RUN_ERROR, "ValueError");
+        const char *built = build();
+        assert_memory_equal(built, "INTERNAL 'process.execute_comfyui'", 34);
+        assert_int_equal(span.event_count, 3);
+        assert_true(slice_equals(span.events[0].name, SLICE("submitted")));
+        assert_true(slice_equals(span.events[1].name, SLICE("execution.started")));
+        assert_true(
+            slice_equals(span.events[2].name, slice_of(names[end - 1], strlen(names[end - 1]))));
+        assert_int_equal(span.events[1].time_ns, span.start_ns + 1000);
+        assert_int_equal(span.events[2].time_ns, span.end_ns);
+        assert_string_equal(value_of("error.type"), end == RUN_END_FAILED ? "'ValueError'" : "-");
+        assert_string_equal(value_of("comfyui.prompt_id"), "'p-1'");
+        assert_string_equal(value_of("execution.duration_ms"), "0.002");
+        assert_string_equal(value_of("wirespan.run.messages"), "4");
+    }
+    begin_run(RUN_END_FAILED);
+    build();
+    assert_string_equal(value_of("error.type"), "'_OTHER'");
+    begin_run(RUN_END_UNKNOWN);
+    build();
+    assert_string_equal(value_of("wirespan.run.end"), "'unknown'");
+    /* Of no endpoint, with a time that cannot be and an end that is none. */
+    begin(RECORD_RUN);
+    record.run.started_ns = 1;
+    record.run.end = 200;
+    build();
+    assert_int_equal(span.event_count, 1);
+    begin(RECORD_MESSAGE);
+    record.message.bytes = 77;
+    build();
+    assert_string_equal(value_of("websocket.message.size"), "77");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_runs),
         cmocka_unit_test(times_ids_and_flags),
         cmocka_unit_test(times_saturate),
         cmocka_unit_test(every_source_of_a_parent_is_named),
