@@ -30,7 +30,8 @@ static struct record *request_record(struct passage *passage)
 #define REQUEST_FIELDS                                                                             \
     (1u << HTTP1_FIELD_HOST | 1u << HTTP1_FIELD_USER_AGENT | 1u << HTTP1_FIELD_X_FORWARDED_FOR |   \
      1u << HTTP1_FIELD_X_FORWARDED_PROTO | 1u << HTTP1_FIELD_X_FORWARDED_HOST |                    \
-     1u << HTTP1_FIELD_X_REQUEST_ID | 1u << HTTP1_FIELD_TRACEPARENT)
+     1u << HTTP1_FIELD_X_REQUEST_ID | 1u << HTTP1_FIELD_TRACEPARENT |                              \
+     1u << HTTP1_FIELD_X_AMZ_CONTENT_SHA256 | 1u << HTTP1_FIELD_X_MS_VERSION)
 #define REPLY_FIELDS                                                                               \
     (1u << HTTP1_FIELD_X_REQUEST_ID | 1u << HTTP1_FIELD_UPGRADE |                                  \
      1u << HTTP1_FIELD_SEC_WEBSOCKET_PROTOCOL | 1u << HTTP1_FIELD_SEC_WEBSOCKET_EXTENSIONS)
@@ -253,6 +254,12 @@ static void fill_request_field(struct passage *passage, struct record *record,
         break;
     case HTTP1_FIELD_TRACEPARENT:
         take_traceparent(passage, record, value, is_cut);
+        break;
+    case HTTP1_FIELD_X_AMZ_CONTENT_SHA256:
+        record->http.store = STORE_S3;
+        break;
+    case HTTP1_FIELD_X_MS_VERSION:
+        record->http.store = STORE_AZURE;
         break;
     case HTTP1_FIELD_OTHER:
     case HTTP1_FIELD_CONTENT_LENGTH:

@@ -123,12 +123,16 @@ enum transfer_version {
     TRANSFER_HTTP3 = 3
 };
 
+/* Object stores. */
+enum store_provider { STORE_NONE, STORE_S3, STORE_AZURE, STORE_GCS, STORE_COUNT };
+
 /* Kind HTTP_*. Body sizes count payload bytes as they stood on the wire, without chunk framing. */
 struct http_numbers {
     uint16_t status;       /* 0: no response */
     uint8_t version_minor; /* HTTP/1.x */
     uint8_t interim_count; /* 1xx responses before the final one, 101 excepted */
-    uint32_t reserved;
+    uint8_t store;         /* enum store_provider, by what only its clients send */
+    uint8_t reserved[3];
     uint64_t request_body_bytes;
     uint64_t response_body_bytes;
     struct transfer_numbers transfer;

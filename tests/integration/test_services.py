@@ -7,6 +7,7 @@ import threading
 
 from support import case, comfyui_server, spans
 from support.comfyui_server import ComfyuiServer
+from support.object_store import ObjectStore
 from support.openai_server import OpenaiServer
 from support.process import clean_environment, run
 from support.servers import program
@@ -112,6 +113,23 @@ MESSAGE_VALUES = {
     "comfyui.error.type": "exception_type", "comfyui.node_type": "node_type",
 }
 
+SIZE = 11600
+# Of each request to an object store: method, operation, bucket, path, size.
+OBJECTS = {
+    "s3": [
+        ("PUT", "upload", "bucket", "out/a%20b.png", SIZE), ("GET", "download", "bucket", "out/a%20b.png", SIZE),
+        ("HEAD", "head", "bucket", "out/a%20b.png", None), ("GET", "list", "bucket", None, None),
+        ("GET", "download", "bucket", "out/a%20b.png", SIZE), ("DELETE", "delete", "bucket", "out/a%20b.png", None),
+        ("GET", "download", "bucket", "missing", None),
+    ],
+    "azure_blob": [
+        ("PUT", "upload", "container", "out/b.png", SIZE), ("GET", "download", "container", "out/b.png", SIZE),
+        ("GET", "download", "container", "out/b.png", SIZE), ("DELETE", "delete", "container", "out/b.png", None),
+    ],
+    # Where it goes stands in the body, beside what is sent.
+    "gcs": [("POST", "upload", "bucket", None, 11843), ("GET", "download", "bucket", "out%2Fc.png", SIZE)],
+}
+
 
 class Answers(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -169,7 +187,7 @@ class Services(case.Case):
         if plain:
             self.assertEqual(run(list(command), clean_environment(), 60).output, seen.output)
         text = file.read_text(encoding="utf-8")
-        for secret in ("nobody", "sk-secret", "org-secret", "a.png"):
+        for secret in ("nobody", "sk-secret", "org-secret", "a.png", "AKIASECRET", "c2stc2"):
             self.assertNotIn(secret, text)
         found = [span for span in spans.read_file(file) if span.kind in kinds]
         spans.check_ids(found)
@@ -307,6 +325,26 @@ class Services(case.Case):
             self.assertEqual(said, expected)
             self.assertGreater(span.get("websocket.message.size"), 0)
             self.assertTrue(run_span.start_ns <= span.start_ns <= span.end_ns <= run_span.end_ns)
+
+    def test_object_stores(self):
+        with ObjectStore() as store:
+            found = self.observe(self.python, case.CLIENTS / "objects_python.py", store.url)
+        # Google's client asks for the bucket, too, of which there is nothing.
+        found = [span for span in found if span.get("storage.operation") or span.get("model.file")]
+        model = found.pop()
+        said = [
+            (span.get("storage.provider"), span.name, span.get("storage.operation"), span.get("storage.bucket"),
+             span.get("storage.path"), span.get("storage.size"))
+            for span in found
+        ]
+        self.assertEqual(said, [(store, *row) for store, rows in OBJECTS.items() for row in rows])
+        self.assertEqual(
+            [span.get("request.id") for span in found], ["AMZ1"] * 7 + ["AZ-1"] * 4 + ["GOOG-1"] * 2
+        )
+        self.assertEqual(model.get("model.file"), "sd.safetensors")
+        self.assertEqual(model.get("model.size"), 300000)
+        self.assertIs(model.get("model.download.resumed"), False)
+        self.assertGreater(model.get("model.download.bytes_per_second"), 0)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,10 @@ void spans_build_connection(struct span *span, const struct record *record,
 void spans_add_service(struct span *span, const struct record *record,
                        const struct record_text *text);
 
+/* A client's request to an object store, or for a model: what it does to which object. */
+void spans_add_store(struct span *span, const struct record *record,
+                     const struct record_text *text);
+
 /* ---- how an exchange ended badly ---- */
 
 /* The error.type of what went wrong below the protocol; NULL data for RECORD_OK and for
