@@ -110,6 +110,13 @@
    thousandth of it, as a usual answer is, 20 microseconds. */
 #define LIMIT_INFLATE_TEXT (4u << 20)
 
+/* Runs of services that one process waits for at a time: more than one service works on at once.
+   The one that was quiet for longest ends as unknown. */
+#define LIMIT_RUNS 64u
+/* Messages of one run that are spans, the rest is counted: a view shows no more at a glance, and a
+   sampler of a thousand steps sends a thousand. */
+#define LIMIT_RUN_MESSAGES 32u
+
 /* First bytes looked at before a connection is called opaque. */
 #define LIMIT_IDENTIFY_BYTES 32u
 

@@ -25,6 +25,8 @@ enum record_kind {
     RECORD_CONNECT = 6, /* a connect or name look-up that failed: no exchange came of it */
     RECORD_OPAQUE = 7,  /* a connection whose bytes could not be read; see enum opaque_reason */
     RECORD_JOB = 8,     /* a job's attempt in a worker: from its claim to its end */
+    RECORD_RUN = 9, /* work of a service that goes on beyond the request for it (wire/service.h) */
+    RECORD_MESSAGE = 10, /* a service's message in a WebSocket */
     RECORD_KIND_COUNT
 };
 
@@ -121,12 +123,16 @@ enum transfer_version {
     TRANSFER_HTTP3 = 3
 };
 
+/* Object stores. */
+enum store_provider { STORE_NONE, STORE_S3, STORE_AZURE, STORE_GCS, STORE_COUNT };
+
 /* Kind HTTP_*. Body sizes count payload bytes as they stood on the wire, without chunk framing. */
 struct http_numbers {
     uint16_t status;       /* 0: no response */
     uint8_t version_minor; /* HTTP/1.x */
     uint8_t interim_count; /* 1xx responses before the final one, 101 excepted */
-    uint32_t reserved;
+    uint8_t store;         /* enum store_provider, by what only its clients send */
+    uint8_t reserved[3];
     uint64_t request_body_bytes;
     uint64_t response_body_bytes;
     struct transfer_numbers transfer;
@@ -195,6 +201,29 @@ struct job_numbers {
     uint8_t percent;     /* the last one */
     uint8_t end;         /* enum job_end */
     uint8_t reserved[6];
+};
+
+/* How a run ended. */
+enum run_end {
+    RUN_END_NONE, /* it has not */
+    RUN_END_COMPLETED,
+    RUN_END_FAILED,
+    RUN_END_CANCELLED,
+    RUN_END_UNKNOWN, /* nobody told */
+    RUN_END_COUNT
+};
+
+/* Kind RUN. */
+struct run_numbers {
+    uint64_t started_ns; /* the service said so; 0: it did not */
+    uint32_t messages;   /* that told of it, also those that are no spans */
+    uint8_t end;         /* enum run_end */
+    uint8_t reserved[3];
+};
+
+/* Kind MESSAGE. */
+struct message_numbers {
+    uint64_t bytes; /* payload on the wire */
 };
 
 /* Kind WEBSOCKET_*: [0] sent by this process, [1] received. Bytes are payload on the wire. */
@@ -275,6 +304,7 @@ enum field_tag {
     FIELD_SERVICE = 40,       /* the number of a service's endpoint (wire/service.h): one byte */
     FIELD_SERVICE_VALUE = 41, /* the number of one of its fields, one byte; then its text */
     FIELD_BODY_UNREAD = 42,   /* why the answer's body was not read to its end */
+    FIELD_RUN_ERROR = 43,     /* the type of a run's failure, by the service's word */
     FIELD_TAG_COUNT
 };
 
@@ -304,6 +334,8 @@ struct record {
         struct websocket_numbers websocket;
         struct opaque_numbers opaque;
         struct job_numbers job;
+        struct run_numbers run;
+        struct message_numbers message;
         uint8_t bytes[64];
     };
     uint16_t text_used;

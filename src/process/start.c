@@ -25,6 +25,7 @@
 #include "app_thread/hooks/tls.h"
 #include "app_thread/inject.h"
 #include "app_thread/jobs.h"
+#include "app_thread/runs.h"
 #include "base/symbol_versions.h"
 #include "base/system_call.h"
 #include "process/agent.h"
@@ -189,6 +190,7 @@ static void before_end(int32_t cause)
     if (has_segment()) {
         connection_finish_all(&thread_state, cause);
         jobs_finish_all(&thread_state, clock_now_ns(), cause);
+        runs_finish_all(&thread_state, clock_now_ns(), cause);
         background_flush(END_FLUSH_MS);
     }
 }
@@ -217,6 +219,7 @@ static void finish(void)
     if (hook_is_on() && !self->is_ours && has_segment()) {
         connection_finish_all(self, 0);
         jobs_finish_all(self, clock_now_ns(), 0);
+        runs_finish_all(self, clock_now_ns(), 0);
         finish_in_first_environment();
     }
 }
@@ -263,6 +266,7 @@ static void before_agents_end(int32_t cause)
         connection_finish_orderly(&thread_state);
         if (cause == 0) {
             jobs_finish_all(&thread_state, clock_now_ns(), 0);
+            runs_finish_all(&thread_state, clock_now_ns(), 0);
         }
         if (is_exec) {
             agent_before_exec();

@@ -24,12 +24,20 @@ void spans_add_job_role(struct span *span, const struct record *record,
                         const struct record_text *text);
 void spans_build_websocket(struct span *span, const struct record *record,
                            const struct record_text *text);
+void spans_build_run(struct span *span, const struct record *record,
+                     const struct record_text *text);
+void spans_build_message(struct span *span, const struct record *record,
+                         const struct record_text *text);
 void spans_build_connection(struct span *span, const struct record *record,
                             const struct record_text *text);
 
 /* What a service's request and answer said (wire/service.h), and the span's name by it. */
 void spans_add_service(struct span *span, const struct record *record,
                        const struct record_text *text);
+
+/* A client's request to an object store, or for a model: what it does to which object. */
+void spans_add_store(struct span *span, const struct record *record,
+                     const struct record_text *text);
 
 /* ---- how an exchange ended badly ---- */
 
