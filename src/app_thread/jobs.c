@@ -821,6 +821,7 @@ static bool act_locked(const struct deed *deed)
         }
         if (record != NULL && action == RULE_PROGRESS) {
             record->job.progress_count++;
+            record->job.progress_ns = deed->passage->now;
             record->job.percent = (uint8_t)number_of(deed->facts->values[RULE_PROGRESS_VALUE]);
         }
     } else if (action == RULE_FOLD) {

@@ -71,16 +71,17 @@ enum parent_source {
 };
 
 enum record_flag {
-    RECORD_FLAG_TEXT_CUT = 1u << 0,     /* some captured text did not fit */
-    RECORD_FLAG_NO_REPLY = 1u << 1,     /* Redis: CLIENT REPLY OFF/SKIP, none was to come */
-    RECORD_FLAG_BLOCKING = 1u << 2,     /* Redis: the time is a wait, not work of the server */
-    RECORD_FLAG_QUEUED = 1u << 3,       /* Redis: queued by MULTI, answered by EXEC */
-    RECORD_FLAG_UPGRADED = 1u << 4,     /* HTTP: answered by 101 */
-    RECORD_FLAG_TLS = 1u << 5,          /* the bytes were read above TLS */
-    RECORD_FLAG_PROXIED = 1u << 6,      /* HTTP: absolute-form target, or through a tunnel */
-    RECORD_FLAG_EARLY_REPLY = 1u << 7,  /* HTTP: answered before the request was complete */
-    RECORD_FLAG_NULL_REPLY = 1u << 8,   /* Redis: a null came back (an empty poll, say) */
-    RECORD_FLAG_REMOTE_PARENT = 1u << 9 /* the parent's span is of another process */
+    RECORD_FLAG_TEXT_CUT = 1u << 0,      /* some captured text did not fit */
+    RECORD_FLAG_NO_REPLY = 1u << 1,      /* Redis: CLIENT REPLY OFF/SKIP, none was to come */
+    RECORD_FLAG_BLOCKING = 1u << 2,      /* Redis: the time is a wait, not work of the server */
+    RECORD_FLAG_QUEUED = 1u << 3,        /* Redis: queued by MULTI, answered by EXEC */
+    RECORD_FLAG_UPGRADED = 1u << 4,      /* HTTP: answered by 101 */
+    RECORD_FLAG_TLS = 1u << 5,           /* the bytes were read above TLS */
+    RECORD_FLAG_PROXIED = 1u << 6,       /* HTTP: absolute-form target, or through a tunnel */
+    RECORD_FLAG_EARLY_REPLY = 1u << 7,   /* HTTP: answered before the request was complete */
+    RECORD_FLAG_NULL_REPLY = 1u << 8,    /* Redis: a null came back (an empty poll, say) */
+    RECORD_FLAG_REMOTE_PARENT = 1u << 9, /* the parent's span is of another process */
+    RECORD_FLAG_FOR_JOB = 1u << 12       /* the parent is a job's attempt */
 };
 
 enum address_family {
@@ -191,9 +192,10 @@ struct job_numbers {
     uint32_t folded;      /* bookkeeping commands that are no spans */
     uint32_t empty_polls; /* claims that found nothing, before this one */
     uint32_t progress_count;
-    uint64_t started_ns; /* since 1970 UTC, by the queue's own record; 0: not known */
-    uint8_t percent;     /* the last one */
-    uint8_t end;         /* enum job_end */
+    uint64_t started_ns;  /* since 1970 UTC, by the queue's own record; 0: not known */
+    uint64_t progress_ns; /* when it last said how far it is; 0: never */
+    uint8_t percent;      /* the last one */
+    uint8_t end;          /* enum job_end */
     uint8_t reserved[6];
 };
 

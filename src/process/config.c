@@ -255,6 +255,7 @@ static void parse_switches(const struct reader *reader, struct config *config)
     config->rules = get(reader, "WIRESPAN_RULES");
     config->propagate_to = get(reader, "WIRESPAN_PROPAGATE_TO");
     config->propagate_not_to = get(reader, "WIRESPAN_PROPAGATE_NOT_TO");
+    config->profile = get(reader, "WIRESPAN_PROFILE");
     config->only = get(reader, "WIRESPAN_ONLY");
     config->except = get(reader, "WIRESPAN_EXCEPT");
 }

@@ -102,6 +102,7 @@ struct config {
     struct slice agent;       /* WIRESPAN_AGENT: the socket of who exports for this program */
     struct slice only;        /* WIRESPAN_ONLY: program names, comma separated; empty: all */
     struct slice except;      /* WIRESPAN_EXCEPT */
+    struct slice profile;     /* WIRESPAN_PROFILE: what spans are called */
     struct slice rules;       /* WIRESPAN_RULES: rule files, a colon between them */
     uint32_t context_seconds; /* WIRESPAN_CONTEXT_SECONDS: how long a request is a parent */
     uint32_t context_spans;   /* WIRESPAN_CONTEXT_SPANS: and of how many spans */

@@ -43,12 +43,20 @@ void drain_enqueue_span(struct exporter *exporter, struct resource *resource, ui
     }
 }
 
+static inline void build(struct exporter *exporter, struct segment_clock clock)
+{
+    spans_build(&exporter->span, &exporter->limits, &exporter->record, clock);
+    if (unlikely(exporter->profile != NULL)) {
+        profile_apply(exporter->profile, &exporter->span);
+    }
+}
+
 /* ---- traces that are judged as a whole ---- */
 
 static SLOW void offer_to_tail(struct exporter *exporter, struct source *source, uint64_t now_ns)
 {
     const struct record *record = &exporter->record;
-    spans_build(&exporter->span, &exporter->limits, record, source->clock);
+    build(exporter, source->clock);
     switch (tail_take(exporter->tail, record, &exporter->span, source->clock, source->resource,
                       now_ns)) {
     case TAIL_HELD:
@@ -81,7 +89,7 @@ static void enqueue_kept(struct exporter *exporter, uint64_t now_ns)
     struct resource *resource;
     while (queue_has_room(&exporter->queue) &&
            tail_next(exporter->tail, &exporter->record, &clock, &resource)) {
-        spans_build(&exporter->span, &exporter->limits, &exporter->record, clock);
+        build(exporter, clock);
         drain_enqueue_span(exporter, resource, now_ns);
         resource_release(resource);
     }
@@ -123,7 +131,7 @@ static void take_record(struct exporter *exporter, struct source *source, uint64
         loss_count(exporter, now_ns, LOSS_QUEUE_FULL, exporter->outlet_count, "");
         return;
     }
-    spans_build(&exporter->span, &exporter->limits, record, source->clock);
+    build(exporter, source->clock);
     drain_enqueue_span(exporter, source->resource, now_ns);
 }
 

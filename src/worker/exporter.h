@@ -16,6 +16,7 @@
 #include "process/config.h"
 #include "worker/batch.h"
 #include "worker/delivery.h"
+#include "worker/profile.h"
 #include "worker/queue.h"
 #include "worker/report.h"
 #include "worker/resource.h"
@@ -78,6 +79,7 @@ struct exporter {
     struct tail_counts tail_told;
     uint64_t tail_looked_ns; /* at what is open */
     bool concludes;
+    struct profile *profile; /* NULL: spans keep the names that they are built with */
     struct span span;
     struct record record;
 };

@@ -66,6 +66,100 @@ static void add_identity(struct span *span, const struct record_text *text)
     add_text(span, SLICE("customer.tier"), fields[FIELD_JOB_TIER]);
 }
 
+static size_t find_in(struct slice text, struct slice part)
+{
+    size_t at = 0;
+    while (at + part.size <= text.size && memcmp(text.data + at, part.data, part.size) != 0) {
+        at++;
+    }
+    return at + part.size <= text.size ? at : text.size;
+}
+
+/* The command's first argument: a key or channel. */
+static struct slice key_of(struct span *span, const struct record_text *text)
+{
+    struct slice line = text->fields[FIELD_QUERY_TEXT];
+    slice_take(&line, text->fields[FIELD_COMMAND].size);
+    slice_take(&line, line.size > 0 ? 1 : 0);
+    const uint8_t *end = line.size > 0 ? memchr(line.data, ' ', line.size) : NULL;
+    return span_text(span,
+                     slice_of(line.data, end == NULL ? line.size : (size_t)(end - line.data)));
+}
+
+/* The key with the job's id replaced by what it is. */
+static void add_key_pattern(struct span *span, const struct record_text *text)
+{
+    struct slice key = key_of(span, text);
+    struct slice id = text->fields[FIELD_JOB_ID];
+    size_t at = id.size > 0 ? find_in(key, id) : key.size;
+    if (at < key.size) {
+        const struct slice parts[] = {slice_of(key.data, at), SLICE("{job_id}"),
+                                      slice_of(key.data + at + id.size, key.size - at - id.size)};
+        add_text(span, SLICE("redis.key_pattern"), span_join(span, parts, 3));
+    }
+}
+
+static void add_match(struct span *span, const struct record *record,
+                      const struct record_text *text)
+{
+    if (slice_equals_ignoring_case(text->fields[FIELD_COMMAND], SLICE("FCALL"))) {
+        add_text(span, SLICE("matching.function"), text->fields[FIELD_SCRIPT]);
+    }
+    if ((record->flags & RECORD_FLAG_BLOCKING) == 0) {
+        span_add_double(span, SLICE("matching.match_duration_ms"),
+                        (double)(span->end_ns - span->start_ns) / (double)MS);
+    }
+}
+
+static void add_recovery(struct span *span, struct slice strategy)
+{
+    span_add_bool(span, SLICE("recovery.attempted"), true);
+    span_add_literal(span, SLICE("recovery.strategy"), strategy);
+}
+
+/* What a step says of itself beside what is known of the job. */
+static void add_step(struct span *span, const struct record *record, const struct record_text *text)
+{
+    switch ((enum job_action)record->redis.job_action) {
+    case JOB_ACTION_SUBMIT:
+        if (slice_equals_ignoring_case(text->fields[FIELD_COMMAND], SLICE("ZADD"))) {
+            add_text(span, SLICE("queue.priority_score"), text->fields[FIELD_JOB_PRIORITY]);
+        }
+        add_text(span, SLICE("redis.queue"), text->fields[FIELD_JOB_QUEUE]);
+        break;
+    case JOB_ACTION_SAVE:
+        add_text(span, SLICE("redis.operation"), text->fields[FIELD_COMMAND]);
+        add_key_pattern(span, text);
+        break;
+    case JOB_ACTION_CLAIM:
+        add_match(span, record, text);
+        break;
+    case JOB_ACTION_RETRY:
+        add_recovery(span, SLICE("retry"));
+        break;
+    case JOB_ACTION_REQUEUE:
+        add_recovery(span, SLICE("requeue"));
+        break;
+    case JOB_ACTION_MESSAGE:
+        add_text(span, SLICE("redis.channel"), key_of(span, text));
+        break;
+    case JOB_ACTION_ARCHIVE:
+        add_text(span, SLICE("job.archive.location"), key_of(span, text));
+        break;
+    case JOB_ACTION_NONE:
+    case JOB_ACTION_READ:
+    case JOB_ACTION_COMPLETE:
+    case JOB_ACTION_FAIL:
+    case JOB_ACTION_TIMEOUT:
+    case JOB_ACTION_CANCEL:
+    case JOB_ACTION_PROGRESS:
+    case JOB_ACTION_START:
+    case JOB_ACTION_FOLD:
+    case JOB_ACTION_COUNT:
+        break;
+    }
+}
+
 static void add_links(struct span *span, const struct record *record)
 {
     uint32_t offset = 0;
@@ -127,6 +221,21 @@ static void add_wait(struct span *span, const struct record *record)
     }
 }
 
+/* Of all that it said the last: its moment and how far it was. */
+static void add_progress(struct span *span, const struct record *record)
+{
+    uint64_t since_start = record->job.progress_ns - record->start_ns;
+    if (record->job.progress_ns < record->start_ns) {
+        return;
+    }
+    struct span_event *event =
+        span_add_event(span, span->start_ns + since_start, SLICE("job.progress"));
+    if (event != NULL) {
+        event->attributes[event->attribute_count++] = (struct attribute){
+            .key = SLICE("percent"), .type = ATTRIBUTE_INT, .integer = record->job.percent};
+    }
+}
+
 static void add_counts(struct span *span, const struct job_numbers *job)
 {
     if (job->folded > 0) {
@@ -178,9 +287,13 @@ void spans_build_job(struct span *span, const struct record *record, const struc
         span_add_int(span, SLICE("job.retry_count"), (int64_t)record->job.attempt - 1);
     }
     add_wait(span, record);
+    span_add_int(span, SLICE("processing.start_time"), (int64_t)(span->start_ns / MS));
     span_add_double(span, SLICE("processing.actual_duration_ms"),
                     (double)(span->end_ns - span->start_ns) / (double)MS);
     add_counts(span, &record->job);
+    if (record->job.progress_ns != 0) {
+        add_progress(span, record);
+    }
     add_links(span, record);
     if (unlikely(record->error != RECORD_OK)) {
         spans_add_error(span, record);
@@ -194,12 +307,14 @@ void spans_add_job_role(struct span *span, const struct record *record,
 {
     struct slice name = name_of(record->redis.job_action);
     if (name.data != NULL) {
+        span->usual_name = span->name;
         span->name = name;
     }
     if (record->redis.job_action == JOB_ACTION_SUBMIT) {
         span->kind = SPAN_PRODUCER;
     }
     add_identity(span, text);
+    add_step(span, record, text);
     add_links(span, record);
     if (record->redis.job_action == JOB_ACTION_FAIL && record->error == RECORD_OK) {
         add_failure(span, text, SLICE("_OTHER"));
