@@ -179,6 +179,9 @@
 /* Judged traces that are remembered, for what comes late: 5 MiB. What is forgotten is judged anew,
    and a fraction comes out the same. */
 #define LIMIT_TAIL_REMEMBERED 65536u
+/* Submissions whose requests have not ended yet, and those of the last that have: a process serves
+   fewer requests at a time that submit jobs. */
+#define LIMIT_BACKLINKS 256u
 /* Rules of one text of profiles, and attributes that they add: several times what the shipped one
    has. */
 #define LIMIT_PROFILE_RULES     128u

@@ -192,11 +192,13 @@ struct job_numbers {
     uint32_t folded;      /* bookkeeping commands that are no spans */
     uint32_t empty_polls; /* claims that found nothing, before this one */
     uint32_t progress_count;
-    uint64_t started_ns;  /* since 1970 UTC, by the queue's own record; 0: not known */
-    uint64_t progress_ns; /* when it last said how far it is; 0: never */
-    uint8_t percent;      /* the last one */
-    uint8_t end;          /* enum job_end */
-    uint8_t reserved[6];
+    uint64_t started_ns;    /* since 1970 UTC, by the queue's own record; 0: not known */
+    uint64_t progress_ns;   /* when it last said how far it is; 0: never */
+    uint32_t folded_us;     /* what the bookkeeping took */
+    uint32_t empty_poll_us; /* and the claims that found nothing, their waiting included */
+    uint8_t percent;        /* the last one */
+    uint8_t end;            /* enum job_end */
+    uint8_t reserved[2];
 };
 
 /* Kind WEBSOCKET_*: [0] sent by this process, [1] received. Bytes are payload on the wire. */

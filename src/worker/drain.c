@@ -46,6 +46,9 @@ void drain_enqueue_span(struct exporter *exporter, struct resource *resource, ui
 static inline void build(struct exporter *exporter, struct segment_clock clock)
 {
     spans_build(&exporter->span, &exporter->limits, &exporter->record, clock);
+    if (unlikely(exporter->backlinks.count > 0) && exporter->record.kind == RECORD_HTTP_SERVER) {
+        backlinks_add(&exporter->backlinks, &exporter->span);
+    }
     if (unlikely(exporter->profile != NULL)) {
         profile_apply(exporter->profile, &exporter->span);
     }
@@ -123,6 +126,7 @@ static void take_record(struct exporter *exporter, struct source *source, uint64
     if ((record->trace_flags & TRACE_FLAG_SAMPLED) == 0) {
         return; /* decided, not lost */
     }
+    backlinks_note(&exporter->backlinks, record);
     if (unlikely(exporter->tail != NULL)) {
         offer_to_tail(exporter, source, now_ns);
         return;

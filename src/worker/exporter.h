@@ -14,6 +14,7 @@
 #include "base/limits.h"
 #include "handoff/segment.h"
 #include "process/config.h"
+#include "worker/backlinks.h"
 #include "worker/batch.h"
 #include "worker/delivery.h"
 #include "worker/profile.h"
@@ -80,6 +81,7 @@ struct exporter {
     uint64_t tail_looked_ns; /* at what is open */
     bool concludes;
     struct profile *profile; /* NULL: spans keep the names that they are built with */
+    struct backlinks backlinks;
     struct span span;
     struct record record;
 };

@@ -240,9 +240,11 @@ static void add_counts(struct span *span, const struct job_numbers *job)
 {
     if (job->folded > 0) {
         span_add_int(span, SLICE("wirespan.job.folded_commands"), job->folded);
+        span_add_double(span, SLICE("wirespan.job.folded_ms"), job->folded_us / 1e3);
     }
     if (job->empty_polls > 0) {
         span_add_int(span, SLICE("wirespan.job.empty_polls"), job->empty_polls);
+        span_add_double(span, SLICE("wirespan.job.empty_poll_ms"), job->empty_poll_us / 1e3);
     }
     if (job->progress_count > 0) {
         span_add_int(span, SLICE("job.progress.count"), job->progress_count);

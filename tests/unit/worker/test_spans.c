@@ -682,7 +682,15 @@ static void a_job_says_how_far_it_was(void **state)
     record.job.progress_ns = 7000;
     record.job.progress_count = 4;
     record.job.percent = 50;
+    record.job.folded = 3;
+    record.job.folded_us = 1500;
+    record.job.empty_polls = 2;
+    record.job.empty_poll_us = 2250;
     build();
+    assert_string_equal(value_of("wirespan.job.folded_commands"), "3");
+    assert_string_equal(value_of("wirespan.job.folded_ms"), "1.5");
+    assert_string_equal(value_of("wirespan.job.empty_polls"), "2");
+    assert_string_equal(value_of("wirespan.job.empty_poll_ms"), "2.25");
     assert_memory_equal(span.name.data, "job.process", span.name.size);
     assert_string_equal(value_of("processing.start_time"), "1700000000000");
     assert_string_equal(value_of("job.retry_count"), "1");
