@@ -182,6 +182,10 @@
 /* Submissions whose requests have not ended yet, and those of the last that have: a process serves
    fewer requests at a time that submit jobs. */
 #define LIMIT_BACKLINKS 256u
+/* Workflows whose start was seen, and steps that were submitted: those of a day, of which as many
+   are open at a time as a busy process has. */
+#define LIMIT_WORKFLOWS      512u
+#define LIMIT_WORKFLOW_STEPS 1024u
 /* Rules of one text of profiles, and attributes that they add: several times what the shipped one
    has. */
 #define LIMIT_PROFILE_RULES     128u

@@ -22,9 +22,10 @@ enum record_kind {
     RECORD_REDIS_CLIENT = 3,
     RECORD_WEBSOCKET_CLIENT = 4,
     RECORD_WEBSOCKET_SERVER = 5,
-    RECORD_CONNECT = 6, /* a connect or name look-up that failed: no exchange came of it */
-    RECORD_OPAQUE = 7,  /* a connection whose bytes could not be read; see enum opaque_reason */
-    RECORD_JOB = 8,     /* a job's attempt in a worker: from its claim to its end */
+    RECORD_CONNECT = 6,  /* a connect or name look-up that failed: no exchange came of it */
+    RECORD_OPAQUE = 7,   /* a connection whose bytes could not be read; see enum opaque_reason */
+    RECORD_JOB = 8,      /* a job's attempt in a worker: from its claim to its end */
+    RECORD_WORKFLOW = 9, /* of a workflow above jobs: made by the worker side alone */
     RECORD_KIND_COUNT
 };
 
@@ -201,6 +202,20 @@ struct job_numbers {
     uint8_t reserved[2];
 };
 
+enum workflow_event {
+    WORKFLOW_START,
+    WORKFLOW_STEP_SUBMIT,
+    WORKFLOW_STEP_COMPLETE,
+    WORKFLOW_STEP_FAIL,
+    WORKFLOW_COMPLETE,
+    WORKFLOW_EVENT_COUNT
+};
+
+/* Kind WORKFLOW. */
+struct workflow_numbers {
+    uint8_t event; /* enum workflow_event */
+};
+
 /* Kind WEBSOCKET_*: [0] sent by this process, [1] received. Bytes are payload on the wire. */
 struct websocket_numbers {
     uint32_t text_messages[2];
@@ -308,6 +323,7 @@ struct record {
         struct websocket_numbers websocket;
         struct opaque_numbers opaque;
         struct job_numbers job;
+        struct workflow_numbers workflow;
         uint8_t bytes[64];
     };
     uint16_t text_used;

@@ -120,7 +120,7 @@ void drain_judge(struct exporter *exporter, uint64_t now_ns, bool concludes)
 
 /* ---- records ---- */
 
-static void take_record(struct exporter *exporter, struct source *source, uint64_t now_ns)
+static void take_one(struct exporter *exporter, struct source *source, uint64_t now_ns)
 {
     const struct record *record = &exporter->record;
     if ((record->trace_flags & TRACE_FLAG_SAMPLED) == 0) {
@@ -137,6 +137,31 @@ static void take_record(struct exporter *exporter, struct source *source, uint64
     }
     build(exporter, source->clock);
     drain_enqueue_span(exporter, source->resource, now_ns);
+}
+
+/* A job of a workflow is followed by that workflow's records, whose trace is another one. */
+static SLOW void follow_workflow(struct exporter *exporter, struct source *source, uint64_t now_ns)
+{
+    const struct workflow_settings settings = {
+        .producers_are_traced = exporter->config.producers_are_traced,
+        .threshold = exporter->config.sampler_threshold,
+    };
+    uint32_t count =
+        workflow_follow(&exporter->workflows, &settings, &exporter->record, exporter->follow);
+    take_one(exporter, source, now_ns);
+    for (uint32_t i = 0; i < count; i++) {
+        exporter->record = exporter->follow[i];
+        take_one(exporter, source, now_ns);
+    }
+}
+
+static inline void take_record(struct exporter *exporter, struct source *source, uint64_t now_ns)
+{
+    if (unlikely(workflow_may_follow(&exporter->record))) {
+        follow_workflow(exporter, source, now_ns);
+    } else {
+        take_one(exporter, source, now_ns);
+    }
 }
 
 /* ---- segments ---- */

@@ -25,6 +25,7 @@
 #include "worker/span.h"
 #include "worker/tail.h"
 #include "worker/worker.h"
+#include "worker/workflow.h"
 
 struct exporter_seams {
     void *context;
@@ -82,6 +83,8 @@ struct exporter {
     bool concludes;
     struct profile *profile; /* NULL: spans keep the names that they are built with */
     struct backlinks backlinks;
+    struct workflows workflows;
+    struct record follow[WORKFLOW_RECORDS];
     struct span span;
     struct record record;
 };

@@ -163,10 +163,12 @@ class Golden(case.Case):
         self.check("comfyui", self.traces([job(2, "comfyui")]))
 
     def test_a_service_that_refuses(self):
-        self.check("refused", self.traces([job(3, "refused")]))
+        only = {"workflow_id": WORKFLOW, "current_step": "1", "total_steps": "1"}
+        self.check("refused", self.traces([job(3, "refused", **only)]))
 
     def test_a_workflow(self):
-        steps = [job(number, kind, workflow_id=WORKFLOW, current_step=str(number), total_steps="3")
+        steps = [job(number, kind, workflow_id=WORKFLOW, current_step=str(number), total_steps="3",
+                     priority=str(80 - number))
                  for number, kind in ((1, "openai_image"), (2, "comfyui"), (3, "openai_image"))]
         self.check("workflow", self.traces(steps))
 

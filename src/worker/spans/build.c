@@ -81,6 +81,9 @@ static void build_kind(struct span *span, const struct record *record,
     case RECORD_JOB:
         spans_build_job(span, record, text);
         break;
+    case RECORD_WORKFLOW:
+        spans_build_workflow(span, record, text);
+        break;
     case RECORD_NONE:
     case RECORD_KIND_COUNT:
         break;

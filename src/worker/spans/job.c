@@ -49,6 +49,21 @@ static void add_text(struct span *span, struct slice key, struct slice value)
     }
 }
 
+void spans_add_number(struct span *span, struct slice key, struct slice value)
+{
+    int64_t number = 0;
+    for (size_t i = 0; i < value.size; i++) {
+        if (value.size > 18 || (uint8_t)(value.data[i] - '0') > 9) {
+            add_text(span, key, value);
+            return;
+        }
+        number = number * 10 + (value.data[i] - '0');
+    }
+    if (value.size > 0) {
+        span_add_int(span, key, number);
+    }
+}
+
 static void add_identity(struct span *span, const struct record_text *text)
 {
     const struct slice *fields = text->fields;
@@ -59,8 +74,8 @@ static void add_identity(struct span *span, const struct record_text *text)
     add_text(span, SLICE("job.priority"), fields[FIELD_JOB_PRIORITY]);
     add_text(span, SLICE("worker.id"), fields[FIELD_JOB_WORKER]);
     add_text(span, SLICE("workflow.id"), fields[FIELD_JOB_WORKFLOW]);
-    add_text(span, SLICE("workflow.step_number"), fields[FIELD_JOB_STEP]);
-    add_text(span, SLICE("workflow.total_steps"), fields[FIELD_JOB_STEPS]);
+    spans_add_number(span, SLICE("workflow.step_number"), fields[FIELD_JOB_STEP]);
+    spans_add_number(span, SLICE("workflow.total_steps"), fields[FIELD_JOB_STEPS]);
     add_text(span, SLICE("customer.id"), fields[FIELD_JOB_CUSTOMER]);
     add_text(span, SLICE("user.id"), fields[FIELD_JOB_USER]);
     add_text(span, SLICE("customer.tier"), fields[FIELD_JOB_TIER]);
@@ -160,7 +175,7 @@ static void add_step(struct span *span, const struct record *record, const struc
     }
 }
 
-static void add_links(struct span *span, const struct record *record)
+void spans_add_links(struct span *span, const struct record *record)
 {
     uint32_t offset = 0;
     enum field_tag tag;
@@ -296,7 +311,7 @@ void spans_build_job(struct span *span, const struct record *record, const struc
     if (record->job.progress_ns != 0) {
         add_progress(span, record);
     }
-    add_links(span, record);
+    spans_add_links(span, record);
     if (unlikely(record->error != RECORD_OK)) {
         spans_add_error(span, record);
     } else {
@@ -317,7 +332,7 @@ void spans_add_job_role(struct span *span, const struct record *record,
     }
     add_identity(span, text);
     add_step(span, record, text);
-    add_links(span, record);
+    spans_add_links(span, record);
     if (record->redis.job_action == JOB_ACTION_FAIL && record->error == RECORD_OK) {
         add_failure(span, text, SLICE("_OTHER"));
     }
