@@ -7,9 +7,6 @@ void backlinks_note(struct backlinks *backlinks, const struct record *record)
     uint32_t offset = 0;
     enum field_tag tag;
     struct slice value;
-    if (record->kind != RECORD_REDIS_CLIENT || record->redis.job_action != JOB_ACTION_SUBMIT) {
-        return;
-    }
     while (record_next_field(record, &offset, &tag, &value)) {
         if (tag != FIELD_LINK || value.size != 24 ||
             memcmp(value.data, record->trace_id, sizeof(record->trace_id)) == 0) {

@@ -25,7 +25,7 @@ struct backlinks {
     struct backlink entries[LIMIT_BACKLINKS];
 };
 
-/* Remembers the links of a submission. Others' are let be. */
+/* Remembers the links of a submission to other traces. */
 void backlinks_note(struct backlinks *backlinks, const struct record *record);
 
 /* Adds to a span the links back that are remembered for it. */

@@ -126,7 +126,10 @@ static void take_one(struct exporter *exporter, struct source *source, uint64_t 
     if ((record->trace_flags & TRACE_FLAG_SAMPLED) == 0) {
         return; /* decided, not lost */
     }
-    backlinks_note(&exporter->backlinks, record);
+    if (unlikely(record->kind == RECORD_REDIS_CLIENT &&
+                 record->redis.job_action == JOB_ACTION_SUBMIT)) {
+        backlinks_note(&exporter->backlinks, record);
+    }
     if (unlikely(exporter->tail != NULL)) {
         offer_to_tail(exporter, source, now_ns);
         return;

@@ -15,6 +15,7 @@ from golden.services import Services
 from support import case, losses, normal, spans
 from support.process import clean_environment, run
 from support.servers import RedisServer
+from support.tls_front import TlsFront
 
 UPDATES = "--update" in sys.argv
 if UPDATES:
@@ -95,16 +96,30 @@ class Golden(case.Case):
         server = RedisServer(self.new_path("redis").parent)
         self.redis = server.__enter__()
         self.addCleanup(server.__exit__, None, None, None)
+        self.redis_port, self.url = self.redis.port, f"http://127.0.0.1:{self.services.port}"
+        self.trust: dict[str, str] = {}
 
     def environment(self, file, name: str) -> dict[str, str]:
         return case.preload_environment(
-            file, OTEL_SERVICE_NAME=name, NODE_FOLDER=self.node_folder, WIRESPAN_PRODUCER="traced"
+            file, OTEL_SERVICE_NAME=name, NODE_FOLDER=self.node_folder, WIRESPAN_PRODUCER="traced", **self.trust
         )
+
+    def put_tls_before(self) -> None:
+        """From here on Redis and the services are asked over TLS."""
+        certificate, key = case.make_certificate(self.new_path("key").parent, "localhost")
+        fronts = []
+        for upstream in (self.redis.port, self.services.port):
+            front = TlsFront(certificate, key, upstream)
+            front.__enter__()
+            self.addCleanup(front.__exit__, None, None, None)
+            fronts.append(front.port)
+        self.trust = {"SSL_CERT_FILE": certificate}
+        self.redis_port, self.url = fronts[0], f"https://127.0.0.1:{fronts[1]}"
 
     def submit(self, jobs: list[dict], api: str, file) -> int:
         """Posts the jobs to an API of that kind. Returns its port."""
         program = [self.python, PROGRAMS / "api.py"] if api == "python" else ["node", PROGRAMS / "api.mjs"]
-        arguments = [*program, self.redis.port, len(jobs)]
+        arguments = [*program, self.redis_port, len(jobs)]
         with subprocess.Popen([str(argument) for argument in arguments], stdout=subprocess.PIPE,
                               env=self.environment(file, "api")) as child:
             port = int(child.stdout.readline())
@@ -121,8 +136,7 @@ class Golden(case.Case):
         files = [self.new_path("api.jsonl"), self.new_path("worker.jsonl")]
         port = self.submit(jobs, api, files[0])
         finished = run(
-            [str(argument) for argument in (self.python, PROGRAMS / "worker.py", self.redis.port, len(jobs),
-                                            f"http://127.0.0.1:{self.services.port}")],
+            [str(argument) for argument in (self.python, PROGRAMS / "worker.py", self.redis_port, len(jobs), self.url)],
             self.environment(files[1], "worker"),
         )
         self.assertEqual(finished.code, 0, finished.errors.decode())
@@ -134,7 +148,10 @@ class Golden(case.Case):
             requests += [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
         text = json.dumps(requests)
         self.assertNotIn("secret lighthouse", text)
-        names = {str(self.redis.port): "16379", str(self.services.port): "18188", str(port): "13331"}
+        names = {
+            str(self.redis_port): "16379", self.url: "http://127.0.0.1:18188", self.url.rpartition(":")[2]: "18188",
+            str(port): "13331",
+        }
         return normal.normalise(requests, names)
 
     def compare(self, name: str, text: str) -> None:
@@ -154,6 +171,10 @@ class Golden(case.Case):
         self.compare(f"view-{name}.txt", text)
 
     def test_an_image_of_openai_by_an_api_in_python(self):
+        self.check("openai", self.traces([job(1, "openai_image")]))
+
+    def test_an_image_of_openai_over_tls(self):
+        self.put_tls_before()
         self.check("openai", self.traces([job(1, "openai_image")]))
 
     def test_an_image_of_openai_by_an_api_in_node(self):

@@ -1,14 +1,19 @@
 """An API that submits jobs for what is posted to it, as many as it is told. usage: REDIS-PORT COUNT
-The port that it listens on is the first line of its output."""
+The port that it listens on is the first line of its output. With SSL_CERT_FILE it asks Redis over TLS."""
 
 import http.server
 import json
+import os
 import socketserver
 import sys
 
 import redis
 
-client = redis.Redis(port=int(sys.argv[1]), protocol=2, driver_info=None)
+AUTHORITY = os.environ.get("SSL_CERT_FILE")
+client = redis.Redis(
+    port=int(sys.argv[1]), protocol=2, driver_info=None,
+    ssl=AUTHORITY is not None, ssl_ca_certs=AUTHORITY,
+)
 
 
 class Api(http.server.BaseHTTPRequestHandler):

@@ -1,14 +1,20 @@
 """A blocking worker for the jobs of api.py. usage: REDIS-PORT COUNT URL
-The services are at URL: OpenAI's images, ComfyUI, a store of blobs that is its own delivery network."""
+The services are at URL: OpenAI's images, ComfyUI, a store of blobs that is its own delivery network. With SSL_CERT_FILE it
+asks Redis over TLS."""
 
 import http.client
 import json
+import os
 import sys
 import urllib.parse
 
 import redis
 
-client = redis.Redis(port=int(sys.argv[1]), decode_responses=True, protocol=2, driver_info=None)
+AUTHORITY = os.environ.get("SSL_CERT_FILE")
+client = redis.Redis(
+    port=int(sys.argv[1]), decode_responses=True, protocol=2, driver_info=None,
+    ssl=AUTHORITY is not None, ssl_ca_certs=AUTHORITY,
+)
 place = urllib.parse.urlsplit(sys.argv[3])
 
 
