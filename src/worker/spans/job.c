@@ -94,9 +94,12 @@ static size_t find_in(struct slice text, struct slice part)
 static struct slice key_of(struct span *span, const struct record_text *text)
 {
     struct slice line = text->fields[FIELD_QUERY_TEXT];
-    slice_take(&line, text->fields[FIELD_COMMAND].size);
-    slice_take(&line, line.size > 0 ? 1 : 0);
-    const uint8_t *end = line.size > 0 ? memchr(line.data, ' ', line.size) : NULL;
+    size_t name_size = text->fields[FIELD_COMMAND].size + 1;
+    if (line.size <= name_size) {
+        return slice_of(NULL, 0);
+    }
+    slice_take(&line, name_size);
+    const uint8_t *end = memchr(line.data, ' ', line.size);
     return span_text(span,
                      slice_of(line.data, end == NULL ? line.size : (size_t)(end - line.data)));
 }

@@ -648,6 +648,12 @@ static void steps_of_a_job(void **state)
     build();
     assert_string_equal(value_of("redis.key_pattern"), "-");
 
+    /* a record that lies */
+    step("HSETHSETHSET", JOB_ACTION_ARCHIVE);
+    field(FIELD_QUERY_TEXT, "HSET");
+    build();
+    assert_string_equal(value_of("job.archive.location"), "-");
+
     step("FCALL", JOB_ACTION_CLAIM);
     field(FIELD_SCRIPT, "findMatchingJob");
     record.start_ns = 6000;
