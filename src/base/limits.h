@@ -186,6 +186,17 @@
 /* Judged traces that are remembered, for what comes late: 5 MiB. What is forgotten is judged anew,
    and a fraction comes out the same. */
 #define LIMIT_TAIL_REMEMBERED 65536u
+/* Submissions whose requests have not ended yet, and those of the last that have: a process serves
+   fewer requests at a time that submit jobs. */
+#define LIMIT_BACKLINKS 256u
+/* Workflows whose start was seen, and steps that were submitted: those of a day, of which as many
+   are open at a time as a busy process has. */
+#define LIMIT_WORKFLOWS      512u
+#define LIMIT_WORKFLOW_STEPS 1024u
+/* Rules of one text of profiles, and attributes that they add: several times what the shipped one
+   has. */
+#define LIMIT_PROFILE_RULES     128u
+#define LIMIT_PROFILE_ADDITIONS 256u
 /* Records taken from one segment before batches are made of them, while they are in the cache. */
 #define LIMIT_DRAIN_PASS 1024u
 /* Passes in one step: twice what a segment holds. */

@@ -377,6 +377,7 @@ static void switch_on(const struct config *config, struct start_memory *memory)
         return;
     }
     attachment_sampling_threshold = config->sampler_threshold;
+    attachment_producers_are_traced = config->producers_are_traced;
     attachment_sampling_follows_parent = config->sampler >= SAMPLER_PARENTBASED_ALWAYS_ON;
     attachment_reads_traceparent = (config->propagators & PROPAGATOR_TRACECONTEXT) != 0;
     attachment_context_age_ns = config->context_seconds * UINT64_C(1000000000);

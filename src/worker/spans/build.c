@@ -87,6 +87,9 @@ static void build_kind(struct span *span, const struct record *record,
     case RECORD_MESSAGE:
         spans_build_message(span, record, text);
         break;
+    case RECORD_WORKFLOW:
+        spans_build_workflow(span, record, text);
+        break;
     case RECORD_NONE:
     case RECORD_KIND_COUNT:
         break;

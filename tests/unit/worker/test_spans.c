@@ -612,6 +612,123 @@ static void a_client_on_a_unix_socket(void **state)
     assert_string_equal(value_of("server.port"), "-");
 }
 
+/* ---- jobs ---- */
+
+static void step(const char *command, enum job_action action)
+{
+    redis(command);
+    record.redis.job_action = (uint8_t)action;
+    field(FIELD_JOB_SYSTEM, "plain");
+    field(FIELD_JOB_ID, "7f");
+}
+
+static void steps_of_a_job(void **state)
+{
+    (void)state;
+    step("ZADD", JOB_ACTION_SUBMIT);
+    field(FIELD_JOB_QUEUE, "jobs:pending");
+    field(FIELD_JOB_PRIORITY, "75");
+    build();
+    assert_memory_equal(span.name.data, "job.submit", span.name.size);
+    assert_memory_equal(span.usual_name.data, "ZADD 127.0.0.1:6379", span.usual_name.size);
+    assert_int_equal(span.kind, SPAN_PRODUCER);
+    assert_string_equal(value_of("redis.queue"), "'jobs:pending'");
+    assert_string_equal(value_of("queue.priority_score"), "'75'");
+
+    step("HSET", JOB_ACTION_SAVE);
+    field(FIELD_QUERY_TEXT, "HSET app:job:7f:data id ?");
+    field(FIELD_JOB_TIER, "vip");
+    build();
+    assert_memory_equal(span.name.data, "job.save_redis", span.name.size);
+    assert_string_equal(value_of("redis.operation"), "'HSET'");
+    assert_string_equal(value_of("redis.key_pattern"), "'app:job:{job_id}:data'");
+    assert_string_equal(value_of("customer.tier"), "'vip'");
+
+    step("HSET", JOB_ACTION_SAVE);
+    field(FIELD_QUERY_TEXT, "HSET");
+    build();
+    assert_string_equal(value_of("redis.key_pattern"), "-");
+
+    /* a record that lies */
+    step("HSETHSETHSET", JOB_ACTION_ARCHIVE);
+    field(FIELD_QUERY_TEXT, "HSET");
+    build();
+    assert_string_equal(value_of("job.archive.location"), "-");
+
+    step("FCALL", JOB_ACTION_CLAIM);
+    field(FIELD_SCRIPT, "findMatchingJob");
+    record.start_ns = 6000;
+    record.end_ns = 2506000;
+    build();
+    assert_string_equal(value_of("matching.function"), "'findMatchingJob'");
+    assert_string_equal(value_of("matching.match_duration_ms"), "2.5");
+    step("BZPOPMAX", JOB_ACTION_CLAIM);
+    record.flags |= RECORD_FLAG_BLOCKING;
+    build();
+    assert_string_equal(value_of("matching.match_duration_ms"), "-");
+
+    step("PUBLISH", JOB_ACTION_MESSAGE);
+    field(FIELD_QUERY_TEXT, "PUBLISH complete_job ?");
+    build();
+    assert_string_equal(value_of("redis.channel"), "'complete_job'");
+    step("ZADD", JOB_ACTION_ARCHIVE);
+    field(FIELD_QUERY_TEXT, "ZADD jobs:completed ? ?");
+    build();
+    assert_string_equal(value_of("job.archive.location"), "'jobs:completed'");
+    step("EVALSHA", JOB_ACTION_RETRY);
+    build();
+    assert_string_equal(value_of("recovery.attempted"), "true");
+    assert_string_equal(value_of("recovery.strategy"), "'retry'");
+}
+
+static void a_job_says_how_far_it_was(void **state)
+{
+    (void)state;
+    begin(RECORD_JOB);
+    record.job.attempt = 2;
+    record.job.progress_ns = 7000;
+    record.job.progress_count = 4;
+    record.job.percent = 50;
+    record.job.folded = 3;
+    record.job.folded_us = 1500;
+    record.job.empty_polls = 2;
+    record.job.empty_poll_us = 2250;
+    build();
+    assert_string_equal(value_of("wirespan.job.folded_commands"), "3");
+    assert_string_equal(value_of("wirespan.job.folded_ms"), "1.5");
+    assert_string_equal(value_of("wirespan.job.empty_polls"), "2");
+    assert_string_equal(value_of("wirespan.job.empty_poll_ms"), "2.25");
+    assert_memory_equal(span.name.data, "job.process", span.name.size);
+    assert_string_equal(value_of("processing.start_time"), "1700000000000");
+    assert_string_equal(value_of("job.retry_count"), "1");
+    assert_int_equal(span.event_count, 1);
+    assert_int_equal(span.events[0].time_ns, span.start_ns + 1000);
+    assert_int_equal(span.events[0].attributes[0].integer, 50);
+    /* A moment before the job began is nobody's. */
+    record.job.progress_ns = 5999;
+    build();
+    assert_int_equal(span.event_count, 0);
+}
+
+static void a_call_for_a_job_has_the_name_of_that_step(void **state)
+{
+    (void)state;
+    http(RECORD_HTTP_CLIENT, "GET", "/a", "h", 200);
+    record.flags |= RECORD_FLAG_FOR_JOB;
+    build();
+    assert_memory_equal(span.name.data, "process.http_request", span.name.size);
+    assert_memory_equal(span.usual_name.data, "GET", span.usual_name.size);
+    record.flags |= RECORD_FLAG_UPGRADED;
+    build();
+    assert_memory_equal(span.name.data, "process.ws_connect", span.name.size);
+    /* What is served is nobody's step. */
+    http(RECORD_HTTP_SERVER, "GET", "/a", "h", 200);
+    record.flags |= RECORD_FLAG_FOR_JOB;
+    build();
+    assert_memory_equal(span.name.data, "GET", span.name.size);
+    assert_true(span.is_http_server);
+}
+
 /* ---- Redis ---- */
 
 static void redis_command(void **state)
@@ -1074,6 +1191,9 @@ int main(void)
         cmocka_unit_test(server_targets),
         cmocka_unit_test(peers),
         cmocka_unit_test(a_client_on_a_unix_socket),
+        cmocka_unit_test(steps_of_a_job),
+        cmocka_unit_test(a_job_says_how_far_it_was),
+        cmocka_unit_test(a_call_for_a_job_has_the_name_of_that_step),
         cmocka_unit_test(redis_command),
         cmocka_unit_test(redis_details),
         cmocka_unit_test(redis_errors),
