@@ -11,11 +11,15 @@
 #include "base/system_call.h"
 #include "rules/time.h"
 #include "wire/sha1.h"
+#include "wire/traceparent.h"
 
 /* Tries to take the table: whoever holds it is done within a microsecond, unless it was
  * interrupted.
  */
 #define LOCK_TRIES 256
+
+/* Lists whose answers were jobs: more than one process waits for. */
+#define KNOWN_LISTS 8u
 
 /* A job in work, or one that has ended a moment ago (`slot` is none). */
 struct job {
@@ -25,12 +29,15 @@ struct job {
     uint8_t trace_id[16];
     uint8_t span_id[8];
     uint8_t submit_id[8];
-    uint8_t save_id[8]; /* of the span that stored it, where nobody was known to submit it */
+    uint8_t parent_id[8]; /* that was carried in the job */
+    uint8_t claim_id[8];  /* of the span that claimed it */
+    uint8_t save_id[8];   /* of the span that stored it, where nobody was known to submit it */
     uint32_t epoch;
     uint16_t slot;
     uint8_t trace_flags;
     uint8_t queue;
     bool is_derived;    /* the trace's id: both sides of the queue know it */
+    bool is_carried;    /* a context stood in the job: trace and parent are its */
     bool is_submitted;  /* by this process: its submission is a span, or becomes one */
     bool was_submitted; /* the submission's span is there: another one is none of that name */
     bool was_claimed;   /* by this process */
@@ -40,8 +47,10 @@ struct job_table {
     _Atomic uint32_t lock; /* the epoch of the process that holds it; 0: nobody */
     uint32_t empty_polls;
     uint64_t empty_poll_ns;
+    uint32_t next_list;
     uint64_t next_order;
-    uint64_t keys[LIMIT_JOBS]; /* of each job's identity without the time; 0: free */
+    uint64_t lists[KNOWN_LISTS]; /* that jobs were claimed from, where a rule needs to know */
+    uint64_t keys[LIMIT_JOBS];   /* of each job's identity without the time; 0: free */
     struct job jobs[LIMIT_JOBS];
     /* How often the job of that place has ended: what ends a thread's work for it. Read by threads
        without the lock. */
@@ -71,6 +80,7 @@ SAME(MESSAGE);
 SAME(ARCHIVE);
 SAME(START);
 SAME(FOLD);
+SAME(ACK);
 _Static_assert((int)RULE_ACTIONS == (int)JOB_ACTION_COUNT, "and as many");
 #undef SAME
 
@@ -201,6 +211,7 @@ static struct job *place_job(uint64_t key)
     }
     if (jobs_table.keys[place - jobs_table.jobs] != key) {
         place->is_derived = false;
+        place->is_carried = false;
         place->is_submitted = false;
         place->was_submitted = false;
         place->was_claimed = false;
@@ -320,14 +331,66 @@ static void derive_ids(const struct rule *rule, const struct rule_facts *facts,
     submit_id[7] |= submit_id[7] == 0;
 }
 
-/* Gives the job the ids that both sides come to, where it is named well enough. */
-static void derive_job(struct job *job, const struct rule *rule, const struct rule_facts *facts)
+/* `count` bytes in hexadecimal, not all zero. */
+static bool take_id(struct slice text, uint8_t *bytes, size_t count)
 {
-    if (!job->is_derived && is_identified(rule, facts)) {
-        derive_ids(rule, facts, job->trace_id, job->submit_id);
-        job->trace_flags = trace_context_flags(job->trace_id);
-        job->is_derived = true;
+    bool is_zero = true;
+    if (text.size != 2 * count) {
+        return false;
     }
+    for (size_t i = 0; i < text.size; i++) {
+        if (!is_hex(text.data[i])) {
+            return false;
+        }
+        is_zero &= text.data[i] == '0';
+    }
+    take_hex(text.data, bytes, count);
+    return !is_zero;
+}
+
+static bool take_context(const struct rule_facts *facts, enum rule_variable trace,
+                         enum rule_variable parent, struct traceparent *context)
+{
+    if (!take_id(facts->values[trace], context->trace_id, sizeof context->trace_id) ||
+        !take_id(facts->values[parent], context->parent_id, sizeof context->parent_id)) {
+        return false;
+    }
+    context->flags = trace_context_flags(context->trace_id);
+    return true;
+}
+
+/* The context that stands in the job: its own before its workflow's. */
+static bool find_context(const struct rule_facts *facts, struct traceparent *context)
+{
+    return take_context(facts, RULE_TRACE, RULE_PARENT, context) ||
+           traceparent_parse(facts->values[RULE_TRACEPARENT], context) ||
+           take_context(facts, RULE_WORKFLOW_TRACE, RULE_WORKFLOW_PARENT, context);
+}
+
+/* Gives the job the ids that both sides come to: those that it carries, or else derived ones where
+   it is named well enough. True if its trace is another one now. */
+static bool derive_job(struct job *job, const struct rule *rule, const struct rule_facts *facts)
+{
+    uint8_t trace_id[16];
+    struct traceparent context;
+    bool is_other = false;
+    if (!job->is_derived && is_identified(rule, facts)) {
+        derive_ids(rule, facts, trace_id, job->submit_id);
+        job->is_derived = true;
+        if (!job->is_carried) {
+            memcpy(job->trace_id, trace_id, sizeof job->trace_id);
+            job->trace_flags = trace_context_flags(trace_id);
+            is_other = true;
+        }
+    }
+    if (!job->is_carried && find_context(facts, &context)) {
+        memcpy(job->trace_id, context.trace_id, sizeof job->trace_id);
+        memcpy(job->parent_id, context.parent_id, sizeof job->parent_id);
+        job->trace_flags = trace_context_follow(&context);
+        job->is_carried = true;
+        is_other = true;
+    }
+    return is_other;
 }
 
 /* A submission is on its way: what stores the job may name it as its parent. */
@@ -439,14 +502,18 @@ static void tell_submission(struct record *record, const struct job *job)
     record->flags |= RECORD_FLAG_REMOTE_PARENT;
 }
 
-/* Puts a record into the job's trace, beside the job's submission. */
+/* Puts a record into the job's trace: below what the job carries, else beside its submission. */
 static void join_trace(struct record *record, const struct job *job)
 {
     memcpy(record->trace_id, job->trace_id, sizeof record->trace_id);
     memset(record->parent_span_id, 0, sizeof record->parent_span_id);
     record->trace_flags = job->trace_flags;
     record->parent_source = PARENT_NONE;
-    if (job->is_derived) {
+    if (job->is_carried) {
+        memcpy(record->parent_span_id, job->parent_id, sizeof record->parent_span_id);
+        record->parent_source = PARENT_CONTENT;
+        record->flags |= RECORD_FLAG_REMOTE_PARENT;
+    } else if (job->is_derived) {
         tell_submission(record, job);
     }
 }
@@ -507,6 +574,7 @@ struct deed {
     const struct rule *rule;
     const struct rule_facts *facts;
     uint64_t key;
+    bool is_anonymous; /* there is a job, but nothing is known of it */
 };
 
 static uint64_t begun_at(const struct deed *deed)
@@ -576,12 +644,12 @@ static void describe(const struct deed *deed, struct job *job)
     role(deed);
     if (job != NULL) {
         join_trace(record, job);
-    } else if (is_identified(deed->rule, deed->facts)) {
-        struct job stranger = {.is_derived = true};
-        derive_ids(deed->rule, deed->facts, stranger.trace_id, stranger.submit_id);
-        stranger.trace_flags = trace_context_flags(stranger.trace_id);
-        link_to_parent(record);
-        join_trace(record, &stranger);
+    } else {
+        struct job stranger = {0};
+        if (derive_job(&stranger, deed->rule, deed->facts)) {
+            link_to_parent(record);
+            join_trace(record, &stranger);
+        }
     }
     add_facts(record, deed->rule, deed->facts);
 }
@@ -589,14 +657,16 @@ static void describe(const struct deed *deed, struct job *job)
 /* The deed's job, made known where its name allows; NULL: it is of no trace. */
 static struct job *derived_job(const struct deed *deed)
 {
+    struct traceparent context;
     struct job *job = find_job(deed->key);
-    if (job == NULL && is_identified(deed->rule, deed->facts)) {
+    if (job == NULL &&
+        (is_identified(deed->rule, deed->facts) || find_context(deed->facts, &context))) {
         job = place_job(deed->key);
     }
     if (job != NULL) {
         derive_job(job, deed->rule, deed->facts);
     }
-    return job != NULL && job->is_derived ? job : NULL;
+    return job != NULL && (job->is_derived || job->is_carried) ? job : NULL;
 }
 
 /* Pushed again: by who works on it, or a second time by who submitted it. The first submission has
@@ -621,6 +691,20 @@ static void push_again(const struct deed *deed, struct job *job)
     }
 }
 
+/* Where a job is made: the context that it carries is that of its maker. */
+static void take_producers_place(struct record *record, const struct job *job)
+{
+    link_to_parent(record);
+    memcpy(record->trace_id, job->trace_id, sizeof record->trace_id);
+    memset(record->parent_span_id, 0, sizeof record->parent_span_id);
+    record->parent_source = PARENT_NONE;
+    record->trace_flags = job->trace_flags;
+    if (job->is_carried) {
+        memcpy(record->parent_span_id, job->parent_id, sizeof record->parent_span_id);
+        record->parent_source = PARENT_CONTENT;
+    }
+}
+
 static void submit(const struct deed *deed)
 {
     struct record *record = deed->record;
@@ -639,12 +723,10 @@ static void submit(const struct deed *deed)
     }
     job->is_submitted = true;
     job->was_submitted = true;
-    link_to_parent(record);
-    memcpy(record->trace_id, job->trace_id, sizeof record->trace_id);
-    memset(record->parent_span_id, 0, sizeof record->parent_span_id);
-    record->parent_source = PARENT_NONE;
-    record->trace_flags = job->trace_flags;
-    memcpy(record->span_id, job->submit_id, sizeof record->span_id);
+    take_producers_place(record, job);
+    if (job->is_derived) {
+        memcpy(record->span_id, job->submit_id, sizeof record->span_id);
+    }
     if (!is_none(job->save_id)) {
         add_link(record, job->trace_id, job->save_id);
         memset(job->save_id, 0, sizeof job->save_id);
@@ -663,12 +745,8 @@ static void save(const struct deed *deed)
     }
     role(deed);
     if (job != NULL) {
-        link_to_parent(record);
-        memcpy(record->trace_id, job->trace_id, sizeof record->trace_id);
-        memset(record->parent_span_id, 0, sizeof record->parent_span_id);
-        record->trace_flags = job->trace_flags;
-        record->parent_source = PARENT_NONE;
-        if (job->is_submitted) {
+        take_producers_place(record, job);
+        if (job->is_submitted && job->is_derived) {
             memcpy(record->parent_span_id, job->submit_id, sizeof record->parent_span_id);
             record->parent_source = PARENT_CONTENT;
         } else {
@@ -736,7 +814,7 @@ static bool claim(const struct deed *deed)
 {
     struct record *exchange = deed->record;
     end_before(deed);
-    if (deed->facts->values[RULE_ID].size == 0) {
+    if (deed->facts->values[RULE_ID].size == 0 && !deed->is_anonymous) {
         jobs_table.empty_polls += !deed->rule->is_next;
         jobs_table.empty_poll_ns += time_of(deed);
         return false;
@@ -751,10 +829,10 @@ static bool claim(const struct deed *deed)
         return true;
     }
     job->queue = deed->rule->queue;
-    job->is_derived = is_identified(deed->rule, deed->facts);
-    if (job->is_derived) {
-        derive_ids(deed->rule, deed->facts, job->trace_id, job->submit_id);
-        job->trace_flags = trace_context_flags(job->trace_id);
+    job->is_derived = false;
+    job->is_carried = false;
+    if (derive_job(job, deed->rule, deed->facts)) {
+        /* Its ids are known by now. */
     } else if (exchange != NULL) {
         memcpy(job->trace_id, exchange->trace_id, sizeof job->trace_id);
         job->trace_flags = exchange->trace_flags;
@@ -765,7 +843,33 @@ static bool claim(const struct deed *deed)
     }
     open_job(deed, job);
     describe(deed, job);
+    if (exchange != NULL) {
+        memcpy(job->claim_id, exchange->span_id, sizeof job->claim_id);
+    }
     return true;
+}
+
+/* What is told now makes the job's name complete, or shows the context that it carries: its attempt
+   belongs into another trace than it seemed, which the claim's span is in. */
+static void move_job(const struct deed *deed, struct job *job, struct record *record)
+{
+    struct thread_context *context = &deed->passage->self->context;
+    uint8_t before[16];
+    memcpy(before, job->trace_id, sizeof before);
+    if (!derive_job(job, deed->rule, deed->facts)) {
+        return;
+    }
+    add_link(record, before, job->claim_id);
+    join_trace(record, job);
+    if (memcmp(context->span_id, job->span_id, sizeof job->span_id) == 0) {
+        memcpy(context->trace_id, job->trace_id, sizeof context->trace_id);
+        context->trace_flags = job->trace_flags;
+    }
+    if (deed->record != NULL &&
+        memcmp(deed->record->parent_span_id, job->span_id, sizeof job->span_id) == 0) {
+        memcpy(deed->record->trace_id, job->trace_id, sizeof job->trace_id);
+        deed->record->trace_flags = job->trace_flags;
+    }
 }
 
 /* More is known of a job: its type, and perhaps the time that makes its name complete. */
@@ -774,6 +878,7 @@ static void tell_more(const struct deed *deed)
     struct job *job = find_job(deed->key);
     struct record *record = job != NULL && is_in_work(job) ? exchange_record(job->slot) : NULL;
     if (record != NULL) {
+        move_job(deed, job, record);
         set_numbers(record, deed->facts);
         add_facts(record, deed->rule, deed->facts);
     }
@@ -866,6 +971,44 @@ static bool act_locked(const struct deed *deed)
     return true;
 }
 
+/* ---- lists that may hold jobs ---- */
+
+/* A rule may be for any list whose values look like jobs. One that has had jobs is a queue: to find
+   it empty is no exchange, and a value that cannot be understood is a job all the same. */
+
+static uint64_t list_of(const struct rule *rule, const struct rule_capture *capture,
+                        uint16_t number)
+{
+    struct rule_facts facts;
+    uint64_t hash = 0xcbf29ce484222325u ^ rule->queue;
+    if (rules_keys(jobs_rules, capture, number, &facts)) {
+        struct slice name = facts.values[RULE_QUEUE];
+        for (size_t i = 0; i < name.size; i++) {
+            hash = (hash ^ name.data[i]) * 0x100000001b3u;
+        }
+    }
+    return hash != 0 ? hash : 1;
+}
+
+/* Read without the lock, too: a word at a time. */
+static bool is_known_list(uint64_t list)
+{
+    for (uint32_t i = 0; i < KNOWN_LISTS; i++) {
+        if (__atomic_load_n(&jobs_table.lists[i], __ATOMIC_RELAXED) == list) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void note_list(uint64_t list)
+{
+    if (!is_known_list(list)) {
+        __atomic_store_n(&jobs_table.lists[jobs_table.next_list++ % KNOWN_LISTS], list,
+                         __ATOMIC_RELAXED);
+    }
+}
+
 /* One of the rules that the answer is told by; true if the exchange stays a span. */
 static bool act(struct passage *passage, struct record *record, struct rule_capture *capture,
                 uint16_t number)
@@ -878,17 +1021,30 @@ static bool act(struct passage *passage, struct record *record, struct rule_capt
     if (!holds && rule->action != RULE_CLAIM) {
         return true;
     }
+    uint64_t list = rule->is_tentative ? list_of(rule, capture, number) : 0;
+    bool is_nothing = record == NULL || (record->flags & RECORD_FLAG_NULL_REPLY) != 0;
+    if (!holds && rule->is_tentative && !is_known_list(list)) {
+        return true;
+    }
     if (!holds) {
         memset(&facts, 0, sizeof facts);
     }
-    const struct deed deed = {
+    struct deed deed = {
         .passage = passage,
         .record = record,
         .rule = rule,
         .facts = &facts,
         .key = key_of(rule, &facts),
     };
+    if (!holds && rule->is_tentative && !is_nothing) {
+        rules_keys(jobs_rules, capture, number, &facts);
+        trace_context_draw(passage->self, (uint8_t *)&deed.key);
+        deed.is_anonymous = true;
+    }
     if (lock_table()) {
+        if (holds && rule->is_tentative) {
+            note_list(list);
+        }
         stays = act_locked(&deed);
         tell_sole();
         unlock_table();
@@ -917,8 +1073,13 @@ bool jobs_was_waiting(struct pairing_entry entry, const struct record *record)
     if (entry.effect != REDIS_JOB) {
         return false;
     }
-    uint8_t action = jobs_rules->rules[capture_of(entry.value)->rule].action;
+    const struct rule_capture *capture = capture_of(entry.value);
+    const struct rule *rule = &jobs_rules->rules[capture->rule];
+    uint8_t action = rule->action;
     bool is_blocking = record != NULL && (record->flags & RECORD_FLAG_BLOCKING) != 0;
+    if (rule->is_tentative && !is_known_list(list_of(rule, capture, capture->rule))) {
+        return false;
+    }
     return action == RULE_FOLD || (action == RULE_CLAIM && is_blocking);
 }
 

@@ -76,6 +76,9 @@
 #define LIMIT_RULE_KEYS       896u
 #define LIMIT_RULE_MEMBERS    512u
 #define LIMIT_RULE_TEXT       (16u << 10)
+/* Places that hold JSON, and the names on all paths into them. */
+#define LIMIT_RULE_DOCUMENTS  32u
+#define LIMIT_RULE_JSON_NODES 384u
 #define LIMIT_RULE_FILE_BYTES (64u << 10)
 /* Rules of one command: a bit each of one word. */
 #define LIMIT_RULES_OF_COMMAND 64u
