@@ -24,7 +24,9 @@
 /* A job in work, or one that has ended a moment ago (`slot` is none). */
 struct job {
     uint64_t order;
-    uint64_t draws; /* of the thread's numbers, when it was claimed */
+    uint64_t tag;             /* hash of what it is acknowledged by; 0: nothing */
+    uint64_t acknowledged_ns; /* 0: not yet */
+    uint64_t draws;           /* of the thread's numbers, when it was claimed */
     const struct thread_state *owner;
     uint8_t trace_id[16];
     uint8_t span_id[8];
@@ -57,9 +59,22 @@ struct job_table {
     _Atomic uint32_t ends[LIMIT_JOBS];
 };
 
-/* How a forked child ended a job of its parent's: (nanoseconds << 3 | enum job_end), by the job's
-   place. Shared memory, made when the first such job is claimed. */
-typedef _Atomic uint64_t job_outcome;
+/* How another process ended a job of this one's. Shared memory, made at the start: whoever executes
+   may be forked before anything is claimed. The claimer takes a place by the job's key and gives it
+   back; who ends a job that it has not claimed looks for the place. */
+struct outcome {
+    _Atomic uint64_t key;   /* 0: free */
+    _Atomic uint64_t value; /* nanoseconds << 3 | enum job_end; 0: none yet */
+    _Atomic uint32_t attempt;
+};
+
+struct outcomes {
+    _Atomic uint32_t telling; /* queues of which an end was seen, a bit each */
+    struct outcome places[LIMIT_JOBS];
+};
+
+/* Places that are tried for one job. */
+#define OUTCOME_TRIES 16u
 _Static_assert(JOB_END_COUNT <= 8, "an end has three bits");
 
 /* What a rule says that a command does is what its record says. */
@@ -89,12 +104,17 @@ static const uint8_t no_lists[RULES_ENTRIES];
 const struct rules *jobs_rules;
 const uint8_t *jobs_lists = no_lists;
 static struct job_table jobs_table;
-static job_outcome *jobs_outcomes;
+static struct outcomes *jobs_outcomes;
 
 void jobs_configure(const struct rules *rules)
 {
     jobs_rules = rules;
     jobs_lists = rules->list_of;
+    if (jobs_outcomes == NULL) {
+        long address = raw_system_call(SYS_mmap, 0, sizeof(struct outcomes), PROT_READ | PROT_WRITE,
+                                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        jobs_outcomes = address < 0 && address > -4096 ? NULL : (struct outcomes *)address;
+    }
 }
 
 /* ---- commands ---- */
@@ -278,6 +298,15 @@ static void hash_identity(const struct rule *rule, const struct rule_facts *fact
         }
     }
     sha1_finish(&sha1, (char *)hash);
+}
+
+static uint64_t hash_of(struct slice value)
+{
+    uint64_t hash = value.size == 0 ? 0 : 0xcbf29ce484222325u;
+    for (size_t i = 0; i < value.size; i++) {
+        hash = (hash ^ value.data[i]) * 0x100000001b3u;
+    }
+    return hash;
 }
 
 static uint64_t key_of(const struct rule *rule, const struct rule_facts *facts)
@@ -550,6 +579,11 @@ static void set_numbers(struct record *record, const struct rule_facts *facts)
     }
 }
 
+static bool is_of_pool(const struct job *job)
+{
+    return (jobs_rules->queues[job->queue].flags & RULE_QUEUE_POOL) != 0;
+}
+
 /* ---- the only job ---- */
 
 /* A job that is the only one in work may be told to be the cause of what a loop does. */
@@ -558,7 +592,9 @@ static void tell_sole(void)
     const struct job *sole = NULL;
     uint32_t count = 0;
     for (uint32_t i = 0; i < LIMIT_JOBS; i++) {
-        if (jobs_table.keys[i] != 0 && is_in_work(&jobs_table.jobs[i])) {
+        /* Who claims for a pool does not execute. */
+        if (jobs_table.keys[i] != 0 && is_in_work(&jobs_table.jobs[i]) &&
+            !is_of_pool(&jobs_table.jobs[i])) {
             sole = &jobs_table.jobs[i];
             count++;
         }
@@ -582,35 +618,76 @@ static uint64_t begun_at(const struct deed *deed)
     return deed->record != NULL ? deed->record->start_ns : deed->passage->now;
 }
 
-static void prepare_outcome(const struct job *job)
+static struct outcome *find_outcome(uint64_t key)
 {
-    if (jobs_outcomes == NULL) {
-        long address = raw_system_call(SYS_mmap, 0, LIMIT_JOBS * sizeof(job_outcome),
-                                       PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        jobs_outcomes = address < 0 && address > -4096 ? NULL : (job_outcome *)address;
+    for (uint32_t i = 0; jobs_outcomes != NULL && i < OUTCOME_TRIES; i++) {
+        struct outcome *place = &jobs_outcomes->places[(key + i) % LIMIT_JOBS];
+        if (atomic_load_explicit(&place->key, memory_order_acquire) == key) {
+            return place;
+        }
     }
-    if (jobs_outcomes != NULL) {
-        atomic_store_explicit(&jobs_outcomes[job - jobs_table.jobs], 0, memory_order_relaxed);
+    return NULL;
+}
+
+static void prepare_outcome(uint64_t key, uint32_t attempt)
+{
+    for (uint32_t i = 0; jobs_outcomes != NULL && i < OUTCOME_TRIES; i++) {
+        struct outcome *place = &jobs_outcomes->places[(key + i) % LIMIT_JOBS];
+        uint64_t none = 0;
+        if (atomic_compare_exchange_strong_explicit(&place->key, &none, key, memory_order_acq_rel,
+                                                    memory_order_acquire) ||
+            none == key) {
+            atomic_store_explicit(&place->attempt, attempt, memory_order_relaxed);
+            atomic_store_explicit(&place->value, 0, memory_order_relaxed);
+            return;
+        }
     }
 }
 
-/* This is the child of the process that claimed the job. */
-static void tell_outcome(const struct job *job, enum job_end end, uint64_t now)
+/* What was told of the job, 0 for nothing; its place is free then. */
+static uint64_t take_outcome(uint64_t key)
 {
-    if (jobs_outcomes != NULL) {
-        atomic_store_explicit(&jobs_outcomes[job - jobs_table.jobs], now << 3 | (uint64_t)end,
-                              memory_order_relaxed);
+    struct outcome *place = find_outcome(key);
+    if (place == NULL) {
+        return 0;
     }
-    atomic_fetch_add_explicit(ends_of(job), 1, memory_order_relaxed);
+    uint64_t told = atomic_load_explicit(&place->value, memory_order_relaxed);
+    atomic_store_explicit(&place->key, 0, memory_order_release);
+    return told;
+}
+
+static uint64_t told_outcome(uint64_t key)
+{
+    struct outcome *place = find_outcome(key);
+    return place == NULL ? 0 : atomic_load_explicit(&place->value, memory_order_relaxed);
+}
+
+/* Another process claimed the job, if any did. `attempt` is the one that has ended; 0: the one that
+   is in work. */
+static void tell_outcome(uint64_t key, struct job *job, enum job_end end, uint32_t attempt,
+                         uint64_t now)
+{
+    struct outcome *place = find_outcome(key);
+    bool is_it =
+        place != NULL &&
+        (attempt == 0 || atomic_load_explicit(&place->attempt, memory_order_relaxed) == attempt);
+    if (is_it) {
+        atomic_store_explicit(&place->value, now << 3 | (uint64_t)end, memory_order_relaxed);
+    }
+    if (job != NULL) {
+        atomic_fetch_add_explicit(ends_of(job), 1, memory_order_relaxed);
+    }
+}
+
+static uint64_t key_in_table(const struct job *job)
+{
+    return jobs_table.keys[job - jobs_table.jobs];
 }
 
 static void end_job(struct thread_state *self, struct job *job, enum job_end end, uint64_t now)
 {
-    bool may_be_told = end == JOB_END_UNKNOWN && jobs_outcomes != NULL;
-    uint64_t told = may_be_told ? atomic_load_explicit(&jobs_outcomes[job - jobs_table.jobs],
-                                                       memory_order_relaxed)
-                                : 0;
-    if (told != 0) {
+    uint64_t told = take_outcome(key_in_table(job));
+    if (told != 0 && end == JOB_END_UNKNOWN) {
         end = (enum job_end)(told & 7);
         now = told >> 3;
     }
@@ -624,6 +701,44 @@ static void end_job(struct thread_state *self, struct job *job, enum job_end end
     if (record != NULL) {
         record->job.end = (uint8_t)end;
         exchange_complete(self, slot, now, RECORD_OK, 0);
+    }
+}
+
+/* Whether an end of a job of that queue was ever seen here or in a process of the same origin. */
+static bool tells_ends(uint8_t queue)
+{
+    return jobs_outcomes != NULL &&
+           (atomic_load_explicit(&jobs_outcomes->telling, memory_order_relaxed) >> queue & 1) != 0;
+}
+
+static void note_end(uint8_t queue)
+{
+    if (jobs_outcomes != NULL && !tells_ends(queue)) {
+        atomic_fetch_or_explicit(&jobs_outcomes->telling, 1u << queue, memory_order_relaxed);
+    }
+}
+
+/* Without an end on the wire the acknowledgement is the last that was said. */
+static uint64_t last_word(const struct job *job, uint64_t now)
+{
+    bool is_last = job->acknowledged_ns != 0 && !tells_ends(job->queue);
+    return is_last ? job->acknowledged_ns : now;
+}
+
+/* Jobs of pools that others have ended meanwhile, and those of which no end will be told. */
+static void collect_ends(struct thread_state *self, uint64_t now)
+{
+    for (uint32_t i = 0; i < LIMIT_JOBS; i++) {
+        struct job *job = &jobs_table.jobs[i];
+        if (jobs_table.keys[i] == 0 || !is_in_work(job) || !is_of_pool(job)) {
+            continue;
+        }
+        uint64_t patience =
+            tells_ends(job->queue) ? attachment_context_age_ns : LIMIT_JOB_SILENCE_NS;
+        bool is_silent = job->acknowledged_ns != 0 && now > job->acknowledged_ns + patience;
+        if (is_silent || told_outcome(jobs_table.keys[i]) != 0) {
+            end_job(self, job, JOB_END_UNKNOWN, last_word(job, now));
+        }
     }
 }
 
@@ -681,12 +796,19 @@ static void push_again(const struct deed *deed, struct job *job)
 {
     struct record *record = deed->record;
     bool in_work = is_in_work(job);
-    bool is_retry = in_work || number_of(deed->facts->values[RULE_ATTEMPTS]) > 0;
+    /* A pool says by other words that this is a retry. */
+    bool is_pool = (queue_of(deed->rule)->flags & RULE_QUEUE_POOL) != 0;
+    uint32_t ended = number_of(deed->facts->values[RULE_ATTEMPTS]);
+    bool is_retry = !is_pool && (in_work || ended > 0);
     link_to_parent(record);
     join_trace(record, job);
     record->redis.job_action = is_retry ? JOB_ACTION_RETRY : JOB_ACTION_REQUEUE;
     add_facts(record, deed->rule, deed->facts);
-    if (in_work) {
+    const struct record *attempt = in_work ? exchange_record(job->slot) : NULL;
+    if (!in_work) {
+        tell_outcome(deed->key, NULL, JOB_END_RETRIED, ended, begun_at(deed));
+    } else if (attempt == NULL || ended == 0 || attempt->job.attempt == 0 ||
+               attempt->job.attempt == ended) {
         end_job(deed->passage->self, job, JOB_END_RETRIED, begun_at(deed));
     }
 }
@@ -801,19 +923,36 @@ static void open_job(const struct deed *deed, struct job *job)
     set_numbers(record, deed->facts);
     add_facts(record, deed->rule, deed->facts);
     bool forks = (queue_of(deed->rule)->flags & RULE_QUEUE_FORKS) != 0;
-    trace_context_enter_job(self, record, ends_of(job), forks);
-    if (forks) {
-        prepare_outcome(job);
+    if (!is_of_pool(job)) {
+        trace_context_enter_job(self, record, ends_of(job), forks);
     }
+    if (forks || is_of_pool(job)) {
+        prepare_outcome(key_in_table(job), record->job.attempt);
+    }
+    job->tag = hash_of(deed->facts->values[RULE_TAG]);
+    job->acknowledged_ns = 0;
     job->was_claimed = true;
     job->owner = self;
     job->draws = self->random_counter;
 }
 
+/* How the attempt in work has ended, now that the job is claimed anew. */
+static enum job_end end_by_next(const struct deed *deed, const struct job *job)
+{
+    const struct record *record = exchange_record(job->slot);
+    uint32_t before = number_of(deed->facts->values[RULE_ATTEMPTS]);
+    bool is_later = record != NULL && record->job.attempt != 0 && before >= record->job.attempt;
+    return is_later ? JOB_END_RETRIED : JOB_END_UNKNOWN;
+}
+
 static bool claim(const struct deed *deed)
 {
     struct record *exchange = deed->record;
-    end_before(deed);
+    if ((queue_of(deed->rule)->flags & RULE_QUEUE_POOL) != 0) {
+        collect_ends(deed->passage->self, deed->passage->now);
+    } else {
+        end_before(deed);
+    }
     if (deed->facts->values[RULE_ID].size == 0 && !deed->is_anonymous) {
         jobs_table.empty_polls += !deed->rule->is_next;
         jobs_table.empty_poll_ns += time_of(deed);
@@ -821,7 +960,7 @@ static bool claim(const struct deed *deed)
     }
     struct job *job = find_job(deed->key);
     if (job != NULL && is_in_work(job)) {
-        end_job(deed->passage->self, job, JOB_END_UNKNOWN, begun_at(deed));
+        end_job(deed->passage->self, job, end_by_next(deed, job), deed->passage->now);
     }
     job = place_job(deed->key);
     if (job == NULL) {
@@ -907,6 +1046,21 @@ static void fold(const struct deed *deed, struct record *record)
     }
 }
 
+/* The queue has done with the job, whether or not its worker has. */
+static void acknowledge(const struct deed *deed)
+{
+    uint64_t tag = hash_of(deed->facts->values[RULE_TAG]);
+    for (uint32_t i = 0; i < LIMIT_JOBS; i++) {
+        struct job *job = &jobs_table.jobs[i];
+        bool is_it = jobs_table.keys[i] != 0 && job->tag == tag && is_in_work(job);
+        struct record *record = is_it ? exchange_record(job->slot) : NULL;
+        if (record != NULL) {
+            record->job.folded++;
+            job->acknowledged_ns = deed->passage->now;
+        }
+    }
+}
+
 static bool is_end(enum rule_action action, enum job_end *end)
 {
     static const uint8_t ends[RULE_ACTIONS] = {
@@ -943,11 +1097,17 @@ static bool act_locked(const struct deed *deed)
     }
     if (is_end(action, &end)) {
         describe(deed, job);
+        note_end(deed->rule->queue);
+        /* The next attempt of a pool may be in work before it is said that this one is over: that
+           it was pushed again has said so. */
+        if (action == RULE_RETRY && (queue_of(deed->rule)->flags & RULE_QUEUE_POOL) != 0) {
+            return true;
+        }
         if (in_work) {
             tell_more(deed);
             end_job(self, job, end, begun_at(deed));
-        } else if (job != NULL && job->epoch != attachment_epoch()) {
-            tell_outcome(job, end, begun_at(deed));
+        } else {
+            tell_outcome(deed->key, job, end, 0, begun_at(deed));
         }
         return true;
     }
@@ -964,6 +1124,9 @@ static bool act_locked(const struct deed *deed)
         }
     } else if (action == RULE_FOLD) {
         fold(deed, record);
+        return false;
+    } else if (action == RULE_ACK) {
+        acknowledge(deed);
         return false;
     } else {
         describe(deed, job);
@@ -1096,7 +1259,7 @@ void jobs_finish_all(struct thread_state *self, uint64_t now, int32_t cause)
             continue;
         }
         if (cause == 0) {
-            end_job(self, job, JOB_END_UNKNOWN, now);
+            end_job(self, job, JOB_END_UNKNOWN, last_word(job, now));
         } else {
             uint16_t slot = job->slot;
             job->slot = SEGMENT_NO_SLOT;

@@ -90,6 +90,10 @@
    works on at once. Beyond, a job's commands are spans, but there is none of the job. */
 #define LIMIT_JOBS 512u
 
+/* A job whose queue tells no ends, as far as was seen, ends with what was last said of it: after
+   longer than nearly all jobs take, so that the first ones of a queue that does are waited for. */
+#define LIMIT_JOB_SILENCE_NS (30ull * 1000000000ull)
+
 /* Nesting of a JSON document that is read: many times what services say, and less than what common
    readers take. */
 #define LIMIT_JSON_DEPTH 512u

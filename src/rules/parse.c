@@ -890,13 +890,14 @@ static bool parse_jobs(struct parser *parser, struct slice line)
 {
     struct slice word = take_word(&line);
     if (word.size == 0) {
-        return wrong_text(parser, "'jobs' needs fork, serial or unique");
+        return wrong_text(parser, "'jobs' needs fork, serial, unique or pool");
     }
     for (; word.size > 0; word = take_word(&line)) {
-        static const char *const names[] = {"fork", "serial", "unique"};
+        static const char *const names[] = {"fork", "serial", "unique", "pool"};
         uint8_t number;
-        if (!find_name(names, 3, word, &number)) {
-            return wrong_choice(parser, "jobs are fork, serial or unique, not", word, names, 3, "");
+        if (!find_name(names, 4, word, &number)) {
+            return wrong_choice(parser, "jobs are fork, serial, unique or pool, not", word, names,
+                                4, "");
         }
         queue_at_hand(parser)->flags |= (uint8_t)(1u << number);
     }

@@ -5,7 +5,7 @@ with what the worker did for it beneath."""
 import os
 
 from support import case, losses, spans, truth
-from support.process import clean_environment, run
+from support.process import Daemon, clean_environment, run, wait_until
 from support.servers import RedisServer
 
 JOBS = case.TREE / "tests" / "integration" / "jobs"
@@ -425,6 +425,87 @@ class ListQueue(Jobs):
         _, found = self.observed(self.python, "-c", client, self.redis.port)
         names = [span.name.split()[0] for span in found if not span.name.startswith(("CLIENT", "HELLO"))]
         self.assertEqual(names, ["RPUSH", "BLPOP", "BLPOP", "BLPOP", "RPOP"])
+
+
+class Celery(Jobs):
+    """One process claims, a pool executes; only a result tells of an end."""
+
+    COUNT = 8
+
+    def work(self, pool: str, backend: bool) -> tuple[list[str], list[spans.Span], list[spans.Span]]:
+        environment = {"TEST_REDIS_PORT": str(self.redis.port), "PYTHONPATH": str(JOBS), "PYTHONDONTWRITEBYTECODE": "1"}
+        environment |= {"CELERY_BACKEND": "1"} if backend else {}
+        output, produced = self.observed(self.python, JOBS / "celery_producer.py", self.COUNT, **environment)
+        file = self.new_path("spans.jsonl")
+        arguments = [self.python, "-m", "celery", "-A", "celery_tasks", "worker", "--pool", pool, "--concurrency", 2,
+                     "-Q", "pictures", "--without-gossip", "--without-mingle", "--loglevel", "WARNING"]
+        attempts = self.COUNT + self.COUNT // 4
+        with Daemon(arguments, case.preload_environment(file, **environment), self.new_path("log")) as worker:
+            wait_until(lambda: len(self.notes()) >= attempts or worker.process.poll() is not None, 60, "the attempts")
+            self.assertEqual(worker.end(deadline_seconds=60), 0, worker.said()[-2000:])
+        lost, worked = losses.told(spans.read_file(file))
+        self.assertEqual(lost, {})
+        spans.check_ids(worked)
+        self.assertEqual(len(self.notes()), attempts)
+        return output.split(), produced, worked
+
+    def notes(self) -> list[str]:
+        finished = run(["/usr/bin/redis-cli", "-p", self.redis.port, "-n", 1, "LRANGE", "notes", 0, -1],
+                       clean_environment())
+        return finished.output.decode().split("\n")[:-1]
+
+    def check_celery(self, pool: str, backend: bool) -> None:
+        ids, produced, worked = self.work(pool, backend)
+        submitted = by_job(produced, "job.submit")
+        self.assertEqual(set(submitted), set(ids))
+        attempts = {(span.get("job.id"), span.get("job.attempt")): span for span in named(worked, "job.process")}
+        self.assertEqual(len(attempts), len(named(worked, "job.process")))
+        told = {(note.split()[0], int(note.split()[1]) + 1) for note in self.notes()}
+        self.assertEqual(set(attempts), told)
+        for (job, number), attempt in attempts.items():
+            kind = ids.index(job) % 4
+            self.assertEqual(attempt.trace_id, submitted[job].trace_id)
+            self.assertIn(submitted[job].span_id, [link["spanId"] for link in attempt.links])
+            self.assertEqual(attempt.get("job.type"), "celery_tasks.resize")
+            self.assertEqual(attempt.get("messaging.system"), "celery")
+            self.assertEqual(attempt.get("messaging.destination.name"), "pictures")
+            status = "failed" if kind == 2 else "retried" if kind == 3 and number == 1 else "completed"
+            if backend:
+                self.assertEqual(attempt.get("processing.status"), status, (job, number))
+                self.assertIsNone(attempt.get("wirespan.job.end"))
+                self.assertGreater(attempt.end_ns - attempt.start_ns, 20_000_000)
+            elif status == "retried":
+                # That it was pushed again is all that can be known of an end.
+                self.assertEqual(attempt.get("processing.status"), "retried", (job, number))
+            else:
+                self.assertEqual(attempt.get("wirespan.job.end"), "unknown")
+                self.assertIsNone(attempt.get("processing.status"))
+        claims = {(span.get("job.id"), span.trace_id) for span in named(worked, "job.claim")}
+        self.assertEqual(claims, {(job, submitted[job].trace_id) for job in ids})
+        if backend:
+            failed = by_job(worked, "job.fail")
+            self.assertEqual(set(failed), set(ids[2::4]))
+            for job, span in failed.items():
+                self.assertEqual(span.get("error.type"), "ValueError")
+                self.assertIn(f"no room for {job}", str(span.events))
+                self.assertIn("Traceback", str(span.events))
+            self.assertEqual(set(by_job(worked, "job.retry")), set(ids[3::4]))
+        # No empty poll, no heartbeat, no acknowledgement; no value.
+        for span in worked:
+            self.assertFalse(span.name.startswith(("BRPOP", "ZADD", "ZREM", "HDEL", "HSET")), span.name)
+        self.assertNotIn("xxxx", str([span.attributes for span in produced + worked]))
+
+    def test_prefork_with_results(self):
+        self.check_celery("prefork", True)
+
+    def test_prefork_without_results(self):
+        self.check_celery("prefork", False)
+
+    def test_threads_with_results(self):
+        self.check_celery("threads", True)
+
+    def test_threads_without_results(self):
+        self.check_celery("threads", False)
 
 
 class OwnQueue(Jobs):
