@@ -66,6 +66,10 @@ extern bool attachment_frames_ahead;
 /* `traceparent` in requests is read (OTEL_PROPAGATORS). Set once at start. */
 extern bool attachment_reads_traceparent;
 
+/* Whoever submits jobs is observed as well, so that the submission's span, whose id both sides come
+   to, is there to be a parent. Set once at start. */
+extern bool attachment_producers_are_traced;
+
 /* A request that is served for so long, or that has so many spans below it, is given no more of
    them. Set once at start. */
 extern uint64_t attachment_context_age_ns;

@@ -72,7 +72,8 @@ struct direction {
     uint16_t current_slot; /* requests: the record that the message at hand fills */
     uint16_t status;       /* HTTP replies: of the answer at hand */
     uint32_t carry_block;  /* slab buffer lent to http1 */
-    uint32_t body_block;   /* slab buffer: reads the body of a service's message; http_body.c */
+    uint32_t body_block;   /* slab buffer: reads a service's body or messages; begins with a struct
+                              inflater, whose memory goes with it; http_body.c, messages.c */
     uint64_t bytes;
     uint64_t first_ns; /* when the bytes in `first` began to pass */
     union {

@@ -3,6 +3,7 @@
 #include "app_thread/attachment.h"
 #include "app_thread/exchange.h"
 #include "app_thread/http_body.h"
+#include "app_thread/runs.h"
 #include "app_thread/trace_context.h"
 #include "app_thread/websocket_exchange.h"
 #include "handoff/segment.h"
@@ -29,7 +30,8 @@ static struct record *request_record(struct passage *passage)
 #define REQUEST_FIELDS                                                                             \
     (1u << HTTP1_FIELD_HOST | 1u << HTTP1_FIELD_USER_AGENT | 1u << HTTP1_FIELD_X_FORWARDED_FOR |   \
      1u << HTTP1_FIELD_X_FORWARDED_PROTO | 1u << HTTP1_FIELD_X_FORWARDED_HOST |                    \
-     1u << HTTP1_FIELD_X_REQUEST_ID | 1u << HTTP1_FIELD_TRACEPARENT)
+     1u << HTTP1_FIELD_X_REQUEST_ID | 1u << HTTP1_FIELD_TRACEPARENT |                              \
+     1u << HTTP1_FIELD_X_AMZ_CONTENT_SHA256 | 1u << HTTP1_FIELD_X_MS_VERSION)
 #define REPLY_FIELDS                                                                               \
     (1u << HTTP1_FIELD_X_REQUEST_ID | 1u << HTTP1_FIELD_UPGRADE |                                  \
      1u << HTTP1_FIELD_SEC_WEBSOCKET_PROTOCOL | 1u << HTTP1_FIELD_SEC_WEBSOCKET_EXTENSIONS)
@@ -64,10 +66,7 @@ void http_exchange_give_buffers(struct direction *direction)
         slab_give(SLAB_BUFFER, direction->carry_block);
         direction->carry_block = 0;
     }
-    if (direction->body_block != 0) {
-        slab_give(SLAB_BUFFER, direction->body_block);
-        direction->body_block = 0;
-    }
+    http_body_end(direction, NULL, false);
 }
 
 void http_exchange_restart_requests(struct direction *requests)
@@ -255,6 +254,12 @@ static void fill_request_field(struct passage *passage, struct record *record,
         break;
     case HTTP1_FIELD_TRACEPARENT:
         take_traceparent(passage, record, value, is_cut);
+        break;
+    case HTTP1_FIELD_X_AMZ_CONTENT_SHA256:
+        record->http.store = STORE_S3;
+        break;
+    case HTTP1_FIELD_X_MS_VERSION:
+        record->http.store = STORE_AZURE;
         break;
     case HTTP1_FIELD_OTHER:
     case HTTP1_FIELD_CONTENT_LENGTH:
@@ -530,13 +535,24 @@ static inline void end_reply_head(struct direction *replies, struct pairing_entr
     }
 }
 
+/* Behind the answer that changed the protocol the buffers are the other protocol's. */
+static bool is_upgraded(const struct connection *connection)
+{
+    return atomic_load_explicit(&connection->protocol, memory_order_relaxed) == PROTOCOL_WEBSOCKET;
+}
+
 /* Ends the oldest exchange. */
 static void complete_oldest(struct thread_state *self, struct connection *connection,
                             struct pairing_entry entry, enum record_error error, int system_error,
                             uint64_t now)
 {
     struct record *record = exchange_record(entry.slot);
-    http_body_end(connection_replies(connection), record, error == RECORD_OK);
+    if (unlikely(connection_replies(connection)->body_block != 0) && !is_upgraded(connection)) {
+        http_body_end(connection_replies(connection), record, error == RECORD_OK);
+    }
+    if (unlikely(entry.effect != SERVICE_NONE) && error == RECORD_OK) {
+        runs_answered(self, connection, entry.slot, entry.effect, now);
+    }
     pairing_pop(&connection->pairing);
     if (connection->role == ROLE_SERVER) {
         atomic_fetch_add_explicit(&connection->answers, 1, memory_order_relaxed);

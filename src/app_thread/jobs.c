@@ -39,6 +39,7 @@ struct job {
 struct job_table {
     _Atomic uint32_t lock; /* the epoch of the process that holds it; 0: nobody */
     uint32_t empty_polls;
+    uint64_t empty_poll_ns;
     uint64_t next_order;
     uint64_t keys[LIMIT_JOBS]; /* of each job's identity without the time; 0: free */
     struct job jobs[LIMIT_JOBS];
@@ -426,6 +427,18 @@ static void link_to_parent(struct record *record)
     }
 }
 
+/* The submission is another process's span, and a parent only where that is known to be there. */
+static void tell_submission(struct record *record, const struct job *job)
+{
+    if (!attachment_producers_are_traced) {
+        add_link(record, job->trace_id, job->submit_id);
+        return;
+    }
+    memcpy(record->parent_span_id, job->submit_id, sizeof record->parent_span_id);
+    record->parent_source = PARENT_CONTENT;
+    record->flags |= RECORD_FLAG_REMOTE_PARENT;
+}
+
 /* Puts a record into the job's trace, beside the job's submission. */
 static void join_trace(struct record *record, const struct job *job)
 {
@@ -434,7 +447,7 @@ static void join_trace(struct record *record, const struct job *job)
     record->trace_flags = job->trace_flags;
     record->parent_source = PARENT_NONE;
     if (job->is_derived) {
-        add_link(record, job->trace_id, job->submit_id);
+        tell_submission(record, job);
     }
 }
 
@@ -681,6 +694,17 @@ static void end_before(const struct deed *deed)
     }
 }
 
+static uint32_t microseconds(uint64_t ns)
+{
+    return ns / 1000 < UINT32_MAX ? (uint32_t)(ns / 1000) : UINT32_MAX;
+}
+
+static uint64_t time_of(const struct deed *deed)
+{
+    uint64_t begun = begun_at(deed);
+    return deed->passage->now > begun ? deed->passage->now - begun : 0;
+}
+
 static void open_job(const struct deed *deed, struct job *job)
 {
     struct thread_state *self = deed->passage->self;
@@ -693,7 +717,9 @@ static void open_job(const struct deed *deed, struct job *job)
     memcpy(job->span_id, record->span_id, sizeof job->span_id);
     record->job.attempt = 0;
     record->job.empty_polls = jobs_table.empty_polls;
+    record->job.empty_poll_us = microseconds(jobs_table.empty_poll_ns);
     jobs_table.empty_polls = 0;
+    jobs_table.empty_poll_ns = 0;
     set_numbers(record, deed->facts);
     add_facts(record, deed->rule, deed->facts);
     bool forks = (queue_of(deed->rule)->flags & RULE_QUEUE_FORKS) != 0;
@@ -712,6 +738,7 @@ static bool claim(const struct deed *deed)
     end_before(deed);
     if (deed->facts->values[RULE_ID].size == 0) {
         jobs_table.empty_polls += !deed->rule->is_next;
+        jobs_table.empty_poll_ns += time_of(deed);
         return false;
     }
     struct job *job = find_job(deed->key);
@@ -752,11 +779,17 @@ static void tell_more(const struct deed *deed)
     }
 }
 
+static void count_folded(const struct deed *deed, struct record *record)
+{
+    record->job.folded++;
+    record->job.folded_us = microseconds((uint64_t)record->job.folded_us * 1000 + time_of(deed));
+}
+
 /* Bookkeeping that names no job is for all jobs in work of that queue. */
 static void fold(const struct deed *deed, struct record *record)
 {
     if (record != NULL) {
-        record->job.folded++;
+        count_folded(deed, record);
         return;
     }
     for (uint32_t i = 0; i < LIMIT_JOBS && deed->facts->values[RULE_ID].data == NULL; i++) {
@@ -764,7 +797,7 @@ static void fold(const struct deed *deed, struct record *record)
         bool is_of_queue = jobs_table.keys[i] != 0 && job->queue == deed->rule->queue;
         struct record *each = is_of_queue && is_in_work(job) ? exchange_record(job->slot) : NULL;
         if (each != NULL) {
-            each->job.folded++;
+            count_folded(deed, each);
         }
     }
 }
@@ -821,6 +854,7 @@ static bool act_locked(const struct deed *deed)
         }
         if (record != NULL && action == RULE_PROGRESS) {
             record->job.progress_count++;
+            record->job.progress_ns = deed->passage->now;
             record->job.percent = (uint8_t)number_of(deed->facts->values[RULE_PROGRESS_VALUE]);
         }
     } else if (action == RULE_FOLD) {

@@ -125,6 +125,7 @@ static void become_child(struct record *record, const struct thread_context *wor
     memcpy(record->parent_span_id, work->span_id, sizeof(record->parent_span_id));
     record->trace_flags = work->trace_flags;
     record->parent_source = PARENT_CAUSAL;
+    record->flags |= (uint16_t)(work->is_of_job * RECORD_FLAG_FOR_JOB);
 }
 
 /* Neither too old nor too large. */
@@ -146,6 +147,7 @@ void trace_context_set_sole(const struct record *job)
         memcpy(sole_job.work.trace_id, job->trace_id, sizeof(job->trace_id));
         memcpy(sole_job.work.span_id, job->span_id, sizeof(job->span_id));
         sole_job.work.trace_flags = job->trace_flags;
+        sole_job.work.is_of_job = true;
         sole_job.epoch = attachment_epoch();
     }
     atomic_store_explicit(&sole_job.is_set, job != NULL, memory_order_relaxed);
@@ -342,6 +344,7 @@ static void set_context(struct thread_context *context, const struct record *ser
     context->answers = answers;
     context->answered = atomic_load_explicit(answers, memory_order_relaxed);
     context->is_for_child = false;
+    context->is_of_job = false;
     context->is_known = true;
 }
 
@@ -389,6 +392,7 @@ void trace_context_enter_job(struct thread_state *self, const struct record *job
     }
     set_context(context, job, 0, ends);
     context->is_known = !forks;
+    context->is_of_job = true;
     context->is_ambiguous = false;
     context->is_for_child = forks;
 }

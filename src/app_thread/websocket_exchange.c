@@ -2,6 +2,7 @@
 
 #include "app_thread/exchange.h"
 #include "app_thread/http_exchange.h"
+#include "app_thread/messages.h"
 #include "handoff/segment.h"
 
 #define CLOSE_WITHOUT_CODE 1005u
@@ -32,25 +33,28 @@ void websocket_exchange_start(struct thread_state *self, struct connection *conn
                               uint16_t handshake, uint64_t now)
 {
     bool is_server = connection->role == ROLE_SERVER;
-    bool compresses = false;
+    struct websocket_deflate deflate = {.agreed = false};
     connection->session_slot = exchange_begin_below(
         self, connection, is_server ? RECORD_WEBSOCKET_SERVER : RECORD_WEBSOCKET_CLIENT, now,
         handshake);
     const struct record *from = exchange_record(handshake);
     struct record *record = exchange_record(connection->session_slot);
     if (from != NULL) {
-        compresses = websocket_parse_extensions(record_find_field(from, FIELD_EXTENSIONS)).agreed;
+        deflate = websocket_parse_extensions(record_find_field(from, FIELD_EXTENSIONS));
     }
     if (from != NULL && record != NULL) {
         copy_fields(record, from);
-        record->websocket.compressed = compresses;
+        record->websocket.compressed = deflate.agreed;
     }
     for (int i = 0; i < 2; i++) {
         struct direction *direction = &connection->directions[i];
         bool from_client = (i == DIRECTION_OUT) != is_server;
         http_exchange_give_buffers(direction);
         /* Without the handshake's record it is not known what was agreed: anything may be. */
-        websocket_init(&direction->websocket, from_client, compresses || from == NULL);
+        websocket_init(&direction->websocket, from_client, deflate.agreed || from == NULL);
+    }
+    if (from != NULL) {
+        messages_begin(connection, from, &deflate);
     }
     atomic_store_explicit(&connection->protocol, PROTOCOL_WEBSOCKET, memory_order_release);
 }
@@ -143,6 +147,7 @@ void websocket_exchange_frames(struct passage *passage, struct slice *in)
             if (record != NULL) {
                 begin_frame(passage, record, &item);
             }
+            messages_frame(direction, &item, passage->now);
             break;
         case WEBSOCKET_PAYLOAD:
             if (record != NULL) {
@@ -151,9 +156,11 @@ void websocket_exchange_frames(struct passage *passage, struct slice *in)
                     take_close_payload(passage, record, &item);
                 }
             }
+            messages_payload(direction, item.bytes);
             break;
         case WEBSOCKET_FRAME_END:
             end_frame(passage, &direction->websocket);
+            messages_frame_end(passage->self, passage->connection, direction, passage->now);
             break;
         case WEBSOCKET_LOST:
         default:
@@ -173,6 +180,7 @@ void websocket_exchange_unseen(struct passage *passage, uint64_t count)
     } else if (record != NULL) {
         record->websocket.payload_bytes[passage->direction] += count;
     }
+    messages_missed(direction_of(passage));
 }
 
 void websocket_exchange_finish(struct thread_state *self, struct connection *connection,
@@ -190,4 +198,5 @@ void websocket_exchange_finish(struct thread_state *self, struct connection *con
     }
     exchange_complete(self, connection->session_slot, end_ns, error, system_error);
     connection->session_slot = SEGMENT_NO_SLOT;
+    http_exchange_give_buffers(&connection->directions[DIRECTION_IN]);
 }

@@ -97,6 +97,26 @@
    apart by fewer. */
 #define LIMIT_SSE_NAME 48u
 
+/* The farthest that DEFLATE reaches back (RFC 1951), and the pieces in which memory for it is lent:
+   slab buffers, so that a short text takes one. */
+#define LIMIT_INFLATE_WINDOW (32u << 10)
+#define LIMIT_INFLATE_PAGE   1024u
+/* The part of the slab that may be lent for it: 240 long texts at a time, thousands of usual
+   answers. A server that answers everything with long ones must leave room for what else is read.
+ */
+#define LIMIT_INFLATE_SHARE (8u << 20)
+/* What one body or message is decompressed to at most, the rest is not read: an image of a million
+   pixels in base64 is shorter. It takes a thread 20 ms, over all the calls that receive it; a
+   thousandth of it, as a usual answer is, 20 microseconds. */
+#define LIMIT_INFLATE_TEXT (4u << 20)
+
+/* Runs of services that one process waits for at a time: more than one service works on at once.
+   The one that was quiet for longest ends as unknown. */
+#define LIMIT_RUNS 64u
+/* Messages of one run that are spans, the rest is counted: a view shows no more at a glance, and a
+   sampler of a thousand steps sends a thousand. */
+#define LIMIT_RUN_MESSAGES 32u
+
 /* First bytes looked at before a connection is called opaque. */
 #define LIMIT_IDENTIFY_BYTES 32u
 
@@ -166,6 +186,17 @@
 /* Judged traces that are remembered, for what comes late: 5 MiB. What is forgotten is judged anew,
    and a fraction comes out the same. */
 #define LIMIT_TAIL_REMEMBERED 65536u
+/* Submissions whose requests have not ended yet, and those of the last that have: a process serves
+   fewer requests at a time that submit jobs. */
+#define LIMIT_BACKLINKS 256u
+/* Workflows whose start was seen, and steps that were submitted: those of a day, of which as many
+   are open at a time as a busy process has. */
+#define LIMIT_WORKFLOWS      512u
+#define LIMIT_WORKFLOW_STEPS 1024u
+/* Rules of one text of profiles, and attributes that they add: several times what the shipped one
+   has. */
+#define LIMIT_PROFILE_RULES     128u
+#define LIMIT_PROFILE_ADDITIONS 256u
 /* Records taken from one segment before batches are made of them, while they are in the cache. */
 #define LIMIT_DRAIN_PASS 1024u
 /* Passes in one step: twice what a segment holds. */

@@ -25,6 +25,9 @@ enum record_kind {
     RECORD_CONNECT = 6, /* a connect or name look-up that failed: no exchange came of it */
     RECORD_OPAQUE = 7,  /* a connection whose bytes could not be read; see enum opaque_reason */
     RECORD_JOB = 8,     /* a job's attempt in a worker: from its claim to its end */
+    RECORD_RUN = 9, /* work of a service that goes on beyond the request for it (wire/service.h) */
+    RECORD_MESSAGE = 10,  /* a service's message in a WebSocket */
+    RECORD_WORKFLOW = 11, /* of a workflow above jobs: made by the worker side alone */
     RECORD_KIND_COUNT
 };
 
@@ -71,16 +74,17 @@ enum parent_source {
 };
 
 enum record_flag {
-    RECORD_FLAG_TEXT_CUT = 1u << 0,     /* some captured text did not fit */
-    RECORD_FLAG_NO_REPLY = 1u << 1,     /* Redis: CLIENT REPLY OFF/SKIP, none was to come */
-    RECORD_FLAG_BLOCKING = 1u << 2,     /* Redis: the time is a wait, not work of the server */
-    RECORD_FLAG_QUEUED = 1u << 3,       /* Redis: queued by MULTI, answered by EXEC */
-    RECORD_FLAG_UPGRADED = 1u << 4,     /* HTTP: answered by 101 */
-    RECORD_FLAG_TLS = 1u << 5,          /* the bytes were read above TLS */
-    RECORD_FLAG_PROXIED = 1u << 6,      /* HTTP: absolute-form target, or through a tunnel */
-    RECORD_FLAG_EARLY_REPLY = 1u << 7,  /* HTTP: answered before the request was complete */
-    RECORD_FLAG_NULL_REPLY = 1u << 8,   /* Redis: a null came back (an empty poll, say) */
-    RECORD_FLAG_REMOTE_PARENT = 1u << 9 /* the parent's span is of another process */
+    RECORD_FLAG_TEXT_CUT = 1u << 0,      /* some captured text did not fit */
+    RECORD_FLAG_NO_REPLY = 1u << 1,      /* Redis: CLIENT REPLY OFF/SKIP, none was to come */
+    RECORD_FLAG_BLOCKING = 1u << 2,      /* Redis: the time is a wait, not work of the server */
+    RECORD_FLAG_QUEUED = 1u << 3,        /* Redis: queued by MULTI, answered by EXEC */
+    RECORD_FLAG_UPGRADED = 1u << 4,      /* HTTP: answered by 101 */
+    RECORD_FLAG_TLS = 1u << 5,           /* the bytes were read above TLS */
+    RECORD_FLAG_PROXIED = 1u << 6,       /* HTTP: absolute-form target, or through a tunnel */
+    RECORD_FLAG_EARLY_REPLY = 1u << 7,   /* HTTP: answered before the request was complete */
+    RECORD_FLAG_NULL_REPLY = 1u << 8,    /* Redis: a null came back (an empty poll, say) */
+    RECORD_FLAG_REMOTE_PARENT = 1u << 9, /* the parent's span is of another process */
+    RECORD_FLAG_FOR_JOB = 1u << 12       /* the parent is a job's attempt */
 };
 
 enum address_family {
@@ -121,12 +125,16 @@ enum transfer_version {
     TRANSFER_HTTP3 = 3
 };
 
+/* Object stores. */
+enum store_provider { STORE_NONE, STORE_S3, STORE_AZURE, STORE_GCS, STORE_COUNT };
+
 /* Kind HTTP_*. Body sizes count payload bytes as they stood on the wire, without chunk framing. */
 struct http_numbers {
     uint16_t status;       /* 0: no response */
     uint8_t version_minor; /* HTTP/1.x */
     uint8_t interim_count; /* 1xx responses before the final one, 101 excepted */
-    uint32_t reserved;
+    uint8_t store;         /* enum store_provider, by what only its clients send */
+    uint8_t reserved[3];
     uint64_t request_body_bytes;
     uint64_t response_body_bytes;
     struct transfer_numbers transfer;
@@ -191,10 +199,50 @@ struct job_numbers {
     uint32_t folded;      /* bookkeeping commands that are no spans */
     uint32_t empty_polls; /* claims that found nothing, before this one */
     uint32_t progress_count;
-    uint64_t started_ns; /* since 1970 UTC, by the queue's own record; 0: not known */
-    uint8_t percent;     /* the last one */
-    uint8_t end;         /* enum job_end */
-    uint8_t reserved[6];
+    uint64_t started_ns;    /* since 1970 UTC, by the queue's own record; 0: not known */
+    uint64_t progress_ns;   /* when it last said how far it is; 0: never */
+    uint32_t folded_us;     /* what the bookkeeping took */
+    uint32_t empty_poll_us; /* and the claims that found nothing, their waiting included */
+    uint8_t percent;        /* the last one */
+    uint8_t end;            /* enum job_end */
+    uint8_t reserved[2];
+};
+
+enum workflow_event {
+    WORKFLOW_START,
+    WORKFLOW_STEP_SUBMIT,
+    WORKFLOW_STEP_COMPLETE,
+    WORKFLOW_STEP_FAIL,
+    WORKFLOW_COMPLETE,
+    WORKFLOW_EVENT_COUNT
+};
+
+/* Kind WORKFLOW. */
+struct workflow_numbers {
+    uint8_t event; /* enum workflow_event */
+};
+
+/* How a run ended. */
+enum run_end {
+    RUN_END_NONE, /* it has not */
+    RUN_END_COMPLETED,
+    RUN_END_FAILED,
+    RUN_END_CANCELLED,
+    RUN_END_UNKNOWN, /* nobody told */
+    RUN_END_COUNT
+};
+
+/* Kind RUN. */
+struct run_numbers {
+    uint64_t started_ns; /* the service said so; 0: it did not */
+    uint32_t messages;   /* that told of it, also those that are no spans */
+    uint8_t end;         /* enum run_end */
+    uint8_t reserved[3];
+};
+
+/* Kind MESSAGE. */
+struct message_numbers {
+    uint64_t bytes; /* payload on the wire */
 };
 
 /* Kind WEBSOCKET_*: [0] sent by this process, [1] received. Bytes are payload on the wire. */
@@ -275,6 +323,7 @@ enum field_tag {
     FIELD_SERVICE = 40,       /* the number of a service's endpoint (wire/service.h): one byte */
     FIELD_SERVICE_VALUE = 41, /* the number of one of its fields, one byte; then its text */
     FIELD_BODY_UNREAD = 42,   /* why the answer's body was not read to its end */
+    FIELD_RUN_ERROR = 43,     /* the type of a run's failure, by the service's word */
     FIELD_TAG_COUNT
 };
 
@@ -304,6 +353,9 @@ struct record {
         struct websocket_numbers websocket;
         struct opaque_numbers opaque;
         struct job_numbers job;
+        struct run_numbers run;
+        struct message_numbers message;
+        struct workflow_numbers workflow;
         uint8_t bytes[64];
     };
     uint16_t text_used;

@@ -256,6 +256,7 @@ static void parse_switches(const struct reader *reader, struct config *config)
     config->traceparent = get(reader, "TRACEPARENT");
     config->propagate_to = get(reader, "WIRESPAN_PROPAGATE_TO");
     config->propagate_not_to = get(reader, "WIRESPAN_PROPAGATE_NOT_TO");
+    config->profile = get(reader, "WIRESPAN_PROFILE");
     config->only = get(reader, "WIRESPAN_ONLY");
     config->except = get(reader, "WIRESPAN_EXCEPT");
 }
@@ -528,6 +529,8 @@ static void complain_of_unavailable(const struct reader *reader, struct config *
     config->context_seconds = get_number(reader, "WIRESPAN_CONTEXT_SECONDS", LIMIT_CONTEXT_SECONDS);
     config->context_spans = get_number(reader, "WIRESPAN_CONTEXT_SPANS", LIMIT_CONTEXT_SPANS);
     config->patch_tls = get_boolean(reader, "WIRESPAN_PATCH_TLS", true);
+    static const struct word producers[] = {{"unknown", 0}, {"traced", 1}};
+    config->producers_are_traced = get_word(reader, "WIRESPAN_PRODUCER", WORDS(producers), 0) != 0;
     config->node_witness = get_boolean(reader, "WIRESPAN_NODE_WITNESS", true);
     config->connection_spans = get_boolean(reader, "WIRESPAN_CONNECTION_SPANS", false);
     config->gcp_trace = get_boolean(reader, "OTEL_EXPORTER_GCP_TRACE", false);

@@ -100,13 +100,15 @@ struct config {
     struct slice environment; /* NODE_ENV */
     struct slice region;      /* RAILWAY_REGION */
 
-    struct slice agent;       /* WIRESPAN_AGENT: the socket of who exports for this program */
-    struct slice only;        /* WIRESPAN_ONLY: program names, comma separated; empty: all */
-    struct slice except;      /* WIRESPAN_EXCEPT */
-    struct slice rules;       /* WIRESPAN_RULES: rule files, a colon between them */
-    uint32_t context_seconds; /* WIRESPAN_CONTEXT_SECONDS: how long a request is a parent */
-    uint32_t context_spans;   /* WIRESPAN_CONTEXT_SPANS: and of how many spans */
-    bool patch_tls;           /* WIRESPAN_PATCH_TLS: a program's own OpenSSL may be patched */
+    struct slice agent;        /* WIRESPAN_AGENT: the socket of who exports for this program */
+    struct slice only;         /* WIRESPAN_ONLY: program names, comma separated; empty: all */
+    struct slice except;       /* WIRESPAN_EXCEPT */
+    struct slice profile;      /* WIRESPAN_PROFILE: what spans are called */
+    struct slice rules;        /* WIRESPAN_RULES: rule files, a colon between them */
+    bool producers_are_traced; /* WIRESPAN_PRODUCER=traced: a job's submission has a span */
+    uint32_t context_seconds;  /* WIRESPAN_CONTEXT_SECONDS: how long a request is a parent */
+    uint32_t context_spans;    /* WIRESPAN_CONTEXT_SPANS: and of how many spans */
+    bool patch_tls;            /* WIRESPAN_PATCH_TLS: a program's own OpenSSL may be patched */
     bool node_witness;     /* WIRESPAN_NODE_WITNESS: Node is asked what its requests are made for */
     bool connection_spans; /* WIRESPAN_CONNECTION_SPANS: a span with byte counts per connection */
     bool gcp_trace;        /* OTEL_EXPORTER_GCP_TRACE=true */

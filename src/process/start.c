@@ -25,6 +25,7 @@
 #include "app_thread/hooks/tls.h"
 #include "app_thread/inject.h"
 #include "app_thread/jobs.h"
+#include "app_thread/runs.h"
 #include "app_thread/trace_context.h"
 #include "base/symbol_versions.h"
 #include "base/system_call.h"
@@ -191,6 +192,7 @@ static void before_end(int32_t cause)
     if (has_segment()) {
         connection_finish_all(&thread_state, cause);
         jobs_finish_all(&thread_state, clock_now_ns(), cause);
+        runs_finish_all(&thread_state, clock_now_ns(), cause);
         background_flush(END_FLUSH_MS);
     }
 }
@@ -219,6 +221,7 @@ static void finish(void)
     if (hook_is_on() && !self->is_ours && has_segment()) {
         connection_finish_all(self, 0);
         jobs_finish_all(self, clock_now_ns(), 0);
+        runs_finish_all(self, clock_now_ns(), 0);
         finish_in_first_environment();
     }
 }
@@ -265,6 +268,7 @@ static void before_agents_end(int32_t cause)
         connection_finish_orderly(&thread_state);
         if (cause == 0) {
             jobs_finish_all(&thread_state, clock_now_ns(), 0);
+            runs_finish_all(&thread_state, clock_now_ns(), 0);
         }
         if (is_exec) {
             agent_before_exec();
@@ -375,6 +379,7 @@ static void switch_on(const struct config *config, struct start_memory *memory)
         return;
     }
     attachment_sampling_threshold = config->sampler_threshold;
+    attachment_producers_are_traced = config->producers_are_traced;
     attachment_sampling_follows_parent = config->sampler >= SAMPLER_PARENTBASED_ALWAYS_ON;
     attachment_reads_traceparent = (config->propagators & PROPAGATOR_TRACECONTEXT) != 0;
     attachment_context_age_ns = config->context_seconds * UINT64_C(1000000000);

@@ -452,14 +452,18 @@ static inline __attribute__((always_inline)) enum http1_field known_field(struct
     case 12:
         return IS(data, "content-type")   ? HTTP1_FIELD_CONTENT_TYPE
                : IS(data, "x-request-id") ? HTTP1_FIELD_X_REQUEST_ID
+               : IS(data, "x-ms-version") ? HTTP1_FIELD_X_MS_VERSION
                                           : HTTP1_FIELD_OTHER;
     case 14:
         return IS(data, "content-length") ? HTTP1_FIELD_CONTENT_LENGTH : HTTP1_FIELD_OTHER;
     case 15:
-        return IS(data, "x-forwarded-for") ? HTTP1_FIELD_X_FORWARDED_FOR : HTTP1_FIELD_OTHER;
+        return IS(data, "x-forwarded-for")   ? HTTP1_FIELD_X_FORWARDED_FOR
+               : IS(data, "x-ms-request-id") ? HTTP1_FIELD_X_REQUEST_ID
+                                             : HTTP1_FIELD_OTHER;
     case 16:
         return IS(data, "x-forwarded-host")   ? HTTP1_FIELD_X_FORWARDED_HOST
                : IS(data, "content-encoding") ? HTTP1_FIELD_CONTENT_ENCODING
+               : IS(data, "x-amz-request-id") ? HTTP1_FIELD_X_REQUEST_ID
                                               : HTTP1_FIELD_OTHER;
     case 17:
         return IS(data, "transfer-encoding")   ? HTTP1_FIELD_TRANSFER_ENCODING
@@ -467,8 +471,10 @@ static inline __attribute__((always_inline)) enum http1_field known_field(struct
                : IS(data, "sec-websocket-key") ? HTTP1_FIELD_SEC_WEBSOCKET_KEY
                                                : HTTP1_FIELD_OTHER;
     case 20:
-        return IS(data, "sec-websocket-accept") ? HTTP1_FIELD_SEC_WEBSOCKET_ACCEPT
-                                                : HTTP1_FIELD_OTHER;
+        return IS(data, "sec-websocket-accept")   ? HTTP1_FIELD_SEC_WEBSOCKET_ACCEPT
+               : IS(data, "x-amz-content-sha256") ? HTTP1_FIELD_X_AMZ_CONTENT_SHA256
+               : IS(data, "x-guploader-uploadid") ? HTTP1_FIELD_X_REQUEST_ID
+                                                  : HTTP1_FIELD_OTHER;
     case 22:
         return IS(data, "sec-websocket-protocol") ? HTTP1_FIELD_SEC_WEBSOCKET_PROTOCOL
                                                   : HTTP1_FIELD_OTHER;

@@ -117,7 +117,8 @@ struct word {
     }
 
 /* The conventions name X-Amz-Signature, X-Amz-Credential, X-Amz-Security-Token, sig,
-   X-Goog-Signature, AWSAccessKeyId and Signature, and advise a longer list. Endings, because such
+   X-Goog-Signature, AWSAccessKeyId and Signature, and advise a longer list. Who
+   knows the upload_id of Google's may go on with the upload. Endings, because such
    keys are prefixed and nested freely: access_token, client_secret, user[password]. In the order of
    their last letters. */
 static const struct word words[] = {
@@ -126,6 +127,7 @@ static const struct word words[] = {
     WHOLE("phpsessid"),
     WHOLE("pwd"),
     WHOLE("sid"),
+    WHOLE("uploadid"),
     ENDING("accesskeyid"),
     ENDING("passwd"),
     ENDING("password"),
@@ -176,14 +178,14 @@ static const struct word words[] = {
 
 /* Where the words with this last letter begin; they end where those of the next letter begin. */
 static const uint8_t words_begin['z' - 'a' + 2] = {
-    ['c' - 'a'] = 0,  ['d' - 'a'] = 1,  ['e' - 'a'] = 9,  ['f' - 'a'] = 15, ['g' - 'a'] = 15,
-    ['h' - 'a'] = 16, ['i' - 'a'] = 17, ['j' - 'a'] = 17, ['k' - 'a'] = 17, ['l' - 'a'] = 18,
-    ['m' - 'a'] = 19, ['n' - 'a'] = 19, ['o' - 'a'] = 24, ['p' - 'a'] = 24, ['q' - 'a'] = 25,
-    ['r' - 'a'] = 25, ['s' - 'a'] = 28, ['t' - 'a'] = 32, ['u' - 'a'] = 37, ['v' - 'a'] = 37,
-    ['w' - 'a'] = 37, ['x' - 'a'] = 38, ['y' - 'a'] = 38, ['z' - 'a'] = 51, ['z' - 'a' + 1] = 51,
+    ['c' - 'a'] = 0,  ['d' - 'a'] = 1,  ['e' - 'a'] = 10, ['f' - 'a'] = 16, ['g' - 'a'] = 16,
+    ['h' - 'a'] = 17, ['i' - 'a'] = 18, ['j' - 'a'] = 18, ['k' - 'a'] = 18, ['l' - 'a'] = 19,
+    ['m' - 'a'] = 20, ['n' - 'a'] = 20, ['o' - 'a'] = 25, ['p' - 'a'] = 25, ['q' - 'a'] = 26,
+    ['r' - 'a'] = 26, ['s' - 'a'] = 29, ['t' - 'a'] = 33, ['u' - 'a'] = 38, ['v' - 'a'] = 38,
+    ['w' - 'a'] = 38, ['x' - 'a'] = 39, ['y' - 'a'] = 39, ['z' - 'a'] = 52, ['z' - 'a' + 1] = 52,
 };
 
-_Static_assert(sizeof(words) / sizeof(words[0]) == 51, "words_begin goes with words");
+_Static_assert(sizeof(words) / sizeof(words[0]) == 52, "words_begin goes with words");
 
 static bool ends_in(struct slice key, const struct word *word)
 {

@@ -3,8 +3,8 @@
 #include "base/compiler.h"
 #include "wire/service_hash.h"
 
-/* `text`, `nodes`, `fields`, `constants`, `endpoints`, and `first_bytes` and `last_bytes`: a bit
-   for each hash of two bytes that some path begins or ends with. */
+/* `text`, `nodes`, `fields`, `constants`, `events`, `endpoints`, and `first_bytes` and
+   `last_bytes`: a bit for each hash of two bytes that some path begins or ends with. */
 #include "wire/services.inc"
 
 #define ENDPOINTS (sizeof endpoints / sizeof endpoints[0])
@@ -28,6 +28,11 @@ const struct service_constant *service_constant(const struct service_endpoint *e
                                                 uint8_t number)
 {
     return number < endpoint->constant_count ? &constants[endpoint->first_constant + number] : NULL;
+}
+
+const struct service_event *service_event(const struct service_endpoint *endpoint, uint8_t number)
+{
+    return number < endpoint->event_count ? &events[endpoint->first_event + number] : NULL;
 }
 
 const struct json_node *service_nodes(uint16_t first)

@@ -15,7 +15,24 @@
 /* No endpoint of any service. */
 #define SERVICE_NONE 0u
 
-enum service_source { SERVICE_REQUEST, SERVICE_REPLY, SERVICE_HEADER };
+enum service_source {
+    SERVICE_REQUEST,
+    SERVICE_REPLY,
+    SERVICE_HEADER,
+    SERVICE_MESSAGE /* a text that comes by the WebSocket which the request opens */
+};
+
+/* What an answer or a message says of a run: work of the service that goes on beyond its request.
+ */
+enum service_outcome {
+    SERVICE_RUN_BEGINS, /* the request asked for it */
+    SERVICE_RUN_GOES_ON,
+    SERVICE_RUN_STARTED,
+    SERVICE_RUN_COMPLETED,
+    SERVICE_RUN_FAILED,
+    SERVICE_RUN_CANCELLED,
+    SERVICE_OUTCOMES
+};
 
 enum service_type {
     SERVICE_STRING,
@@ -47,6 +64,15 @@ struct service_constant {
     struct service_text value;
 };
 
+/* Holds where a field has that value and another one has none. */
+struct service_event {
+    struct service_text value;
+    uint8_t outcome; /* enum service_outcome */
+    uint8_t field;   /* SERVICE_NO_FIELD: it holds always */
+    uint8_t without; /* SERVICE_NO_FIELD: none */
+    uint8_t error;   /* whose value is the type of the failure; SERVICE_NO_FIELD: none */
+};
+
 struct service_endpoint {
     struct service_text method;
     struct service_text path;
@@ -55,12 +81,17 @@ struct service_endpoint {
     uint8_t needs;            /* without a value of this field the request was no service's */
     uint8_t field_count;
     uint8_t constant_count;
+    uint8_t run_field; /* whose value is the run's id; SERVICE_NO_FIELD: it tells of none */
+    uint8_t event_count;
     uint16_t first_field;
     uint16_t first_constant;
+    uint16_t first_event;
     uint16_t request_nodes; /* where the tree of paths begins */
-    uint16_t reply_nodes;
+    uint16_t reply_nodes;   /* or those of messages */
     bool reads_request;
     bool reads_reply;
+    bool reads_messages;
+    struct service_text run_name; /* of the span of a run that begins here, or goes on */
 };
 
 /* Which endpoint a request is for; SERVICE_NONE for nearly all. A look at four bytes of the target,
@@ -75,6 +106,9 @@ const struct service_field *service_field(const struct service_endpoint *endpoin
 
 const struct service_constant *service_constant(const struct service_endpoint *endpoint,
                                                 uint8_t number);
+
+/* The first event that holds is what is said. NULL: it has none of that number. */
+const struct service_event *service_event(const struct service_endpoint *endpoint, uint8_t number);
 
 /* The field that is filled by a header of the reply; SERVICE_NO_FIELD: none. */
 uint8_t service_header_field(const struct service_endpoint *endpoint, struct slice name);

@@ -43,12 +43,23 @@ void drain_enqueue_span(struct exporter *exporter, struct resource *resource, ui
     }
 }
 
+static inline void build(struct exporter *exporter, struct segment_clock clock)
+{
+    spans_build(&exporter->span, &exporter->limits, &exporter->record, clock);
+    if (unlikely(exporter->backlinks.count > 0) && exporter->record.kind == RECORD_HTTP_SERVER) {
+        backlinks_add(&exporter->backlinks, &exporter->span);
+    }
+    if (unlikely(exporter->profile != NULL)) {
+        profile_apply(exporter->profile, &exporter->span);
+    }
+}
+
 /* ---- traces that are judged as a whole ---- */
 
 static SLOW void offer_to_tail(struct exporter *exporter, struct source *source, uint64_t now_ns)
 {
     const struct record *record = &exporter->record;
-    spans_build(&exporter->span, &exporter->limits, record, source->clock);
+    build(exporter, source->clock);
     switch (tail_take(exporter->tail, record, &exporter->span, source->clock, source->resource,
                       now_ns)) {
     case TAIL_HELD:
@@ -81,7 +92,7 @@ static void enqueue_kept(struct exporter *exporter, uint64_t now_ns)
     struct resource *resource;
     while (queue_has_room(&exporter->queue) &&
            tail_next(exporter->tail, &exporter->record, &clock, &resource)) {
-        spans_build(&exporter->span, &exporter->limits, &exporter->record, clock);
+        build(exporter, clock);
         drain_enqueue_span(exporter, resource, now_ns);
         resource_release(resource);
     }
@@ -109,11 +120,15 @@ void drain_judge(struct exporter *exporter, uint64_t now_ns, bool concludes)
 
 /* ---- records ---- */
 
-static void take_record(struct exporter *exporter, struct source *source, uint64_t now_ns)
+static void take_one(struct exporter *exporter, struct source *source, uint64_t now_ns)
 {
     const struct record *record = &exporter->record;
     if ((record->trace_flags & TRACE_FLAG_SAMPLED) == 0) {
         return; /* decided, not lost */
+    }
+    if (unlikely(record->kind == RECORD_REDIS_CLIENT &&
+                 record->redis.job_action == JOB_ACTION_SUBMIT)) {
+        backlinks_note(&exporter->backlinks, record);
     }
     if (unlikely(exporter->tail != NULL)) {
         offer_to_tail(exporter, source, now_ns);
@@ -123,8 +138,33 @@ static void take_record(struct exporter *exporter, struct source *source, uint64
         loss_count(exporter, now_ns, LOSS_QUEUE_FULL, exporter->outlet_count, "");
         return;
     }
-    spans_build(&exporter->span, &exporter->limits, record, source->clock);
+    build(exporter, source->clock);
     drain_enqueue_span(exporter, source->resource, now_ns);
+}
+
+/* A job of a workflow is followed by that workflow's records, whose trace is another one. */
+static SLOW void follow_workflow(struct exporter *exporter, struct source *source, uint64_t now_ns)
+{
+    const struct workflow_settings settings = {
+        .producers_are_traced = exporter->config.producers_are_traced,
+        .threshold = exporter->config.sampler_threshold,
+    };
+    uint32_t count =
+        workflow_follow(&exporter->workflows, &settings, &exporter->record, exporter->follow);
+    take_one(exporter, source, now_ns);
+    for (uint32_t i = 0; i < count; i++) {
+        exporter->record = exporter->follow[i];
+        take_one(exporter, source, now_ns);
+    }
+}
+
+static inline void take_record(struct exporter *exporter, struct source *source, uint64_t now_ns)
+{
+    if (unlikely(workflow_may_follow(&exporter->record))) {
+        follow_workflow(exporter, source, now_ns);
+    } else {
+        take_one(exporter, source, now_ns);
+    }
 }
 
 /* ---- segments ---- */

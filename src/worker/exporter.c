@@ -56,6 +56,18 @@ static bool create_tail(struct exporter *exporter)
     return exporter->tail != NULL;
 }
 
+static void open_profile(struct exporter *exporter)
+{
+    struct profile_error error;
+    struct slice name = exporter->config.profile;
+    exporter->profile = profile_open(name, &error);
+    if (exporter->profile == NULL && error.text[0] != '\0') {
+        report_line(&exporter->report, LOG_LEVEL_WARN,
+                    "WIRESPAN_PROFILE=%.*s:%u: %s; spans have the names of library", (int)name.size,
+                    (const char *)name.data, error.line, error.text);
+    }
+}
+
 struct exporter *exporter_create(const struct config *config, const struct exporter_seams *seams,
                                  struct transport *const *transports, uint32_t count)
 {
@@ -81,6 +93,7 @@ struct exporter *exporter_create(const struct config *config, const struct expor
         report_line(&exporter->report, LOG_LEVEL_ERROR,
                     "no memory for the tail policy: every trace is kept");
     }
+    open_profile(exporter);
     struct segment_clock now;
     seams->clock(seams->context, &now);
     exporter->losses_watched_ns = now.monotonic_ns;
@@ -336,6 +349,7 @@ void exporter_destroy(struct exporter *exporter)
     }
     report_summary(&exporter->report, exports, exporter->outlet_count, exporter->losses);
     tail_destroy(exporter->tail);
+    profile_destroy(exporter->profile);
     queue_finish(&exporter->queue);
     drain_finish(exporter);
     free(exporter);

@@ -14,8 +14,10 @@
 #include "base/limits.h"
 #include "handoff/segment.h"
 #include "process/config.h"
+#include "worker/backlinks.h"
 #include "worker/batch.h"
 #include "worker/delivery.h"
+#include "worker/profile.h"
 #include "worker/queue.h"
 #include "worker/report.h"
 #include "worker/resource.h"
@@ -23,6 +25,7 @@
 #include "worker/span.h"
 #include "worker/tail.h"
 #include "worker/worker.h"
+#include "worker/workflow.h"
 
 struct exporter_seams {
     void *context;
@@ -78,6 +81,10 @@ struct exporter {
     struct tail_counts tail_told;
     uint64_t tail_looked_ns; /* at what is open */
     bool concludes;
+    struct profile *profile; /* NULL: spans keep the names that they are built with */
+    struct backlinks backlinks;
+    struct workflows workflows;
+    struct record follow[WORKFLOW_RECORDS];
     struct span span;
     struct record record;
 };

@@ -142,6 +142,15 @@ void span_add_bool(struct span *span, struct slice key, bool value)
     }
 }
 
+void span_add_copy(struct span *span, struct slice key, const struct attribute *attribute)
+{
+    struct attribute *copy = add(span, key, attribute->type);
+    if (copy != NULL) {
+        *copy = *attribute;
+        copy->key = key;
+    }
+}
+
 void span_set_error(struct span *span, struct slice error_type)
 {
     span->status = SPAN_STATUS_ERROR;

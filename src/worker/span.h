@@ -77,6 +77,8 @@ struct span {
     uint32_t flags;            /* OTLP SpanFlags */
     struct slice trace_state;
     struct slice name;
+    struct slice usual_name; /* where `name` is that of a job's step: the conventional one */
+    bool is_http_server;
     enum span_kind kind;
     uint64_t start_ns; /* since 1970 UTC */
     uint64_t end_ns;
@@ -120,6 +122,8 @@ void span_add_strings(struct span *span, struct slice key, struct slice value);
 void span_add_int(struct span *span, struct slice key, int64_t value);
 void span_add_double(struct span *span, struct slice key, double value);
 void span_add_bool(struct span *span, struct slice key, bool value);
+/* The same value under another key. `attribute` may be one of the span's. */
+void span_add_copy(struct span *span, struct slice key, const struct attribute *attribute);
 
 /* A new event without attributes, or NULL if there is no room (counted). `name` is a literal. */
 struct span_event *span_add_event(struct span *span, uint64_t time_ns, struct slice name);

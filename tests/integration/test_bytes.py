@@ -5,9 +5,8 @@ redis-benchmark, and nginx as the server. No connection is missed, merged or spl
 import os
 import pathlib
 import signal
-import subprocess
 
-from support import byte_dump, case, servers, spans, strace
+from support import byte_dump, case, repositories, servers, spans, strace
 from support.process import clean_environment, run, wait_until
 from support.servers import program
 
@@ -37,22 +36,7 @@ class Bytes(case.Case):
     def test_git(self):
         folder = self.folder / "git"
         folder.mkdir()
-        environment = clean_environment(
-            GIT_AUTHOR_NAME="a", GIT_AUTHOR_EMAIL="a@example.test", GIT_COMMITTER_NAME="a",
-            GIT_COMMITTER_EMAIL="a@example.test", GIT_CONFIG_NOSYSTEM="1", HOME=str(self.folder),
-        )
-
-        def git(*arguments):
-            subprocess.run([program("git"), *arguments], env=environment, check=True, capture_output=True)
-
-        work = folder / "work"
-        git("init", "-q", "-b", "main", str(work))
-        for number in range(5):
-            (work / f"file-{number}").write_text(f"content {number}\n" * 100)
-            git("-C", str(work), "add", ".")
-            git("-C", str(work), "commit", "-qm", f"commit {number}")
-        git("clone", "-q", "--bare", str(work), str(folder / "www" / "repository.git"))
-        git("-C", str(folder / "www" / "repository.git"), "update-server-info")
+        repositories.make_bare(folder)
         with servers.Nginx(folder) as nginx:
             self.straced([program("git"), "clone", "-q", f"{nginx.url}/repository.git", folder / "copy"])
 

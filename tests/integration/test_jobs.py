@@ -99,7 +99,7 @@ class PlainSchema(Jobs):
         """What the worker did for the job is beneath it, the end of the job beside it."""
         below = [span for span in worked if span.parent_id == attempt.span_id]
         self.assertEqual(
-            sorted(span.name.split()[0] for span in below), ["GET", "GET", "HGETALL", "HSET"], f"beneath {job}"
+            sorted(span.name.split()[0] for span in below), ["GET", "HGETALL", "HSET", "process.http_request"], f"beneath {job}"
         )
         for span in below:
             self.assertEqual(span.trace_id, attempt.trace_id)
@@ -213,7 +213,7 @@ class BullMq(Jobs):
             self.assertEqual(span.get("job.progress.percent"), 50)
             if span.status == 2:
                 self.assertEqual(span.message, f"no room for {job}")
-                self.assertEqual([event["name"] for event in span.events], ["exception"])
+                self.assertEqual([event["name"] for event in span.events], ["job.progress", "exception"])
 
     def test_retries_ten_at_a_time(self):
         produced, told, worked = self.work(3, self.COUNT + self.COUNT // 3, 10)

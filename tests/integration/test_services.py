@@ -5,7 +5,9 @@ import http.server
 import json
 import threading
 
-from support import case, spans
+from support import case, comfyui_server, spans
+from support.comfyui_server import ComfyuiServer
+from support.object_store import ObjectStore
 from support.openai_server import OpenaiServer
 from support.process import clean_environment, run
 from support.servers import program
@@ -55,7 +57,7 @@ IMAGES = {
     "image.size": "1024x1024", "image.quality": "hd", "image.style": "vivid", "image.count": 2,
     "gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 20,
 }
-CODED = {**CHAT, **HEADERS, "gen_ai.request.model": "coded", "wirespan.body.unread": "gzip"}
+CODED = {**CHAT, **HEADERS, "gen_ai.request.model": "brotli", "wirespan.body.unread": "br"}
 REFUSED = {
     **CHAT, **HEADERS, "gen_ai.request.model": "no-such-model", "openai.error.code": "model_not_found",
     "openai.error.type": "invalid_request_error",
@@ -96,6 +98,37 @@ OTHERS = [
     ("POST", "/jobs", {"model": "nobody"}, {"id": "nobody"}, {}, "POST"),
     ("POST", "/prompt", {"prompt": GRAPH}, "not JSON at all", {}, "POST"),
 ]
+
+SUBMITTED = {name: value for name, value in OTHERS[0][4].items() if name.startswith(("comfyui.", "workflow."))}
+# What becomes of each prompt: the events of its span, and its error.
+RUNS = {
+    "p-1": (["submitted", "execution.started", "execution.completed"], None),
+    "p-old": (["submitted", "execution.started", "execution.completed"], None),
+    "p-failed": (["submitted", "execution.started", "execution.failed"], "RuntimeError"),
+    "p-cancelled": (["submitted", "execution.started", "execution.cancelled"], None),
+    "p-early": (["submitted", "execution.started", "execution.completed"], None),
+}
+MESSAGE_VALUES = {
+    "comfyui.node": "node", "comfyui.progress.value": "value", "comfyui.progress.max": "max",
+    "comfyui.error.type": "exception_type", "comfyui.node_type": "node_type",
+}
+
+SIZE = 11600
+# Of each request to an object store: method, operation, bucket, path, size.
+OBJECTS = {
+    "s3": [
+        ("PUT", "upload", "bucket", "out/a%20b.png", SIZE), ("GET", "download", "bucket", "out/a%20b.png", SIZE),
+        ("HEAD", "head", "bucket", "out/a%20b.png", None), ("GET", "list", "bucket", None, None),
+        ("GET", "download", "bucket", "out/a%20b.png", SIZE), ("DELETE", "delete", "bucket", "out/a%20b.png", None),
+        ("GET", "download", "bucket", "missing", None),
+    ],
+    "azure_blob": [
+        ("PUT", "upload", "container", "out/b.png", SIZE), ("GET", "download", "container", "out/b.png", SIZE),
+        ("GET", "download", "container", "out/b.png", SIZE), ("DELETE", "delete", "container", "out/b.png", None),
+    ],
+    # Where it goes stands in the body, beside what is sent.
+    "gcs": [("POST", "upload", "bucket", None, 11843), ("GET", "download", "bucket", "out%2Fc.png", SIZE)],
+}
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
@@ -146,17 +179,17 @@ class Services(case.Case):
         cls.python = runtimes / "venv" / "bin" / "python"
         cls.packages = runtimes / "node" / "node_modules"
 
-    def observe(self, *command, plain=True):
-        """The client's spans; what it prints must be the same without the preload."""
+    def observe(self, *command, plain=True, kinds=(spans.CLIENT,)):
+        """The client's spans of these kinds; what it prints must be the same without the preload."""
         file = self.new_path("spans.jsonl")
         seen = run(list(command), case.preload_environment(file), 60)
         self.assertEqual(seen.code, 0, seen.errors.decode())
         if plain:
             self.assertEqual(run(list(command), clean_environment(), 60).output, seen.output)
         text = file.read_text(encoding="utf-8")
-        for secret in ("nobody", "sk-secret", "org-secret", "a.png"):
+        for secret in ("nobody", "sk-secret", "org-secret", "a.png", "AKIASECRET", "c2stc2"):
             self.assertNotIn(secret, text)
-        found = [span for span in spans.read_file(file) if span.kind == spans.CLIENT]
+        found = [span for span in spans.read_file(file) if span.kind in kinds]
         spans.check_ids(found)
         return sorted(found, key=lambda span: span.start_ns)
 
@@ -172,8 +205,14 @@ class Services(case.Case):
             self.assertEqual(said, attributes)
 
     def test_openai_by_python(self):
-        with OpenaiServer() as server:
-            found = self.observe(self.python, case.CLIENTS / "openai_python.py", server.url)
+        for coding, coded in ((None, 1), ("gzip", 9), ("deflate", 9), ("bare", 9)):
+            with self.subTest(coding=coding), OpenaiServer(coding) as server:
+                found = self.observe(self.python, case.CLIENTS / "openai_python.py", server.url)
+                self.check_openai_by_python(found)
+                # Twice: preloaded and plain.
+                self.assertEqual(server.server.coded, 2 * coded)
+
+    def check_openai_by_python(self, found):
         self.check(found, [
             ("chat gpt-4o-mini", {**ANSWER, **SETTINGS, "gen_ai.output.type": "json_object"}),
             ("chat gpt-4o-mini", STREAM),
@@ -184,7 +223,7 @@ class Services(case.Case):
                 **RESPONSE, **HEADERS, "gen_ai.request.max_tokens": 99, "openai.response.status": "completed",
             }),
             ("chat gpt-4.1", {**RESPONSE, **HEADERS, "gen_ai.request.stream": True}),
-            ("chat coded", CODED),
+            ("chat brotli", CODED),
             ("chat no-such-model", REFUSED),
         ])
         self.assertEqual({span.get("request.id") for span in found}, {"req_123"})
@@ -192,8 +231,13 @@ class Services(case.Case):
 
     def test_openai_by_node(self):
         module = self.packages / "openai" / "index.mjs"
-        with OpenaiServer() as server:
-            found = self.observe(program("node"), case.CLIENTS / "openai_node.mjs", module, server.url)
+        for coding in (None, "gzip"):
+            with self.subTest(coding=coding), OpenaiServer(coding) as server:
+                found = self.observe(program("node"), case.CLIENTS / "openai_node.mjs", module, server.url)
+                self.check_openai_by_node(found)
+                self.assertEqual(server.server.coded > 0, coding is not None)
+
+    def check_openai_by_node(self, found):
         self.check(found, [
             ("chat gpt-4o-mini", ANSWER),
             ("chat gpt-4o-mini", STREAM),
@@ -211,6 +255,96 @@ class Services(case.Case):
                 self.python, case.CLIENTS / "services_python.py", server.url, json.dumps(requests), plain=False
             )
         self.check(found, [(name, attributes) for *_, attributes, name in OTHERS])
+
+    def test_comfyui_by_python(self):
+        for coding in (None, "shared", "alone"):
+            with self.subTest(coding=coding), ComfyuiServer(coding) as server:
+                self.check_comfyui(self.observe(
+                    self.python, case.CLIENTS / "comfyui_python.py", server.address, json.dumps(GRAPH), *RUNS,
+                    kinds=(spans.CLIENT, spans.INTERNAL),
+                ), coding)
+
+    def test_comfyui_by_node(self):
+        with ComfyuiServer("shared") as server:
+            self.check_comfyui(self.observe(
+                program("node"), case.CLIENTS / "comfyui_node.js", self.packages / "ws", server.address,
+                json.dumps(GRAPH), *RUNS, kinds=(spans.CLIENT, spans.INTERNAL),
+            ), "shared")
+
+    def check_comfyui(self, found, coding):
+        runs = [span for span in found if span.name == "process.execute_comfyui"]
+        self.assertEqual([span.get("comfyui.prompt_id") for span in runs], list(RUNS))
+        session = next(span for span in found if span.name == "websocket")
+        self.assertEqual(session.get("websocket.compressed"), coding is not None)
+        for run_span in runs:
+            self.check_run(run_span, found)
+        # Of no run: nothing but these and HTTP.
+        self.assertEqual(
+            {span.name for span in found}, {"websocket", "process.execute_comfyui", "process.ws_progress", "GET", "POST"}
+        )
+
+    def check_run(self, run_span, found):
+        prompt_id = run_span.get("comfyui.prompt_id")
+        said = {name: value for name, value in run_span.attributes.items() if name.startswith(OWN)}
+        number = list(RUNS).index(prompt_id) + 1
+        self.assertEqual(said, {**SUBMITTED, "comfyui.prompt_id": prompt_id, "comfyui.queue_number": number})
+        events, error = RUNS[prompt_id]
+        self.assertEqual([event["name"] for event in run_span.events], events)
+        self.assertEqual(run_span.get("error.type"), error)
+        self.assertEqual(run_span.get("wirespan.run.end"), None)
+        below = [span for span in found if span.parent_id == run_span.span_id]
+        self.assertEqual({span.trace_id for span in below}, {run_span.trace_id})
+        self.assertEqual({span.get("wirespan.parent.source") for span in below}, {"content"})
+        requests = [span for span in below if span.name == "POST"]
+        self.assertEqual([span.get("comfyui.prompt_id") for span in requests], [prompt_id])
+        messages = [span for span in below if span.name == "process.ws_progress"]
+        told = [
+            message for message in comfyui_server.script(prompt_id)
+            if isinstance(message, dict) and message["type"] != "status"
+        ]
+        if "early" in prompt_id:
+            # Whichever thread of the client's was first: nothing is lost but, perhaps, messages' spans.
+            self.assertIn(run_span.get("wirespan.run.messages"), (len(told) - 1, len(told)))
+            self.assertLessEqual(len(messages), 32)
+            return
+        # Whatever came behind the end is none of the run's.
+        told = told[:-1] if prompt_id == "p-1" else told
+        self.assertEqual(run_span.get("wirespan.run.messages"), len(told))
+        self.assertEqual(len(messages), min(len(told), 32))
+        for span, message in zip(messages, told):
+            data = message["data"]
+            expected = {"comfyui.message.type": message["type"], "comfyui.prompt_id": prompt_id}
+            for name, key in MESSAGE_VALUES.items():
+                if data.get(key) is not None:
+                    expected[name] = data[key]
+            if "node_id" in data:
+                expected["comfyui.node"] = data["node_id"]
+            if "nodes" in data:
+                expected["comfyui.cached_nodes"] = len(data["nodes"])
+            said = {name: value for name, value in span.attributes.items() if name.startswith(OWN)}
+            self.assertEqual(said, expected)
+            self.assertGreater(span.get("websocket.message.size"), 0)
+            self.assertTrue(run_span.start_ns <= span.start_ns <= span.end_ns <= run_span.end_ns)
+
+    def test_object_stores(self):
+        with ObjectStore() as store:
+            found = self.observe(self.python, case.CLIENTS / "objects_python.py", store.url)
+        # Google's client asks for the bucket, too, of which there is nothing.
+        found = [span for span in found if span.get("storage.operation") or span.get("model.file")]
+        model = found.pop()
+        said = [
+            (span.get("storage.provider"), span.name, span.get("storage.operation"), span.get("storage.bucket"),
+             span.get("storage.path"), span.get("storage.size"))
+            for span in found
+        ]
+        self.assertEqual(said, [(store, *row) for store, rows in OBJECTS.items() for row in rows])
+        self.assertEqual(
+            [span.get("request.id") for span in found], ["AMZ1"] * 7 + ["AZ-1"] * 4 + ["GOOG-1"] * 2
+        )
+        self.assertEqual(model.get("model.file"), "sd.safetensors")
+        self.assertEqual(model.get("model.size"), 300000)
+        self.assertIs(model.get("model.download.resumed"), False)
+        self.assertGreater(model.get("model.download.bytes_per_second"), 0)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ connections of both kinds beside each other; and what cannot be seen, which must
 
 import collections
 
-from support import case, expect, servers, spans
+from support import case, expect, repositories, servers, spans
 from support.process import clean_environment, run
 from support.servers import program
 
@@ -129,30 +129,6 @@ class Clients(case.ClientCase):
         self.assertEqual(finished.code, 0, finished.errors)
         self.assertEqual([exchange.status for exchange in self.truth.exchanges], [200])
         self.assertEqual([span.get("wirespan.connection.opaque_reason") for span in spans.read_file(file)], ["tls"])
-
-    def test_node_under_load(self):
-        """Thousands of requests over kept and new connections in two threads, both ends in one process."""
-        certificate, key = case.make_certificate(self.folder, "load")
-        for node in self.all_nodes():
-            with self.subTest(node):
-                file = self.new_path("spans.jsonl")
-                finished = run([node, case.CLIENTS / "load_node.js", certificate, key],
-                               case.preload_environment(file, WIRESPAN_LOG_LEVEL="info"))
-                self.assertEqual((finished.code, finished.output), (0, b"done\ndone\n"), finished.errors)
-                self.assertIn(b"lost: nothing", finished.errors)
-                found = spans.read_file(file)
-                spans.check_ids(found)
-                told = collections.Counter()
-                for span in found:
-                    path = span.get("url.path") or "/" + span.get("url.full").split("/", 3)[3]
-                    scheme = span.get("url.scheme") or span.get("url.full").split(":")[0]
-                    _, _, number, kind = path.split("/")
-                    self.assertEqual(scheme, ("https", "http")[int(kind)])
-                    self.assertEqual(span.get("http.request.body.size", 0), int(number) % 50 * 1000)
-                    self.assertEqual(span.get("http.response.body.size"), len(path) + 1 + len(str(int(number) % 50 * 1000)))
-                    told[path, span.kind] += 1
-                self.assertEqual(set(told.values()), {1})
-                self.assertEqual(len(told), 4000)
 
     # ---- programs ----
 
@@ -322,6 +298,44 @@ class RedisServer(case.Case):
         self.assertEqual({count for count in told.values()}, {0}, told)
         # The server's own view is none, over TLS as in plain text: its clients make the spans.
         self.assertEqual([span.name for span in spans.read_file(of_server)], [])
+
+
+class Git(case.Case):
+    """git speaks TLS by GnuTLS, from helper programs that it starts."""
+
+    def clone(self, certificate=None) -> list[spans.Span]:
+        folder, file = self.new_path("git"), self.new_path("spans.jsonl")
+        folder.mkdir()
+        repositories.make_bare(folder)
+        with servers.Nginx(folder, certificate=certificate) as nginx:
+            environment = case.preload_environment(file, HOME=str(folder), GIT_CONFIG_NOSYSTEM="1", no_proxy="*")
+            if certificate:
+                environment["GIT_SSL_CAINFO"] = certificate[0]
+            url = f"{nginx.scheme}://localhost:{nginx.port}"
+            finished = run([program("git"), "clone", "-q", f"{url}/repository.git", folder / "copy"], environment)
+            self.assertEqual((finished.code, finished.errors), (0, b""))
+            served = nginx.truth()
+        found = spans.read_file(file)
+        spans.check_ids(found)
+        self.assertGreater(len(served), 10)
+        self.assertEqual(sorted(span.get("url.full") for span in found), sorted(url + entry.target for entry in served))
+        for span in found:
+            self.assertEqual((span.kind, span.get("server.address"), span.get("server.port"), span.get("network.peer.port")),
+                             (spans.CLIENT, "localhost", nginx.port, nginx.port))
+        return found
+
+    @staticmethod
+    def told(found: list[spans.Span]) -> list[tuple]:
+        """What is the same over TLS: not libcurl's times, nor which connection it used again."""
+        own = ("url.full", "server.port", "network.peer.port", "network.local.port", "tls.protocol.name")
+        return sorted((span.get("url.full").split("/", 3)[3], span.name,
+                       sorted((key, str(value)) for key, value in span.attributes.items()
+                              if key not in own and not key.startswith("curl.")))
+                      for span in found)
+
+    def test_git(self):
+        plain, secure = self.clone(), self.clone(case.make_certificate(self.folder, "git"))
+        self.assertEqual(self.told(secure), self.told(plain))
 
 
 if __name__ == "__main__":

@@ -209,6 +209,21 @@ static void the_tail_policy_is_off_by_default(void **state)
     assert_non_null(strstr(complaints.last, "WIRESPAN_TAIL_POLICY=seed: not a known value"));
 }
 
+static void producers_are_unknown_by_default(void **state)
+{
+    (void)state;
+    PARSE("A=1");
+    assert_false(config.producers_are_traced);
+    PARSE("WIRESPAN_PRODUCER=traced");
+    assert_true(config.producers_are_traced);
+    PARSE("WIRESPAN_PRODUCER=unknown");
+    assert_false(config.producers_are_traced);
+    assert_int_equal(complaints.count, 0);
+    PARSE("WIRESPAN_PRODUCER=yes");
+    assert_false(config.producers_are_traced);
+    assert_int_equal(complaints.count, 1);
+}
+
 static void bad_ratios_mean_one(void **state)
 {
     (void)state;
@@ -526,6 +541,7 @@ int main(void)
         cmocka_unit_test(queue_and_batch_must_be_positive_and_fit),
         cmocka_unit_test(samplers),
         cmocka_unit_test(the_tail_policy_is_off_by_default),
+        cmocka_unit_test(producers_are_unknown_by_default),
         cmocka_unit_test(bad_ratios_mean_one),
         cmocka_unit_test(ratios_become_the_known_thresholds),
         cmocka_unit_test(exporters),

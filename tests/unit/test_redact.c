@@ -62,6 +62,7 @@ static void keys_of_the_conventions(void **state)
             "X-Amz-Date=1");
     becomes("/?X-Amz-Security-Token=a", "/?X-Amz-Security-Token=REDACTED");
     becomes("/c?sv=2022&sig=abc%3D", "/c?sv=2022&sig=REDACTED");
+    becomes("/o?uploadType=resumable&upload_id=a", "/o?uploadType=resumable&upload_id=REDACTED");
     becomes("/?X-Goog-Signature=a&x=1", "/?X-Goog-Signature=REDACTED&x=1");
     becomes("/?AWSAccessKeyId=a&Signature=b", "/?AWSAccessKeyId=REDACTED&Signature=REDACTED");
 }

@@ -34,6 +34,8 @@ static void test_targets(void **state)
     check("POST", "/prompt", "*/prompt");
     check("GET", "/history/7f3c", "/history/*");
     check("POST", "/v2/models/m/infer", "*/v2/models/*/infer");
+    check("GET", "/ws", "/ws");
+    check("GET", "/ws?clientId=1", "/ws");
     check("POST", "/v2/models/m/versions/1/infer", "*/v2/models/*/versions/*/infer");
     check("POST", "/triton/v2/models/m/infer", "*/v2/models/*/infer");
 }
@@ -52,6 +54,8 @@ static void test_others(void **state)
     check("POST", "http://host", NULL);
     check("POST", "host:443", NULL);
     check("GET", "/history/", NULL);
+    check("GET", "/wss", NULL);
+    check("GET", "/w", NULL);
     check("GET", "/history/a/b", NULL);
     check("POST", "/v2/models//infer", NULL);
     check("POST", "/v2/models/m/n/infer", NULL);
@@ -81,12 +85,38 @@ static void test_fields(void **state)
     assert_int_equal(json_tree_member(nodes, 0, slice("prompt")), 0);
 }
 
+static void test_events(void **state)
+{
+    (void)state;
+    const struct service_endpoint *prompt =
+        service_endpoint(service_find(slice("POST"), slice("/prompt")));
+    const struct service_endpoint *messages =
+        service_endpoint(service_find(slice("GET"), slice("/ws")));
+    const struct service_endpoint *chat =
+        service_endpoint(service_find(slice("POST"), slice("/v1/chat/completions")));
+    assert_false(prompt->reads_messages);
+    assert_true(messages->reads_messages);
+    assert_false(messages->reads_reply);
+    /* One name, so that one id is one run. */
+    assert_true(slice_equals(service_text(prompt->run_name), service_text(messages->run_name)));
+    assert_int_equal(service_event(prompt, 0)->outcome, SERVICE_RUN_BEGINS);
+    assert_int_equal(service_event(prompt, 0)->field, SERVICE_NO_FIELD);
+    assert_null(service_event(prompt, prompt->event_count));
+    assert_int_equal(chat->run_field, SERVICE_NO_FIELD);
+    assert_null(service_event(chat, 0));
+    const struct service_event *last = service_event(messages, 2);
+    assert_int_equal(last->outcome, SERVICE_RUN_COMPLETED);
+    assert_int_not_equal(last->without, SERVICE_NO_FIELD);
+    assert_true(slice_equals(service_text(last->value), slice("executing")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_targets),
         cmocka_unit_test(test_others),
         cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_events),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,7 +13,8 @@
 #define MAX_FIELDS    1024u
 #define MAX_CONSTANTS 256u
 #define MAX_NODES     4096u
-#define MAX_WORDS     8u
+#define MAX_EVENTS    128u
+#define MAX_WORDS     10u
 
 static const char *path;
 static unsigned line_number;
@@ -25,12 +26,16 @@ static struct service_field fields[MAX_FIELDS];
 static unsigned field_count;
 static struct service_constant constants[MAX_CONSTANTS];
 static unsigned constant_count;
+static struct service_event events[MAX_EVENTS];
+static unsigned event_count;
 static struct json_node nodes[MAX_NODES];
 static size_t nodes_used;
 static size_t tree_sizes[2];
 static struct json_node trees[2][UINT8_MAX];
 static char wanted_name[256];
 static char wanted_needs[256];
+static char wanted_run[256];
+static bool reads_messages;
 static uint64_t first_bytes[4];
 static uint64_t last_bytes[4];
 
@@ -110,8 +115,13 @@ static void end_endpoint(void)
     struct service_endpoint *endpoint = current();
     endpoint->name_field = wanted_field(wanted_name);
     endpoint->needs = wanted_field(wanted_needs);
+    endpoint->run_field = wanted_field(wanted_run);
+    if (endpoint->event_count > 0 && endpoint->run_field == SERVICE_NO_FIELD) {
+        fail("there is no line `run ATTRIBUTE as NAME`", NULL);
+    }
     endpoint->reads_request = tree_sizes[0] > 1;
-    endpoint->reads_reply = tree_sizes[1] > 1;
+    endpoint->reads_reply = tree_sizes[1] > 1 && !reads_messages;
+    endpoint->reads_messages = tree_sizes[1] > 1 && reads_messages;
     endpoint->request_nodes = keep_tree(0);
     endpoint->reply_nodes = keep_tree(1);
 }
@@ -130,8 +140,8 @@ static void begin_endpoint(const char *method, const char *target)
     }
     size_t size = strlen(target);
     bool is_open = target[0] == '*';
-    if (size < 4 || (!is_open && target[0] != '/')) {
-        fail("a path begins with / or *, and has three characters more", target);
+    if (size < 3 || (!is_open && target[0] != '/') || (is_open && size < 4)) {
+        fail("a path begins with /, and has two characters more; or with *, and three", target);
     }
     if (!is_open && target[1] != '*' && target[2] != '*') {
         set_bit(first_bytes, target + 1);
@@ -147,6 +157,7 @@ static void begin_endpoint(const char *method, const char *target)
         .path = add_text(target),
         .first_field = (uint16_t)field_count,
         .first_constant = (uint16_t)constant_count,
+        .first_event = (uint16_t)event_count,
     };
     for (int i = 0; i < 2; i++) {
         json_tree_init(trees[i]);
@@ -154,6 +165,8 @@ static void begin_endpoint(const char *method, const char *target)
     }
     wanted_name[0] = '\0';
     wanted_needs[0] = '\0';
+    wanted_run[0] = '\0';
+    reads_messages = false;
 }
 
 static void set_name(const char *word, const char *braces)
@@ -182,7 +195,7 @@ static unsigned number_of(const char *word, const char *const *words, const char
 static void add_field(const char *attribute, const char *source, const char *where,
                       const char *type)
 {
-    static const char *const sources[] = {"request", "reply", "header", NULL};
+    static const char *const sources[] = {"request", "reply", "header", "message", NULL};
     static const char *const types[] = {"string",  "int",   "double", "bool",
                                         "strings", "count", NULL};
     struct service_endpoint *endpoint = current();
@@ -193,14 +206,22 @@ static void add_field(const char *attribute, const char *source, const char *whe
     uint8_t first = find_field(endpoint, attribute);
     struct service_field *field = &fields[field_count++];
     field->attribute = add_text(attribute);
-    field->source = (uint8_t)number_of(source, sources, "a source is request, reply or header");
+    field->source =
+        (uint8_t)number_of(source, sources, "a source is request, reply, header or message");
     field->type = (uint8_t)number_of(type, types, "no type of attribute");
     field->first = first == SERVICE_NO_FIELD ? number : first;
     field->header = add_text(field->source == SERVICE_HEADER ? where : "");
     endpoint->field_count++;
-    if (field->source != SERVICE_HEADER &&
-        !json_tree_add(trees[field->source], UINT8_MAX, &tree_sizes[field->source],
-                       slice_of(where, strlen(where)), number)) {
+    if (field->source == SERVICE_HEADER) {
+        return;
+    }
+    unsigned tree = field->source == SERVICE_REQUEST ? 0 : 1;
+    if (tree == 1 && tree_sizes[1] > 1 && reads_messages != (field->source == SERVICE_MESSAGE)) {
+        fail("an endpoint has a reply or messages, not both", where);
+    }
+    reads_messages |= field->source == SERVICE_MESSAGE;
+    if (!json_tree_add(trees[tree], UINT8_MAX, &tree_sizes[tree], slice_of(where, strlen(where)),
+                       number)) {
         fail("a path that is malformed, too deep, or there already", where);
     }
 }
@@ -213,6 +234,47 @@ static void add_constant(const char *attribute, const char *value)
     constants[constant_count].attribute = add_text(attribute);
     constants[constant_count++].value = add_text(value);
     current()->constant_count++;
+}
+
+/* OUTCOME [when ATTRIBUTE is TEXT] [without ATTRIBUTE] [by ATTRIBUTE] */
+static void add_event(char **words, unsigned count)
+{
+    static const char *const outcomes[] = {"begins", "goes-on",   "started", "completed",
+                                           "failed", "cancelled", NULL};
+    if (event_count == MAX_EVENTS) {
+        fail("too many events", NULL);
+    }
+    struct service_event *event = &events[event_count++];
+    event->outcome = (uint8_t)number_of(words[0], outcomes,
+                                        "a run begins, goes-on, started, completed, failed or "
+                                        "cancelled");
+    event->field = event->without = event->error = SERVICE_NO_FIELD;
+    event->value = add_text("");
+    unsigned at = 1;
+    if (at + 3 < count && strcmp(words[at], "when") == 0 && strcmp(words[at + 2], "is") == 0) {
+        event->field = wanted_field(words[at + 1]);
+        event->value = add_text(words[at + 3]);
+        at += 4;
+    }
+    if (at + 1 < count && strcmp(words[at], "without") == 0) {
+        event->without = wanted_field(words[at + 1]);
+        at += 2;
+    }
+    if (at + 1 < count && strcmp(words[at], "by") == 0) {
+        event->error = wanted_field(words[at + 1]);
+        at += 2;
+    }
+    if (at != count) {
+        fail("an event ends with `when ATTRIBUTE is TEXT`, `without ATTRIBUTE`, `by ATTRIBUTE`",
+             words[at]);
+    }
+    current()->event_count++;
+}
+
+static void set_run(const char *attribute, const char *name)
+{
+    snprintf(wanted_run, sizeof wanted_run, "%s", attribute);
+    current()->run_name = add_text(name);
 }
 
 static bool is(const char *word, const char *known)
@@ -242,6 +304,10 @@ static void read_line(char *line)
         set_name(words[1], count == 3 ? words[2] : NULL);
     } else if (count == 2 && is(words[0], "needs")) {
         snprintf(wanted_needs, sizeof wanted_needs, "%s", words[1]);
+    } else if (count == 4 && is(words[0], "run") && is(words[2], "as")) {
+        set_run(words[1], words[3]);
+    } else if (count >= 2 && is(words[0], "run")) {
+        add_event(words + 1, count - 1);
     } else if (count == 4 && is(words[0], "set") && is(words[2], "to")) {
         add_constant(words[1], words[3]);
     } else if ((count == 4 || (count == 6 && is(words[4], "as"))) && is(words[1], "from")) {
@@ -299,6 +365,13 @@ static void write_table(FILE *out)
         write_text(out, constants[i].value);
         fprintf(out, "},\n");
     }
+    fprintf(out, "};\nstatic const struct service_event events[] = {\n");
+    for (unsigned i = 0; i < event_count; i++) {
+        fprintf(out, "{");
+        write_text(out, events[i].value);
+        fprintf(out, ", %u, %u, %u, %u},\n", events[i].outcome, events[i].field, events[i].without,
+                events[i].error);
+    }
     fprintf(out, "};\nstatic const struct service_endpoint endpoints[] = {\n");
     for (unsigned i = 0; i < endpoint_count; i++) {
         const struct service_endpoint *endpoint = &endpoints[i];
@@ -308,10 +381,14 @@ static void write_table(FILE *out)
         write_text(out, endpoint->path);
         fprintf(out, ", ");
         write_text(out, endpoint->name);
-        fprintf(out, ", %u, %u, %u, %u, %u, %u, %u, %u, %d, %d},\n", endpoint->name_field,
-                endpoint->needs, endpoint->field_count, endpoint->constant_count,
-                endpoint->first_field, endpoint->first_constant, endpoint->request_nodes,
-                endpoint->reply_nodes, endpoint->reads_request, endpoint->reads_reply);
+        fprintf(out, ", %u, %u, %u, %u, %u, %u, %u, %u, %u, %u, %u, %d, %d, %d, ",
+                endpoint->name_field, endpoint->needs, endpoint->field_count,
+                endpoint->constant_count, endpoint->run_field, endpoint->event_count,
+                endpoint->first_field, endpoint->first_constant, endpoint->first_event,
+                endpoint->request_nodes, endpoint->reply_nodes, endpoint->reads_request,
+                endpoint->reads_reply, endpoint->reads_messages);
+        write_text(out, endpoint->run_name);
+        fprintf(out, "},\n");
     }
     fprintf(out, "};\n");
     write_bits(out, "first_bytes", first_bytes);

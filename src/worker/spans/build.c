@@ -81,6 +81,15 @@ static void build_kind(struct span *span, const struct record *record,
     case RECORD_JOB:
         spans_build_job(span, record, text);
         break;
+    case RECORD_RUN:
+        spans_build_run(span, record, text);
+        break;
+    case RECORD_MESSAGE:
+        spans_build_message(span, record, text);
+        break;
+    case RECORD_WORKFLOW:
+        spans_build_workflow(span, record, text);
+        break;
     case RECORD_NONE:
     case RECORD_KIND_COUNT:
         break;

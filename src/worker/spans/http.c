@@ -110,6 +110,17 @@ static void add_transfer(struct span *span, const struct transfer_numbers *trans
     }
 }
 
+/* What a worker calls for its job has the name of that step, but where the service's own is one. */
+static void name_for_job(struct span *span, const struct record *record)
+{
+    if (slice_equals(span->name, SLICE("triton.infer"))) {
+        return;
+    }
+    span->usual_name = span->name;
+    span->name = (record->flags & RECORD_FLAG_UPGRADED) != 0 ? SLICE("process.ws_connect")
+                                                             : SLICE("process.http_request");
+}
+
 void spans_build_http(struct span *span, const struct record *record,
                       const struct record_text *text)
 {
@@ -133,5 +144,11 @@ void spans_build_http(struct span *span, const struct record *record,
     }
     if (unlikely(text->fields[FIELD_SERVICE].data != NULL)) {
         spans_add_service(span, record, text);
+    } else if (is_client) {
+        spans_add_store(span, record, text);
+    }
+    span->is_http_server = !is_client;
+    if (unlikely((record->flags & RECORD_FLAG_FOR_JOB) != 0) && is_client) {
+        name_for_job(span, record);
     }
 }

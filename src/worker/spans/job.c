@@ -49,6 +49,21 @@ static void add_text(struct span *span, struct slice key, struct slice value)
     }
 }
 
+void spans_add_number(struct span *span, struct slice key, struct slice value)
+{
+    int64_t number = 0;
+    for (size_t i = 0; i < value.size; i++) {
+        if (value.size > 18 || (uint8_t)(value.data[i] - '0') > 9) {
+            add_text(span, key, value);
+            return;
+        }
+        number = number * 10 + (value.data[i] - '0');
+    }
+    if (value.size > 0) {
+        span_add_int(span, key, number);
+    }
+}
+
 static void add_identity(struct span *span, const struct record_text *text)
 {
     const struct slice *fields = text->fields;
@@ -59,14 +74,111 @@ static void add_identity(struct span *span, const struct record_text *text)
     add_text(span, SLICE("job.priority"), fields[FIELD_JOB_PRIORITY]);
     add_text(span, SLICE("worker.id"), fields[FIELD_JOB_WORKER]);
     add_text(span, SLICE("workflow.id"), fields[FIELD_JOB_WORKFLOW]);
-    add_text(span, SLICE("workflow.step_number"), fields[FIELD_JOB_STEP]);
-    add_text(span, SLICE("workflow.total_steps"), fields[FIELD_JOB_STEPS]);
+    spans_add_number(span, SLICE("workflow.step_number"), fields[FIELD_JOB_STEP]);
+    spans_add_number(span, SLICE("workflow.total_steps"), fields[FIELD_JOB_STEPS]);
     add_text(span, SLICE("customer.id"), fields[FIELD_JOB_CUSTOMER]);
     add_text(span, SLICE("user.id"), fields[FIELD_JOB_USER]);
     add_text(span, SLICE("customer.tier"), fields[FIELD_JOB_TIER]);
 }
 
-static void add_links(struct span *span, const struct record *record)
+static size_t find_in(struct slice text, struct slice part)
+{
+    size_t at = 0;
+    while (at + part.size <= text.size && memcmp(text.data + at, part.data, part.size) != 0) {
+        at++;
+    }
+    return at + part.size <= text.size ? at : text.size;
+}
+
+/* The command's first argument: a key or channel. */
+static struct slice key_of(struct span *span, const struct record_text *text)
+{
+    struct slice line = text->fields[FIELD_QUERY_TEXT];
+    size_t name_size = text->fields[FIELD_COMMAND].size + 1;
+    if (line.size <= name_size) {
+        return slice_of(NULL, 0);
+    }
+    slice_take(&line, name_size);
+    const uint8_t *end = memchr(line.data, ' ', line.size);
+    return span_text(span,
+                     slice_of(line.data, end == NULL ? line.size : (size_t)(end - line.data)));
+}
+
+/* The key with the job's id replaced by what it is. */
+static void add_key_pattern(struct span *span, const struct record_text *text)
+{
+    struct slice key = key_of(span, text);
+    struct slice id = text->fields[FIELD_JOB_ID];
+    size_t at = id.size > 0 ? find_in(key, id) : key.size;
+    if (at < key.size) {
+        const struct slice parts[] = {slice_of(key.data, at), SLICE("{job_id}"),
+                                      slice_of(key.data + at + id.size, key.size - at - id.size)};
+        add_text(span, SLICE("redis.key_pattern"), span_join(span, parts, 3));
+    }
+}
+
+static void add_match(struct span *span, const struct record *record,
+                      const struct record_text *text)
+{
+    if (slice_equals_ignoring_case(text->fields[FIELD_COMMAND], SLICE("FCALL"))) {
+        add_text(span, SLICE("matching.function"), text->fields[FIELD_SCRIPT]);
+    }
+    if ((record->flags & RECORD_FLAG_BLOCKING) == 0) {
+        span_add_double(span, SLICE("matching.match_duration_ms"),
+                        (double)(span->end_ns - span->start_ns) / (double)MS);
+    }
+}
+
+static void add_recovery(struct span *span, struct slice strategy)
+{
+    span_add_bool(span, SLICE("recovery.attempted"), true);
+    span_add_literal(span, SLICE("recovery.strategy"), strategy);
+}
+
+/* What a step says of itself beside what is known of the job. */
+static void add_step(struct span *span, const struct record *record, const struct record_text *text)
+{
+    switch ((enum job_action)record->redis.job_action) {
+    case JOB_ACTION_SUBMIT:
+        if (slice_equals_ignoring_case(text->fields[FIELD_COMMAND], SLICE("ZADD"))) {
+            add_text(span, SLICE("queue.priority_score"), text->fields[FIELD_JOB_PRIORITY]);
+        }
+        add_text(span, SLICE("redis.queue"), text->fields[FIELD_JOB_QUEUE]);
+        break;
+    case JOB_ACTION_SAVE:
+        add_text(span, SLICE("redis.operation"), text->fields[FIELD_COMMAND]);
+        add_key_pattern(span, text);
+        break;
+    case JOB_ACTION_CLAIM:
+        add_match(span, record, text);
+        break;
+    case JOB_ACTION_RETRY:
+        add_recovery(span, SLICE("retry"));
+        break;
+    case JOB_ACTION_REQUEUE:
+        add_recovery(span, SLICE("requeue"));
+        break;
+    case JOB_ACTION_MESSAGE:
+        add_text(span, SLICE("redis.channel"), key_of(span, text));
+        break;
+    case JOB_ACTION_ARCHIVE:
+        add_text(span, SLICE("job.archive.location"), key_of(span, text));
+        break;
+    case JOB_ACTION_NONE:
+    case JOB_ACTION_READ:
+    case JOB_ACTION_COMPLETE:
+    case JOB_ACTION_FAIL:
+    case JOB_ACTION_TIMEOUT:
+    case JOB_ACTION_CANCEL:
+    case JOB_ACTION_PROGRESS:
+    case JOB_ACTION_START:
+    case JOB_ACTION_FOLD:
+    case JOB_ACTION_COUNT:
+        break;
+    }
+}
+
+void spans_add_links(struct span *span, const struct record *record)
 {
     uint32_t offset = 0;
     enum field_tag tag;
@@ -127,13 +239,30 @@ static void add_wait(struct span *span, const struct record *record)
     }
 }
 
+/* Of all that it said the last: its moment and how far it was. */
+static void add_progress(struct span *span, const struct record *record)
+{
+    uint64_t since_start = record->job.progress_ns - record->start_ns;
+    if (record->job.progress_ns < record->start_ns) {
+        return;
+    }
+    struct span_event *event =
+        span_add_event(span, span->start_ns + since_start, SLICE("job.progress"));
+    if (event != NULL) {
+        event->attributes[event->attribute_count++] = (struct attribute){
+            .key = SLICE("percent"), .type = ATTRIBUTE_INT, .integer = record->job.percent};
+    }
+}
+
 static void add_counts(struct span *span, const struct job_numbers *job)
 {
     if (job->folded > 0) {
         span_add_int(span, SLICE("wirespan.job.folded_commands"), job->folded);
+        span_add_double(span, SLICE("wirespan.job.folded_ms"), job->folded_us / 1e3);
     }
     if (job->empty_polls > 0) {
         span_add_int(span, SLICE("wirespan.job.empty_polls"), job->empty_polls);
+        span_add_double(span, SLICE("wirespan.job.empty_poll_ms"), job->empty_poll_us / 1e3);
     }
     if (job->progress_count > 0) {
         span_add_int(span, SLICE("job.progress.count"), job->progress_count);
@@ -178,10 +307,14 @@ void spans_build_job(struct span *span, const struct record *record, const struc
         span_add_int(span, SLICE("job.retry_count"), (int64_t)record->job.attempt - 1);
     }
     add_wait(span, record);
+    span_add_int(span, SLICE("processing.start_time"), (int64_t)(span->start_ns / MS));
     span_add_double(span, SLICE("processing.actual_duration_ms"),
                     (double)(span->end_ns - span->start_ns) / (double)MS);
     add_counts(span, &record->job);
-    add_links(span, record);
+    if (record->job.progress_ns != 0) {
+        add_progress(span, record);
+    }
+    spans_add_links(span, record);
     if (unlikely(record->error != RECORD_OK)) {
         spans_add_error(span, record);
     } else {
@@ -194,13 +327,15 @@ void spans_add_job_role(struct span *span, const struct record *record,
 {
     struct slice name = name_of(record->redis.job_action);
     if (name.data != NULL) {
+        span->usual_name = span->name;
         span->name = name;
     }
     if (record->redis.job_action == JOB_ACTION_SUBMIT) {
         span->kind = SPAN_PRODUCER;
     }
     add_identity(span, text);
-    add_links(span, record);
+    add_step(span, record, text);
+    spans_add_links(span, record);
     if (record->redis.job_action == JOB_ACTION_FAIL && record->error == RECORD_OK) {
         add_failure(span, text, SLICE("_OTHER"));
     }

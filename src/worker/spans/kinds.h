@@ -19,17 +19,31 @@ void spans_build_redis(struct span *span, const struct record *record,
                        const struct record_text *text);
 void spans_build_job(struct span *span, const struct record *record,
                      const struct record_text *text);
+void spans_build_workflow(struct span *span, const struct record *record,
+                          const struct record_text *text);
+/* What the record links to. */
+void spans_add_links(struct span *span, const struct record *record);
+/* A captured number: as one if it is decimal, else as it stands. Nothing where there is none. */
+void spans_add_number(struct span *span, struct slice key, struct slice value);
 /* A Redis exchange that is one of a job's life: its name, kind and what is known of the job. */
 void spans_add_job_role(struct span *span, const struct record *record,
                         const struct record_text *text);
 void spans_build_websocket(struct span *span, const struct record *record,
                            const struct record_text *text);
+void spans_build_run(struct span *span, const struct record *record,
+                     const struct record_text *text);
+void spans_build_message(struct span *span, const struct record *record,
+                         const struct record_text *text);
 void spans_build_connection(struct span *span, const struct record *record,
                             const struct record_text *text);
 
 /* What a service's request and answer said (wire/service.h), and the span's name by it. */
 void spans_add_service(struct span *span, const struct record *record,
                        const struct record_text *text);
+
+/* A client's request to an object store, or for a model: what it does to which object. */
+void spans_add_store(struct span *span, const struct record *record,
+                     const struct record_text *text);
 
 /* ---- how an exchange ended badly ---- */
 

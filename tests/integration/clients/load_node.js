@@ -1,8 +1,8 @@
-// usage: load_node.js CERTIFICATE KEY: a thousand requests, https and http, in a worker thread and then in the
+// usage: load_node.js CERTIFICATE KEY COUNT: so many requests, https and http, in a worker thread and then in the
 // main one, to servers in the same process.
 'use strict';
 const { Worker, isMainThread } = require('worker_threads');
-const [certificate, key] = process.argv.slice(2);
+const [certificate, key, count] = process.argv.slice(2);
 const https = require('https'), http = require('http'), fs = require('fs');
 const ca = fs.readFileSync(certificate);
 async function talk(name) {
@@ -29,7 +29,7 @@ async function talk(name) {
         request.on('error', reject);
         request.end('x'.repeat(size));
     });
-    for (let start = 0; start < 1000; start += 100) {
+    for (let start = 0; start < Number(count); start += 100) {
         await Promise.all([...Array(100).keys()].map((n) => one(start + n)));
     }
     agents.forEach((agent) => agent.destroy());
@@ -37,7 +37,7 @@ async function talk(name) {
     console.log('done');
 }
 if (isMainThread) {
-    new Worker(__filename, { argv: [certificate, key] }).on('exit', () => talk('main'));
+    new Worker(__filename, { argv: [certificate, key, count] }).on('exit', () => talk('main'));
 } else {
     talk('worker');
 }

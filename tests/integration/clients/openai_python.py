@@ -23,7 +23,7 @@ print(len(client.images.generate(model="dall-e-3", prompt=PROMPT, n=2, size="102
 print(client.responses.create(model="gpt-4.1", input=PROMPT, max_output_tokens=99).output_text)
 for event in client.responses.create(model="gpt-4.1", input=PROMPT, stream=True):
     print(event.type)
-print(client.chat.completions.create(model="coded", messages=messages).id)
+print(client.chat.completions.create(model="brotli", messages=messages).id)
 try:
     client.chat.completions.create(model="no-such-model", messages=messages)
 except openai.NotFoundError as error:

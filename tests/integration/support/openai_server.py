@@ -1,9 +1,9 @@
 """A server that answers like OpenAI's API: JSON, server-sent events, errors; it knows what it said."""
 
-import gzip
 import http.server
 import json
 import threading
+import zlib
 
 SECRET = "the prompt that nobody may see"
 ANSWER = "the answer that nobody may see"
@@ -80,6 +80,20 @@ def response_events(body):
     yield {"type": "response.completed", "sequence_number": 99, "response": response(body)}
 
 
+class Coder:
+    """A body as the client wants it: compressed, each piece of it flushed."""
+
+    BITS = {"gzip": 31, "deflate": 15, "bare": -15}
+
+    def __init__(self, coding):
+        self.coder = None if coding is None else zlib.compressobj(6, zlib.DEFLATED, self.BITS[coding])
+
+    def code(self, content, is_last):
+        if self.coder is None:
+            return content
+        return self.coder.compress(content) + self.coder.flush(zlib.Z_FINISH if is_last else zlib.Z_SYNC_FLUSH)
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -96,7 +110,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if body.get("stream"):
                 self.stream(chat_events(body), "[DONE]")
             else:
-                self.answer(chat(body), coded=body["model"] == "coded")
+                self.answer(chat(body))
         elif path.endswith("/responses"):
             if body.get("stream"):
                 self.stream(response_events(body), None)
@@ -106,42 +120,58 @@ class Handler(http.server.BaseHTTPRequestHandler):
             makers = {"completions": completion, "embeddings": embeddings, "generations": images}
             self.answer(makers[path.rpartition("/")[2]](body))
 
-    def answer(self, value, status=200, coded=False):
-        content = json.dumps(value).encode()
-        content = gzip.compress(content) if coded else content
+    def coding(self):
+        """What the client takes and this server gives."""
+        return self.server.coding if "gzip, deflate" in self.headers.get("Accept-Encoding", "") else None
+
+    def send_head(self, status, kind, coding):
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        if coded:
-            self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Type", kind)
+        if coding is not None:
+            self.send_header("Content-Encoding", {"bare": "deflate"}.get(coding, coding))
+            self.server.coded += 1
         for name, text in HEADERS.items():
             self.send_header(name, text)
+
+    def answer(self, value, status=200):
+        content = json.dumps(value).encode()
+        # Brotli is not in Python's library; who asks for it is shown another text under its name.
+        coding = "br" if value.get("model", "").startswith("brotli") else self.coding()
+        content = content if coding == "br" else Coder(coding).code(content, True)
+        self.send_head(status, "application/json", coding)
+        self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
 
     def stream(self, events, last):
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream; charset=utf-8")
+        coding = self.coding()
+        coder = Coder(coding)
+        self.send_head(200, "text/event-stream; charset=utf-8", coding)
         self.send_header("Transfer-Encoding", "chunked")
-        for name, text in HEADERS.items():
-            self.send_header(name, text)
         self.end_headers()
-        self.chunk(": a comment first\n\n")
+        self.chunk(coder.code(b": a comment first\n\n", False))
         for event in events:
             name = f"event: {event['type']}\n" if "type" in event else ""
-            self.chunk(f"{name}data: {json.dumps(event)}\n\n")
-        if last is not None:
-            self.chunk(f"data: {last}\n\n")
-        self.wfile.write(b"0\r\n\r\n")
+            self.chunk(coder.code(f"{name}data: {json.dumps(event)}\n\n".encode(), False))
+        text = b"" if last is None else f"data: {last}\n\n".encode()
+        self.chunk(coder.code(text, True))
+        self.chunk(b"", True)
 
-    def chunk(self, text):
-        content = text.encode()
-        self.wfile.write(f"{len(content):x}\r\n".encode() + content + b"\r\n")
+    def chunk(self, content, is_last=False):
+        if content or is_last:
+            self.wfile.write(f"{len(content):x}\r\n".encode() + content + b"\r\n")
 
 
 class OpenaiServer:
+    """With `coding` ("gzip", "deflate", "bare") it compresses for whoever takes that."""
+
+    def __init__(self, coding=None):
+        self.coding = coding
+
     def __enter__(self):
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.coding = self.coding
+        self.server.coded = 0
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         self.thread = threading.Thread(target=self.server.serve_forever)
         self.thread.start()

@@ -5,6 +5,7 @@ import pathlib
 from collections import Counter
 from dataclasses import dataclass, field
 
+INTERNAL = 1
 SERVER = 2
 CLIENT = 3
 

@@ -647,6 +647,58 @@ static void the_end_is_silent_by_default(void **state)
     exporter_destroy(NULL);
 }
 
+/* ---- links back ---- */
+
+static void submit_for(uint8_t request, uint8_t job)
+{
+    uint8_t link[24] = {0};
+    link[0] = 1; /* the request's trace */
+    link[16] = request;
+    uint16_t slot;
+    struct record *record = open_record(segments[0], &slot, job);
+    record->redis.job_action = JOB_ACTION_SUBMIT;
+    record->trace_id[0] = 2;
+    record->span_id[0] = job;
+    record_add_field(record, FIELD_LINK, slice_of(link, sizeof(link)), 24);
+    record->end_ns = record->start_ns + 1;
+    segment_complete(segments[0], &segments[0]->doorbell, slot, 0);
+}
+
+static uint32_t links_of_request(uint8_t request)
+{
+    uint16_t slot;
+    struct record *record = open_record(segments[0], &slot, 99);
+    record->kind = RECORD_HTTP_SERVER;
+    record->trace_id[0] = 1;
+    record->span_id[0] = request;
+    record->end_ns = record->start_ns + 1;
+    segment_complete(segments[0], &segments[0]->doorbell, slot, 0);
+    step(false);
+    return exporter->span.link_count;
+}
+
+static void a_request_links_to_what_it_submitted(void **state)
+{
+    (void)state;
+    create("otlp", NULL);
+    assert_int_equal(links_of_request(50), 0);
+    submit_for(51, 61);
+    submit_for(51, 62);
+    assert_int_equal(links_of_request(51), 2);
+    assert_int_equal(exporter->span.links[0].trace_id[0], 2);
+    assert_int_equal(exporter->span.links[0].span_id[0], 61);
+    assert_int_equal(exporter->span.links[1].span_id[0], 62);
+    assert_int_equal(links_of_request(52), 0);
+    /* The oldest goes. */
+    for (uint32_t i = 0; i < LIMIT_BACKLINKS - 1; i++) {
+        submit_for(53, 63);
+        step(false);
+    }
+    assert_int_equal(links_of_request(51), 1);
+    submit_for(53, 63);
+    assert_int_equal(links_of_request(51), 0);
+}
+
 /* ---- the tail policy ---- */
 
 static struct record *complete_of_trace(struct segment *segment, unsigned number, uint8_t trace,
@@ -789,6 +841,7 @@ int main(void)
         TEST(another_exporter_goes_on_where_the_first_ended),
         TEST(the_end_counts_and_says),
         TEST(the_end_is_silent_by_default),
+        TEST(a_request_links_to_what_it_submitted),
         TEST(by_default_no_trace_waits),
         TEST(a_process_judges_what_is_quiet_and_closed),
         TEST(the_end_of_a_process_judges_all),

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "wire/service.h"
 #include "worker/spans/kinds.h"
 #include "worker/spans/spans.h"
 
@@ -611,6 +612,123 @@ static void a_client_on_a_unix_socket(void **state)
     assert_string_equal(value_of("server.port"), "-");
 }
 
+/* ---- jobs ---- */
+
+static void step(const char *command, enum job_action action)
+{
+    redis(command);
+    record.redis.job_action = (uint8_t)action;
+    field(FIELD_JOB_SYSTEM, "plain");
+    field(FIELD_JOB_ID, "7f");
+}
+
+static void steps_of_a_job(void **state)
+{
+    (void)state;
+    step("ZADD", JOB_ACTION_SUBMIT);
+    field(FIELD_JOB_QUEUE, "jobs:pending");
+    field(FIELD_JOB_PRIORITY, "75");
+    build();
+    assert_memory_equal(span.name.data, "job.submit", span.name.size);
+    assert_memory_equal(span.usual_name.data, "ZADD 127.0.0.1:6379", span.usual_name.size);
+    assert_int_equal(span.kind, SPAN_PRODUCER);
+    assert_string_equal(value_of("redis.queue"), "'jobs:pending'");
+    assert_string_equal(value_of("queue.priority_score"), "'75'");
+
+    step("HSET", JOB_ACTION_SAVE);
+    field(FIELD_QUERY_TEXT, "HSET app:job:7f:data id ?");
+    field(FIELD_JOB_TIER, "vip");
+    build();
+    assert_memory_equal(span.name.data, "job.save_redis", span.name.size);
+    assert_string_equal(value_of("redis.operation"), "'HSET'");
+    assert_string_equal(value_of("redis.key_pattern"), "'app:job:{job_id}:data'");
+    assert_string_equal(value_of("customer.tier"), "'vip'");
+
+    step("HSET", JOB_ACTION_SAVE);
+    field(FIELD_QUERY_TEXT, "HSET");
+    build();
+    assert_string_equal(value_of("redis.key_pattern"), "-");
+
+    /* a record that lies */
+    step("HSETHSETHSET", JOB_ACTION_ARCHIVE);
+    field(FIELD_QUERY_TEXT, "HSET");
+    build();
+    assert_string_equal(value_of("job.archive.location"), "-");
+
+    step("FCALL", JOB_ACTION_CLAIM);
+    field(FIELD_SCRIPT, "findMatchingJob");
+    record.start_ns = 6000;
+    record.end_ns = 2506000;
+    build();
+    assert_string_equal(value_of("matching.function"), "'findMatchingJob'");
+    assert_string_equal(value_of("matching.match_duration_ms"), "2.5");
+    step("BZPOPMAX", JOB_ACTION_CLAIM);
+    record.flags |= RECORD_FLAG_BLOCKING;
+    build();
+    assert_string_equal(value_of("matching.match_duration_ms"), "-");
+
+    step("PUBLISH", JOB_ACTION_MESSAGE);
+    field(FIELD_QUERY_TEXT, "PUBLISH complete_job ?");
+    build();
+    assert_string_equal(value_of("redis.channel"), "'complete_job'");
+    step("ZADD", JOB_ACTION_ARCHIVE);
+    field(FIELD_QUERY_TEXT, "ZADD jobs:completed ? ?");
+    build();
+    assert_string_equal(value_of("job.archive.location"), "'jobs:completed'");
+    step("EVALSHA", JOB_ACTION_RETRY);
+    build();
+    assert_string_equal(value_of("recovery.attempted"), "true");
+    assert_string_equal(value_of("recovery.strategy"), "'retry'");
+}
+
+static void a_job_says_how_far_it_was(void **state)
+{
+    (void)state;
+    begin(RECORD_JOB);
+    record.job.attempt = 2;
+    record.job.progress_ns = 7000;
+    record.job.progress_count = 4;
+    record.job.percent = 50;
+    record.job.folded = 3;
+    record.job.folded_us = 1500;
+    record.job.empty_polls = 2;
+    record.job.empty_poll_us = 2250;
+    build();
+    assert_string_equal(value_of("wirespan.job.folded_commands"), "3");
+    assert_string_equal(value_of("wirespan.job.folded_ms"), "1.5");
+    assert_string_equal(value_of("wirespan.job.empty_polls"), "2");
+    assert_string_equal(value_of("wirespan.job.empty_poll_ms"), "2.25");
+    assert_memory_equal(span.name.data, "job.process", span.name.size);
+    assert_string_equal(value_of("processing.start_time"), "1700000000000");
+    assert_string_equal(value_of("job.retry_count"), "1");
+    assert_int_equal(span.event_count, 1);
+    assert_int_equal(span.events[0].time_ns, span.start_ns + 1000);
+    assert_int_equal(span.events[0].attributes[0].integer, 50);
+    /* A moment before the job began is nobody's. */
+    record.job.progress_ns = 5999;
+    build();
+    assert_int_equal(span.event_count, 0);
+}
+
+static void a_call_for_a_job_has_the_name_of_that_step(void **state)
+{
+    (void)state;
+    http(RECORD_HTTP_CLIENT, "GET", "/a", "h", 200);
+    record.flags |= RECORD_FLAG_FOR_JOB;
+    build();
+    assert_memory_equal(span.name.data, "process.http_request", span.name.size);
+    assert_memory_equal(span.usual_name.data, "GET", span.usual_name.size);
+    record.flags |= RECORD_FLAG_UPGRADED;
+    build();
+    assert_memory_equal(span.name.data, "process.ws_connect", span.name.size);
+    /* What is served is nobody's step. */
+    http(RECORD_HTTP_SERVER, "GET", "/a", "h", 200);
+    record.flags |= RECORD_FLAG_FOR_JOB;
+    build();
+    assert_memory_equal(span.name.data, "GET", span.name.size);
+    assert_true(span.is_http_server);
+}
+
 /* ---- Redis ---- */
 
 static void redis_command(void **state)
@@ -881,9 +999,176 @@ static void opaque_connections(void **state)
     assert_string_equal(value_of("error.type"), "'connection_reset'");
 }
 
+/* ---- object stores ---- */
+
+static void check_store(const char *method, const char *host, const char *target,
+                        enum store_provider sent, const char *expected)
+{
+    char found[256];
+    size_t size = 0;
+    static const char *const keys[] = {"storage.provider", "storage.operation", "storage.bucket",
+                                       "storage.path"};
+    http(RECORD_HTTP_CLIENT, method, target, host, 200);
+    record.http.store = (uint8_t)sent;
+    build();
+    for (size_t i = 0; i < 4; i++) {
+        size += (size_t)snprintf(found + size, sizeof(found) - size, "%s%s", i == 0 ? "" : " ",
+                                 value_of(keys[i]));
+    }
+    assert_string_equal(found, expected);
+}
+
+static void test_stores(void **state)
+{
+    (void)state;
+    const char *s3 = "s3.eu-west-1.amazonaws.com";
+    const char *azure = "account.blob.core.windows.net";
+    const char *google = "storage.googleapis.com";
+    check_store("PUT", s3, "/b/k/l.png", STORE_S3, "'s3' 'upload' 'b' 'k/l.png'");
+    check_store("GET", "b.s3.amazonaws.com", "/k", STORE_NONE, "'s3' 'download' 'b' 'k'");
+    check_store("GET", "my.b.s3-us-west-2.amazonaws.com:443", "/k", STORE_NONE,
+                "'s3' 'download' 'my.b' 'k'");
+    check_store("HEAD", "minio:9000", "/b/k", STORE_S3, "'s3' 'head' 'b' 'k'");
+    check_store("GET", "minio:9000", "/b?list-type=2", STORE_S3, "'s3' 'list' 'b' -");
+    check_store("POST", "minio:9000", "/b/k?uploads", STORE_S3, "'s3' 'upload_begin' 'b' 'k'");
+    check_store("PUT", "minio:9000", "/b/k?partNumber=1&uploadId=u", STORE_S3,
+                "'s3' 'upload_part' 'b' 'k'");
+    check_store("POST", "minio:9000", "/b/k?uploadId=u", STORE_S3,
+                "'s3' 'upload_complete' 'b' 'k'");
+    check_store("DELETE", "minio:9000", "/b/k?uploadId=u", STORE_S3, "'s3' 'upload_abort' 'b' 'k'");
+    check_store("GET", "minio:9000", "/b/k?acl", STORE_S3, "'s3' - 'b' 'k'");
+    check_store("GET", "cdn.example", "/b/k?X-Amz-Signature=REDACTED", STORE_NONE,
+                "'s3' 'download' 'b' 'k'");
+    check_store("GET", "cdn.example", "/b/k?AWSAccessKeyId=REDACTED&Signature=REDACTED&Expires=1",
+                STORE_NONE, "'s3' 'download' 'b' 'k'");
+    check_store("GET", "minio:9000", "http://minio:9000/b/k", STORE_S3, "'s3' 'download' 'b' 'k'");
+    /* Others of the same houses. */
+    check_store("POST", "sqs.us-east-1.amazonaws.com", "/", STORE_NONE, "- - - -");
+    check_store("PUT", "account.queue.core.windows.net", "/q/messages", STORE_AZURE, "- - - -");
+    check_store("PUT", "shop.example", "/b/k", STORE_NONE, "- - - -");
+    check_store("GET", "shop.example", "/b/k?sig=REDACTED", STORE_NONE, "- - - -");
+
+    check_store("PUT", azure, "/c/d/e.png", STORE_AZURE, "'azure_blob' 'upload' 'c' 'd/e.png'");
+    check_store("PUT", azure, "/c/d?comp=block&blockid=x", STORE_AZURE,
+                "'azure_blob' 'upload_part' 'c' 'd'");
+    check_store("PUT", azure, "/c/d?comp=blocklist", STORE_AZURE,
+                "'azure_blob' 'upload_complete' 'c' 'd'");
+    check_store("PUT", azure, "/c?restype=container", STORE_AZURE, "'azure_blob' - 'c' -");
+    check_store("GET", azure, "/c?restype=container&comp=list", STORE_AZURE,
+                "'azure_blob' 'list' 'c' -");
+    check_store("GET", azure, "/c/d?sv=1&sr=b&sig=REDACTED", STORE_NONE,
+                "'azure_blob' 'download' 'c' 'd'");
+    check_store("HEAD", "azurite:10000", "/account/c/d", STORE_AZURE,
+                "'azure_blob' 'head' 'c' 'd'");
+    check_store("DELETE", azure, "/c/d", STORE_AZURE, "'azure_blob' 'delete' 'c' 'd'");
+
+    check_store("POST", google, "/upload/storage/v1/b/B/o?uploadType=media&name=x%2Fy", STORE_NONE,
+                "'gcs' 'upload' 'B' 'x%2Fy'");
+    check_store("POST", google, "/upload/storage/v1/b/B/o?uploadType=resumable&name=x", STORE_NONE,
+                "'gcs' 'upload_begin' 'B' 'x'");
+    check_store("PUT", google, "/upload/storage/v1/b/B/o?uploadType=resumable&upload_id=REDACTED",
+                STORE_NONE, "'gcs' 'upload_part' 'B' -");
+    check_store("GET", "fake:1", "/download/storage/v1/b/B/o/x%2Fy?alt=media", STORE_NONE,
+                "'gcs' 'download' 'B' 'x%2Fy'");
+    check_store("GET", "fake:1", "/storage/v1/b/B/o/x", STORE_NONE, "'gcs' 'head' 'B' 'x'");
+    check_store("GET", "fake:1", "/storage/v1/b/B/o", STORE_NONE, "'gcs' 'list' 'B' -");
+    check_store("GET", "fake:1", "/storage/v1/b/B", STORE_NONE, "'gcs' - 'B' -");
+    check_store("GET", google, "/B/x?X-Goog-Signature=REDACTED", STORE_NONE,
+                "'gcs' 'download' 'B' 'x'");
+    check_store("GET", "B.storage.googleapis.com", "/x", STORE_NONE, "'gcs' 'download' 'B' 'x'");
+    /* What nobody sends. */
+    check_store("PUT", s3, "/", STORE_S3, "'s3' - - -");
+    check_store("PUT", azure, "*", STORE_AZURE, "- - - -");
+    check_store("GET", google, "/storage/v1/b/", STORE_NONE, "'gcs' - - -");
+    check_store("GET", s3, "/b/k", (enum store_provider)200, "'s3' 'download' 'b' 'k'");
+}
+
+static void test_sizes_of_objects(void **state)
+{
+    (void)state;
+    http(RECORD_HTTP_CLIENT, "PUT", "/b/k", "s3.amazonaws.com", 200);
+    record.http.request_body_bytes = 5;
+    build();
+    assert_string_equal(value_of("storage.size"), "5");
+    http(RECORD_HTTP_CLIENT, "GET", "/b/k", "s3.amazonaws.com", 206);
+    record.http.response_body_bytes = 7;
+    build();
+    assert_string_equal(value_of("storage.size"), "7");
+    record.http.status = 404;
+    build();
+    assert_string_equal(value_of("storage.size"), "-");
+    http(RECORD_HTTP_CLIENT, "GET", "/models/sd.SafeTensors?download=true", "hub.example", 206);
+    record.http.response_body_bytes = 3000;
+    build();
+    assert_string_equal(value_of("model.file"), "'sd.SafeTensors'");
+    assert_string_equal(value_of("model.size"), "3000");
+    assert_string_equal(value_of("model.download.resumed"), "true");
+    assert_string_equal(value_of("model.download.bytes_per_second"), "1e+09");
+    record.http.status = 302;
+    build();
+    assert_string_equal(value_of("model.file"), "-");
+}
+
+/* ---- runs of services ---- */
+
+static void begin_run(enum run_end end)
+{
+    uint8_t endpoint = service_find(SLICE("POST"), SLICE("/prompt"));
+    uint8_t id[4] = {service_endpoint(endpoint)->run_field, 'p', '-', '1'};
+    begin(RECORD_RUN);
+    record_add_field(&record, FIELD_SERVICE, slice_of(&endpoint, 1), 1);
+    record_add_field(&record, FIELD_SERVICE_VALUE, slice_of(id, sizeof(id)), sizeof(id));
+    record.run.end = (uint8_t)end;
+    record.run.messages = 4;
+    record.run.started_ns = 7000;
+}
+
+static void test_runs(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"execution.completed", "execution.failed",
+                                        "execution.cancelled"};
+    for (enum run_end end = RUN_END_COMPLETED; end <= RUN_END_CANCELLED; end++) {
+        begin_run(end);
+        field(FIELD_RUN_ERROR, "ValueError");
+        const char *built = build();
+        assert_memory_equal(built, "INTERNAL 'process.execute_comfyui'", 34);
+        assert_int_equal(span.event_count, 3);
+        assert_true(slice_equals(span.events[0].name, SLICE("submitted")));
+        assert_true(slice_equals(span.events[1].name, SLICE("execution.started")));
+        assert_true(
+            slice_equals(span.events[2].name, slice_of(names[end - 1], strlen(names[end - 1]))));
+        assert_int_equal(span.events[1].time_ns, span.start_ns + 1000);
+        assert_int_equal(span.events[2].time_ns, span.end_ns);
+        assert_string_equal(value_of("error.type"), end == RUN_END_FAILED ? "'ValueError'" : "-");
+        assert_string_equal(value_of("comfyui.prompt_id"), "'p-1'");
+        assert_string_equal(value_of("execution.duration_ms"), "0.002");
+        assert_string_equal(value_of("wirespan.run.messages"), "4");
+    }
+    begin_run(RUN_END_FAILED);
+    build();
+    assert_string_equal(value_of("error.type"), "'_OTHER'");
+    begin_run(RUN_END_UNKNOWN);
+    build();
+    assert_string_equal(value_of("wirespan.run.end"), "'unknown'");
+    /* Of no endpoint, with a time that cannot be and an end that is none. */
+    begin(RECORD_RUN);
+    record.run.started_ns = 1;
+    record.run.end = 200;
+    build();
+    assert_int_equal(span.event_count, 1);
+    begin(RECORD_MESSAGE);
+    record.message.bytes = 77;
+    build();
+    assert_string_equal(value_of("websocket.message.size"), "77");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_stores),
+        cmocka_unit_test(test_sizes_of_objects),
+        cmocka_unit_test(test_runs),
         cmocka_unit_test(times_ids_and_flags),
         cmocka_unit_test(times_saturate),
         cmocka_unit_test(every_source_of_a_parent_is_named),
@@ -906,6 +1191,9 @@ int main(void)
         cmocka_unit_test(server_targets),
         cmocka_unit_test(peers),
         cmocka_unit_test(a_client_on_a_unix_socket),
+        cmocka_unit_test(steps_of_a_job),
+        cmocka_unit_test(a_job_says_how_far_it_was),
+        cmocka_unit_test(a_call_for_a_job_has_the_name_of_that_step),
         cmocka_unit_test(redis_command),
         cmocka_unit_test(redis_details),
         cmocka_unit_test(redis_errors),

@@ -1,0 +1,67 @@
+"""The services that golden/worker.py calls, with answers that are always the same."""
+
+import http.server
+import json
+import threading
+
+IMAGE = {"created": 1700000000, "data": [{"b64_json": "aW1hZ2U="}], "size": "1024x1024", "quality": "high",
+         "output_format": "png", "usage": {"input_tokens": 12, "output_tokens": 1056, "total_tokens": 1068}}
+PROMPT = "4f1d0c3a-97c5-4ab0-8d9e-0123456789ab"
+HISTORY = {PROMPT: {"prompt": [1, PROMPT], "outputs": {"9": {"images": [{"filename": "a.png", "type": "output"}]}},
+                    "status": {"status_str": "success", "completed": True}}}
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_version = "services"
+    sys_version = ""
+
+    def log_message(self, *_):  # pylint: disable=arguments-differ
+        pass
+
+    def date_time_string(self, timestamp=None):
+        return "Sat, 21 Nov 2026 12:00:00 GMT"
+
+    def answer(self, status: int, content: bytes = b"", **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def do_POST(self):  # pylint: disable=invalid-name
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path == "/prompt":
+            self.answer(200, json.dumps({"prompt_id": PROMPT, "number": 1, "node_errors": {}}).encode())
+        elif body["model"] == "no-such-model":
+            error = {"error": {"message": "no such model", "type": "invalid_request_error", "code": "model_not_found"}}
+            self.answer(404, json.dumps(error).encode(), x_request_id="req-2")
+        else:
+            self.answer(200, json.dumps(IMAGE).encode(), x_request_id="req-1", openai_processing_ms="1200",
+                        x_ratelimit_limit_requests="500", x_ratelimit_remaining_requests="499",
+                        content_type="application/json")
+
+    def do_GET(self):  # pylint: disable=invalid-name
+        self.answer(200, json.dumps(HISTORY).encode())
+
+    def do_HEAD(self):  # pylint: disable=invalid-name
+        self.answer(200)
+
+    def do_PUT(self):  # pylint: disable=invalid-name
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.answer(201, x_ms_request_id="00000000-0000-0000-0000-000000000000")
+
+
+class Services:
+    def __enter__(self) -> "Services":
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self.server.server_port
+        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()

@@ -1,0 +1,77 @@
+"""A blocking worker for the jobs of api.py. usage: REDIS-PORT COUNT URL
+The services are at URL: OpenAI's images, ComfyUI, a store of blobs that is its own delivery network. With SSL_CERT_FILE it
+asks Redis over TLS."""
+
+import http.client
+import json
+import os
+import sys
+import urllib.parse
+
+import redis
+
+AUTHORITY = os.environ.get("SSL_CERT_FILE")
+client = redis.Redis(
+    port=int(sys.argv[1]), decode_responses=True, protocol=2, driver_info=None,
+    ssl=AUTHORITY is not None, ssl_ca_certs=AUTHORITY,
+)
+place = urllib.parse.urlsplit(sys.argv[3])
+
+
+def ask(method: str, path: str, body: bytes = b"", **headers: str):
+    kind = http.client.HTTPSConnection if place.scheme == "https" else http.client.HTTPConnection
+    connection = kind(place.hostname, place.port, timeout=20)
+    connection.request(method, path, body, {"User-Agent": "worker", **headers})
+    answer = connection.getresponse()
+    content = answer.read()
+    connection.close()
+    if answer.status >= 400:
+        raise RuntimeError(f"{path} said {answer.status}")
+    return json.loads(content) if content.startswith(b"{") else content
+
+
+def keep(job: str, picture: bytes) -> None:
+    path = f"/pictures/{job}.png"
+    ask("PUT", path, picture, **{"x-ms-blob-type": "BlockBlob", "x-ms-version": "2024-11-04"})
+    ask("HEAD", path)
+
+
+def openai_image(job: str, fields: dict) -> None:
+    wanted = {"model": "gpt-image-1", "prompt": fields["prompt"], "size": "1024x1024", "quality": "high", "n": 1}
+    answer = ask("POST", "/v1/images/generations", json.dumps(wanted).encode(), **{"Content-Type": "application/json"})
+    keep(job, answer["data"][0]["b64_json"].encode())
+
+
+def comfyui(job: str, fields: dict) -> None:
+    graph = {
+        "3": {"class_type": "KSampler", "inputs": {"seed": 7, "steps": 20, "cfg": 8.0}},
+        "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "flux.safetensors"}},
+        "5": {"class_type": "EmptyLatentImage", "inputs": {"width": 512, "height": 768}},
+        "6": {"class_type": "CLIPTextEncode", "inputs": {"text": fields["prompt"]}},
+    }
+    submitted = ask("POST", "/prompt", json.dumps({"prompt": graph}).encode(), **{"Content-Type": "application/json"})
+    ask("GET", f"/history/{submitted['prompt_id']}")
+    keep(job, b"picture")
+
+
+def refuse(job: str, fields: dict) -> None:
+    ask("POST", "/v1/images/generations", json.dumps({"model": "no-such-model"}).encode())
+
+
+KINDS = {"openai_image": openai_image, "comfyui": comfyui, "refused": refuse}
+
+for _ in range(int(sys.argv[2])):
+    claimed = client.zpopmax("jobs:pending")
+    name = claimed[0][0]
+    told = client.hgetall(f"job:{name}")
+    client.hset(f"job:{name}", mapping={"status": "processing", "worker_id": "comfyui-1-worker-0"})
+    try:
+        KINDS[told["job_type"]](name, told)
+    except RuntimeError as error:
+        client.hset(f"job:{name}", mapping={"status": "failed", "error": str(error)})
+        client.zadd("jobs:failed", {name: 1})
+        continue
+    client.hset(f"job:{name}", "progress", 100)
+    client.hset(f"job:{name}", "status", "completed")
+    client.publish("complete_job", json.dumps({"type": "job_completed", "job_id": name}))
+    client.zadd("jobs:completed", {name: 1})

@@ -1,0 +1,438 @@
+/* Messages of a service and the runs that they tell of: however they are cut and compressed, within
+   bounds, and whatever comes first. */
+#include "app_thread/messages.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+#include <zlib.h>
+
+#include "app_thread/attachment.h"
+#include "app_thread/exchange.h"
+#include "app_thread/http_exchange.h"
+#include "app_thread/runs.h"
+#include "app_thread/service_values.h"
+#include "handoff/segment.h"
+#include "wire/service.h"
+
+#define SLOTS 512u
+
+static struct segment *segment;
+static struct segment_reader reader;
+static struct thread_state *self;
+static struct connection *connection;
+
+static struct segment *give_segment(struct attachment *page)
+{
+    page->random_seed = 42;
+    atomic_store(&page->epoch, 7);
+    page->doorbell = &segment->doorbell;
+    return segment;
+}
+
+static struct slice slice(const char *text)
+{
+    return slice_of(text, strlen(text));
+}
+
+static uint8_t endpoint_of(const char *method, const char *target)
+{
+    return service_find(slice(method), slice(target));
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    size_t size = segment_size(SLOTS);
+    segment = aligned_alloc(64, (size + 63) / 64 * 64);
+    attachment = calloc(1, 4096);
+    connection = calloc(1, sizeof(*connection));
+    memset(segment, 0, size);
+    segment_initialize(segment, SLOTS, 1, (struct segment_clock){1, 1});
+    attachment_renew = give_segment;
+    atomic_store(&attachment_is_on, true);
+    self = &thread_state;
+    connection->role = ROLE_CLIENT;
+    connection->has_endpoints = true;
+    return segment_reader_init(&reader, segment, size);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    runs_finish_all(self, 1u << 30, 0);
+    struct record record;
+    while (segment_reader_next(&reader, &record)) {
+    }
+    for (uint32_t i = 0; i < SLOTS; i++) {
+        assert_int_equal(atomic_load(&segment->states[i]), SLOT_FREE);
+    }
+    free(segment);
+    free(attachment);
+    free(connection);
+    return 0;
+}
+
+/* ---- a WebSocket ---- */
+
+struct talk {
+    z_stream z;
+    bool is_coded;
+    bool is_alone; /* each message by itself */
+};
+
+static struct direction *incoming(void)
+{
+    return &connection->directions[DIRECTION_IN];
+}
+
+static void begin(struct talk *talk, bool is_coded, bool is_alone)
+{
+    struct record handshake = {0};
+    uint8_t endpoint = endpoint_of("GET", "/ws?clientId=1");
+    assert_int_not_equal(endpoint, SERVICE_NONE);
+    record_add_field(&handshake, FIELD_SERVICE, slice_of(&endpoint, 1), 1);
+    *talk = (struct talk){.is_coded = is_coded, .is_alone = is_alone};
+    assert_int_equal(deflateInit2(&talk->z, 6, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY), Z_OK);
+    websocket_init(&incoming()->websocket, false, is_coded);
+    struct websocket_deflate deflate = {.agreed = is_coded, .server_no_context_takeover = is_alone};
+    messages_begin(connection, &handshake, &deflate);
+    assert_int_not_equal(incoming()->body_block, 0);
+}
+
+static void end(struct talk *talk)
+{
+    deflateEnd(&talk->z);
+    http_exchange_give_buffers(incoming());
+}
+
+static void pass(struct slice in, uint64_t now)
+{
+    struct direction *direction = incoming();
+    struct websocket_item item;
+    for (;;) {
+        switch (websocket_next(&direction->websocket, &in, &item)) {
+        case WEBSOCKET_NEED_MORE:
+            return;
+        case WEBSOCKET_FRAME_BEGIN:
+            messages_frame(direction, &item, now);
+            break;
+        case WEBSOCKET_PAYLOAD:
+            messages_payload(direction, item.bytes);
+            break;
+        case WEBSOCKET_FRAME_END:
+            messages_frame_end(self, connection, direction, now);
+            break;
+        case WEBSOCKET_LOST:
+        default:
+            fail();
+        }
+    }
+}
+
+/* A message in frames of `frame` bytes, a ping behind each; passed in pieces. */
+static void say(struct talk *talk, const char *text, size_t frame, size_t piece, uint64_t now)
+{
+    static uint8_t payload[200000];
+    static uint8_t wire[400000];
+    size_t size = strlen(text);
+    size_t used = 0;
+    memcpy(payload, text, size);
+    if (talk->is_coded) {
+        union {
+            const char *borrowed;
+            Bytef *next;
+        } in = {text};
+        if (talk->is_alone) {
+            deflateReset(&talk->z);
+        }
+        talk->z.next_in = in.next;
+        talk->z.avail_in = (uInt)size;
+        talk->z.next_out = payload;
+        talk->z.avail_out = sizeof(payload);
+        assert_int_equal(deflate(&talk->z, Z_SYNC_FLUSH), Z_OK);
+        size = sizeof(payload) - talk->z.avail_out - 4;
+    }
+    for (size_t at = 0; at == 0 || at < size; at += frame) {
+        size_t count = frame < size - at ? frame : size - at;
+        unsigned first =
+            (at == 0 ? 1u | (talk->is_coded ? 0x40u : 0) : 0) | (at + count == size ? 0x80u : 0);
+        wire[used++] = (uint8_t)first;
+        if (count < 126) {
+            wire[used++] = (uint8_t)count;
+        } else {
+            wire[used++] = 126;
+            wire[used++] = (uint8_t)(count >> 8);
+            wire[used++] = (uint8_t)count;
+        }
+        memcpy(wire + used, payload + at, count);
+        used += count;
+        memcpy(wire + used, "\x89\x01x", 3);
+        used += 3;
+    }
+    for (size_t at = 0; at < used; at += piece) {
+        size_t count = piece < used - at ? piece : used - at;
+        uint8_t *exact = malloc(count);
+        memcpy(exact, wire + at, count);
+        pass(slice_of(exact, count), now);
+        free(exact);
+    }
+}
+
+static void say_of(struct talk *talk, const char *kind, const char *id, const char *more,
+                   uint64_t now)
+{
+    char text[512];
+    snprintf(text, sizeof(text), "{\"type\":\"%s\",\"data\":{\"prompt_id\":\"%s\"%s}}", kind, id,
+             more);
+    say(talk, text, 300, 1000, now);
+}
+
+/* ---- a prompt ---- */
+
+/* The slot of a request for a run; answered right away. */
+static uint16_t ask(const char *method, const char *target, const char *id, const char *status,
+                    uint64_t start, uint64_t end)
+{
+    uint8_t endpoint = endpoint_of(method, target);
+    const struct service_endpoint *service = service_endpoint(endpoint);
+    uint16_t slot = exchange_begin(self, connection, RECORD_HTTP_CLIENT, start);
+    struct record *record = exchange_record(slot);
+    if (record == NULL) {
+        fail();
+        return slot;
+    }
+    record_add_field(record, FIELD_SERVICE, slice_of(&endpoint, 1), 1);
+    service_values_add(record, service->run_field, slice(id));
+    if (status != NULL) {
+        service_values_add(record, service_event(service, 0)->field, slice(status));
+    }
+    runs_answered(self, connection, slot, endpoint, end);
+    exchange_complete(self, slot, end, RECORD_OK, 0);
+    return slot;
+}
+
+static void submit(const char *id, uint64_t start)
+{
+    ask("POST", "/prompt", id, NULL, start, start + 1);
+}
+
+static struct record next_record(enum record_kind kind)
+{
+    struct record record;
+    assert_true(segment_reader_next(&reader, &record));
+    assert_int_equal(record.kind, kind);
+    assert_true(record_is_valid(&record));
+    return record;
+}
+
+static void no_record(void)
+{
+    struct record record;
+    assert_false(segment_reader_next(&reader, &record));
+}
+
+static void check_below(const struct record *record, const struct record *parent)
+{
+    assert_memory_equal(record->trace_id, parent->trace_id, 16);
+    assert_memory_equal(record->parent_span_id, parent->span_id, 8);
+    assert_int_equal(record->parent_source, PARENT_CONTENT);
+}
+
+/* ---- */
+
+static void test_run(void **state)
+{
+    (void)state;
+    static const size_t frames[] = {1, 5, 120, 5000};
+    static const size_t pieces[] = {1, 3, 64, 100000};
+    uint64_t now = 1000;
+    for (unsigned round = 0; round < 48; round++) {
+        struct talk talk;
+        char id[32];
+        char text[256];
+        begin(&talk, round % 3 > 0, round % 3 == 2);
+        snprintf(id, sizeof(id), "p-%u", round);
+        submit(id, now);
+        const struct record request = next_record(RECORD_HTTP_CLIENT);
+        static const char *const said[] = {
+            "{\"type\":\"status\",\"data\":{\"status\":{}}}",
+            "{\"data\":{\"prompt_id\":\"%s\"},\"type\":\"execution_start\"}",
+            "{\"type\":\"progress\",\"data\":{\"value\":3,\"max\":9,\"node\":\"7\",\"prompt_id\":"
+            "\"%s\"}}",
+            "{\"type\":\"progress\",\"data\":{\"prompt_id\":\"somebody-elses\"}}",
+            "{\"type\":\"executing\",\"data\":{\"node\":null,\"prompt_id\":\"%s\"}}",
+            "not JSON",
+        };
+        for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+            snprintf(text, sizeof(text), said[i], id);
+#pragma GCC diagnostic pop
+            say(&talk, text, frames[round / 3 % 4], pieces[round / 12], ++now);
+        }
+        const struct record start = next_record(RECORD_MESSAGE);
+        const struct record progress = next_record(RECORD_MESSAGE);
+        const struct record last = next_record(RECORD_MESSAGE);
+        const struct record run = next_record(RECORD_RUN);
+        no_record();
+        check_below(&request, &run);
+        check_below(&start, &run);
+        check_below(&progress, &run);
+        check_below(&last, &run);
+        assert_int_equal(run.parent_source, PARENT_NONE);
+        assert_int_equal(run.start_ns, request.start_ns);
+        assert_int_equal(run.run.started_ns, start.end_ns);
+        assert_int_equal(run.end_ns, last.end_ns);
+        assert_int_equal(run.run.end, RUN_END_COMPLETED);
+        assert_int_equal(run.run.messages, 3);
+        const struct service_endpoint *messages = service_endpoint(endpoint_of("GET", "/ws"));
+        assert_true(slice_equals(service_values_find(&progress, messages->run_field), slice(id)));
+        end(&talk);
+        now += 100;
+    }
+}
+
+static void test_ends(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *kind;
+        const char *more;
+        enum run_end end;
+    } ends[] = {
+        {"execution_success", "", RUN_END_COMPLETED},
+        {"execution_error", ",\"exception_type\":\"ValueError\"", RUN_END_FAILED},
+        {"execution_interrupted", "", RUN_END_CANCELLED},
+    };
+    struct talk talk;
+    begin(&talk, false, false);
+    for (size_t i = 0; i < 3; i++) {
+        char id[32];
+        snprintf(id, sizeof(id), "e-%zu", i);
+        submit(id, 10);
+        next_record(RECORD_HTTP_CLIENT);
+        say_of(&talk, ends[i].kind, id, ends[i].more, 20);
+        /* What is told once more ends nothing. */
+        say_of(&talk, "execution_success", id, "", 30);
+        next_record(RECORD_MESSAGE);
+        const struct record run = next_record(RECORD_RUN);
+        assert_int_equal(run.run.end, ends[i].end);
+        assert_int_equal(run.end_ns, 20);
+        assert_true(slice_equals(record_find_field(&run, FIELD_RUN_ERROR),
+                                 i == 1 ? slice("ValueError") : slice("")));
+        no_record();
+    }
+    end(&talk);
+    /* Without a WebSocket the history tells. */
+    submit("h-1", 10);
+    ask("GET", "/history/h-1", "h-1", "running", 20, 21);
+    ask("GET", "/history/h-1", "h-1", "success", 30, 31);
+    next_record(RECORD_HTTP_CLIENT);
+    next_record(RECORD_HTTP_CLIENT);
+    const struct record run = next_record(RECORD_RUN);
+    assert_int_equal(run.run.end, RUN_END_COMPLETED);
+    assert_int_equal(run.end_ns, 31);
+    next_record(RECORD_HTTP_CLIENT);
+    no_record();
+}
+
+/* The messages are faster than the answer. */
+static void test_early(void **state)
+{
+    (void)state;
+    struct talk talk;
+    begin(&talk, false, false);
+    say_of(&talk, "execution_start", "f-1", "", 50);
+    say_of(&talk, "execution_success", "f-1", "", 60);
+    no_record();
+    submit("f-1", 40);
+    const struct record run = next_record(RECORD_RUN);
+    assert_int_equal(run.start_ns, 40);
+    assert_int_equal(run.run.started_ns, 50);
+    assert_int_equal(run.end_ns, 60);
+    assert_int_equal(run.run.messages, 2);
+    const struct record request = next_record(RECORD_HTTP_CLIENT);
+    check_below(&request, &run);
+    no_record();
+    end(&talk);
+}
+
+static void test_bounds(void **state)
+{
+    (void)state;
+    struct talk talk;
+    begin(&talk, true, false);
+    submit("b-1", 10);
+    next_record(RECORD_HTTP_CLIENT);
+    for (uint32_t i = 0; i < LIMIT_RUN_MESSAGES + 5; i++) {
+        say_of(&talk, "progress", "b-1", "", 20 + i);
+    }
+    for (uint32_t i = 0; i < LIMIT_RUN_MESSAGES; i++) {
+        next_record(RECORD_MESSAGE);
+    }
+    no_record();
+    /* One more than there is room for: the one that was quiet for longest ends. */
+    for (uint32_t i = 0; i < LIMIT_RUNS; i++) {
+        char id[32];
+        snprintf(id, sizeof(id), "m-%u", i);
+        submit(id, 100 + i);
+        if (i == LIMIT_RUNS - 1) {
+            const struct record run = next_record(RECORD_RUN);
+            assert_int_equal(run.run.end, RUN_END_UNKNOWN);
+            assert_int_equal(run.run.messages, LIMIT_RUN_MESSAGES + 5);
+        }
+        next_record(RECORD_HTTP_CLIENT);
+        no_record();
+    }
+    runs_finish_all(self, 1000, record_abort_cause(ABORT_SIGNAL, 9));
+    for (uint32_t i = 0; i < LIMIT_RUNS; i++) {
+        const struct record run = next_record(RECORD_RUN);
+        assert_int_equal(run.error, RECORD_ERROR_ABORTED);
+    }
+    no_record();
+    end(&talk);
+}
+
+/* Where bytes are missed: by themselves messages go on with the next one, else nothing is read. */
+static void test_missed(void **state)
+{
+    (void)state;
+    struct talk talk;
+    for (int variant = 0; variant < 3; variant++) {
+        char id[32];
+        snprintf(id, sizeof(id), "l-%d", variant);
+        begin(&talk, variant > 0, variant == 2);
+        submit(id, 10);
+        next_record(RECORD_HTTP_CLIENT);
+        say_of(&talk, "execution_start", id, "", 20);
+        next_record(RECORD_MESSAGE);
+        pass(variant > 0 ? SLICE("\301\005ab") : SLICE("\201\005{\""), 21);
+        assert_true(websocket_skip(&incoming()->websocket, 1));
+        messages_missed(incoming());
+        pass(SLICE("de"), 22);
+        say_of(&talk, "execution_success", id, "", 30);
+        if (variant == 1) {
+            assert_int_equal(incoming()->body_block, 0);
+            runs_finish_all(self, 40, 0);
+        } else {
+            next_record(RECORD_MESSAGE);
+        }
+        const struct record run = next_record(RECORD_RUN);
+        assert_int_equal(run.run.end, variant == 1 ? RUN_END_UNKNOWN : RUN_END_COMPLETED);
+        no_record();
+        end(&talk);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_run),    cmocka_unit_test(test_ends),   cmocka_unit_test(test_early),
+        cmocka_unit_test(test_bounds), cmocka_unit_test(test_missed),
+    };
+    return cmocka_run_group_tests_name("messages", tests, set_up, tear_down);
+}
