@@ -23,6 +23,16 @@ static struct {
     struct thread_context work; /* ids and flags alone */
 } sole_job;
 
+/* What the process was started for. */
+static struct {
+    _Atomic bool is_set;
+    uint8_t trace_flags;
+    _Atomic uint32_t spans;
+    uint64_t began_ns;
+    uint8_t trace_id[16];
+    uint8_t span_id[8];
+} ambient;
+
 /* A strong 64-bit mixer (two rounds of multiply and shift-xor, constants of the splitmix family):
    ids need to be unlike each other, not secret. */
 static uint64_t mix(uint64_t value)
@@ -161,6 +171,34 @@ static SLOW void begin_below_sole(struct thread_state *self, struct record *reco
     become_child(record, &work);
 }
 
+void trace_context_set_ambient(const struct traceparent *parent, uint64_t now)
+{
+    struct record record = {0};
+    trace_context_adopt(&record, parent, true);
+    memcpy(ambient.trace_id, parent->trace_id, sizeof(ambient.trace_id));
+    memcpy(ambient.span_id, parent->parent_id, sizeof(ambient.span_id));
+    ambient.trace_flags = record.trace_flags;
+    ambient.began_ns = now;
+    atomic_store_explicit(&ambient.is_set, true, memory_order_release);
+}
+
+/* Who serves requests works for them. */
+static SLOW void begin_below_ambient(struct record *record, uint64_t now)
+{
+    if (atomic_load_explicit(&sole_job.serves, memory_order_relaxed) ||
+        now > ambient.began_ns + attachment_context_age_ns ||
+        atomic_fetch_add_explicit(&ambient.spans, 1, memory_order_relaxed) >=
+            attachment_context_spans) {
+        atomic_store_explicit(&ambient.is_set, false, memory_order_relaxed);
+        return;
+    }
+    memcpy(record->trace_id, ambient.trace_id, sizeof(record->trace_id));
+    memcpy(record->parent_span_id, ambient.span_id, sizeof(record->parent_span_id));
+    record->trace_flags = ambient.trace_flags;
+    record->parent_source = PARENT_AMBIENT;
+    record->flags |= RECORD_FLAG_REMOTE_PARENT;
+}
+
 /* Returns the context of which the record is a child now; it has not been counted there. */
 static inline struct thread_context *give_ids(struct thread_state *self, struct record *record,
                                               uint64_t now)
@@ -171,6 +209,8 @@ static inline struct thread_context *give_ids(struct thread_state *self, struct 
         begin_root(self, record);
         if (unlikely(atomic_load_explicit(&sole_job.is_set, memory_order_relaxed))) {
             begin_below_sole(self, record);
+        } else if (unlikely(atomic_load_explicit(&ambient.is_set, memory_order_relaxed))) {
+            begin_below_ambient(record, now);
         }
         return NULL;
     }
@@ -219,6 +259,7 @@ void trace_context_plan_http(struct thread_state *self, struct trace_identity *i
     memcpy(identity->parent_span_id, record.parent_span_id, sizeof(identity->parent_span_id));
     identity->trace_flags = record.trace_flags;
     identity->parent_source = record.parent_source;
+    identity->record_flags = record.flags;
 }
 
 void trace_context_fulfil(struct record *record, const struct trace_identity *identity)
@@ -228,6 +269,7 @@ void trace_context_fulfil(struct record *record, const struct trace_identity *id
     memcpy(record->parent_span_id, identity->parent_span_id, sizeof(record->parent_span_id));
     record->trace_flags = identity->trace_flags;
     record->parent_source = identity->parent_source;
+    record->flags |= identity->record_flags;
     if (identity->work != NULL) {
         identity->work->spans++;
     }

@@ -42,7 +42,8 @@ struct trace_identity {
     uint8_t span_id[8];
     uint8_t parent_span_id[8];
     uint8_t trace_flags;
-    uint8_t parent_source;       /* enum parent_source */
+    uint8_t parent_source; /* enum parent_source */
+    uint16_t record_flags;
     struct thread_context *work; /* of which it will be counted as a child; NULL: of none */
 };
 
@@ -90,6 +91,10 @@ void trace_context_enter_job(struct thread_state *self, const struct record *job
 /* The one job that this process has in work; NULL: there is none, or more than one. In a process
    that serves no requests what an event loop does is for that job. The caller alone calls it. */
 void trace_context_set_sole(const struct record *job);
+
+/* The program was started on behalf of this one: what has no other cause is its child, within the
+   bounds of a context, until the process serves a request. Called at start. */
+void trace_context_set_ambient(const struct traceparent *parent, uint64_t now);
 
 /* The thread waits for many things: what it does next may belong to any. */
 void trace_context_forget(struct thread_state *self);

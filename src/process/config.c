@@ -253,6 +253,7 @@ static void parse_switches(const struct reader *reader, struct config *config)
     config->enabled = is_on && is_on_by_seed && !is_disabled;
     config->agent = get(reader, "WIRESPAN_AGENT");
     config->rules = get(reader, "WIRESPAN_RULES");
+    config->traceparent = get(reader, "TRACEPARENT");
     config->propagate_to = get(reader, "WIRESPAN_PROPAGATE_TO");
     config->propagate_not_to = get(reader, "WIRESPAN_PROPAGATE_NOT_TO");
     config->profile = get(reader, "WIRESPAN_PROFILE");

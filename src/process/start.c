@@ -26,6 +26,7 @@
 #include "app_thread/inject.h"
 #include "app_thread/jobs.h"
 #include "app_thread/runs.h"
+#include "app_thread/trace_context.h"
 #include "base/symbol_versions.h"
 #include "base/system_call.h"
 #include "process/agent.h"
@@ -35,6 +36,7 @@
 #include "process/rules_files.h"
 #include "rules/shipped.h"
 #include "runtime/node_witness.h"
+#include "wire/traceparent.h"
 
 #define PAGE_BYTES   4096u
 #define WIPE_ON_FORK 18
@@ -383,6 +385,10 @@ static void switch_on(const struct config *config, struct start_memory *memory)
     attachment_context_age_ns = config->context_seconds * UINT64_C(1000000000);
     attachment_context_spans = config->context_spans;
     inject_configure(attachment_reads_traceparent, config->propagate_to, config->propagate_not_to);
+    struct traceparent starter;
+    if (attachment_reads_traceparent && traceparent_parse(config->traceparent, &starter)) {
+        trace_context_set_ambient(&starter, clock_now_ns());
+    }
     attachment_reports_connections = config->connection_spans;
     load_rules(config);
     if (registration_parse_address(config->agent, &memory->agent)) {

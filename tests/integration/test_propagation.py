@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+"""Requests from one observed program to another: the server's span is the child of the client's, in one trace."""
+
+import subprocess
+import sys
+
+from support import case, spans
+from support.process import clean_environment, run
+from support.servers import Nginx, program
+
+STARTER = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
+TRACEPARENT = f"00-{STARTER[0]}-{STARTER[1]}-01"
+
+SERVER = """
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+    do_POST = do_GET
+    def log_message(self, *_):
+        pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+print(server.server_address[1], flush=True)
+import threading
+threading.Thread(target=server.serve_forever, daemon=True).start()
+sys.stdin.read()
+"""
+
+# Each makes four requests, three of them on one connection if it can.
+NODE_HTTP = """
+const http = require('http'), agent = new http.Agent({ keepAlive: true });
+const ask = (n) => new Promise((resolve, reject) => {
+    const request = http.request(`${process.argv[1]}/n${n}`, { agent, method: n % 2 ? 'POST' : 'GET' }, (answer) => {
+        answer.resume(); answer.on('end', resolve);
+    });
+    request.on('error', reject); request.end(n % 2 ? 'x'.repeat(3000) : undefined);
+});
+(async () => { for (let n = 0; n < 4; n++) await ask(n); agent.destroy(); })();
+"""
+NODE_FETCH = """
+(async () => { for (let n = 0; n < 4; n++) {
+    const answer = await fetch(`${process.argv[1]}/n${n}`, n % 2 ? { method: 'POST', body: 'x'.repeat(3000) } : {});
+    await answer.text();
+} })();
+"""
+PYTHON = """
+import requests, sys
+session = requests.Session()
+session.trust_env = False
+for n in range(4):
+    print(session.request("POST" if n % 2 else "GET", f"{sys.argv[1]}/n{n}", data="x" * 3000 if n % 2 else None).text)
+"""
+PHP = """
+for ($n = 0; $n < 4; $n++) {
+    echo file_get_contents("{$argv[1]}/n$n");
+}
+"""
+RUBY = """
+require 'net/http'
+uri = URI(ARGV[0])
+Net::HTTP.start(uri.host, uri.port, nil) do |http|
+  4.times { |n| puts n.odd? ? http.post("/n#{n}", 'x' * 3000).body : http.get("/n#{n}").body }
+end
+"""
+
+
+class Propagation(case.Case):
+    def setUp(self):
+        self.server_file = self.new_path("server.jsonl")
+        self.server = subprocess.Popen(
+            [sys.executable, "-c", SERVER], env=case.preload_environment(self.server_file), stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True,
+        )
+        self.addCleanup(self.stop)
+        self.url = f"http://127.0.0.1:{int(self.server.stdout.readline())}"
+
+    def stop(self):
+        if self.server.returncode is None:
+            self.server.communicate("", timeout=20)
+
+    def served(self) -> list[spans.Span]:
+        self.stop()
+        self.assertEqual(self.server.returncode, 0)
+        return [span for span in spans.read_file(self.server_file) if span.kind == spans.SERVER]
+
+    def by_path(self, found: list[spans.Span]) -> dict[str, spans.Span]:
+        return {(span.get("url.path") or "/" + span.get("url.full").split("/", 3)[3]): span for span in found}
+
+    def check_children(self, clients: list[spans.Span], least: int) -> None:
+        parents, children = self.by_path(clients), self.by_path(self.served())
+        self.assertGreaterEqual(len(parents), least)
+        self.assertEqual(parents.keys(), children.keys())
+        for path, child in children.items():
+            self.assertEqual((child.trace_id, child.parent_id), (parents[path].trace_id, parents[path].span_id), path)
+            self.assertEqual(child.get("wirespan.parent.source"), "remote")
+
+    def check_program(self, *arguments) -> None:
+        file = self.new_path("spans.jsonl")
+        finished = run([*arguments, self.url], case.preload_environment(file))
+        self.assertEqual(finished.code, 0, finished.errors)
+        self.check_children([span for span in spans.read_file(file) if span.kind == spans.CLIENT], 4)
+
+    def test_node_http(self):
+        self.check_program(program("node"), "-e", NODE_HTTP)
+
+    def test_node_fetch(self):
+        self.check_program(program("node"), "-e", NODE_FETCH)
+
+    def test_python_requests(self):
+        self.check_program(self.install_runtimes() / "venv" / "bin" / "python", "-c", PYTHON)
+
+    def test_php(self):
+        self.check_program(program("php"), "-r", PHP, "--")
+
+    def test_ruby(self):
+        self.check_program(program("ruby"), "-e", RUBY)
+
+    def test_curl(self):
+        file = self.new_path("spans.jsonl")
+        urls = [f"{self.url}/n{number}" for number in range(4)]
+        finished = run([program("curl"), "-s", "--noproxy", "*", *urls], case.preload_environment(file))
+        self.assertEqual((finished.code, finished.output), (0, b"ok" * 4))
+        self.check_children([span for span in spans.read_file(file) if span.kind == spans.CLIENT], 4)
+
+    def through_nginx(self, client_environment: dict[str, str]) -> list[spans.Span]:
+        """Of an observed proxy, with one request at a time."""
+        folder = self.folder / f"nginx{self._testMethodName}"
+        folder.mkdir()
+        file = self.new_path("spans.jsonl")
+        location = f"location / {{ proxy_pass {self.url}; proxy_http_version 1.1; proxy_set_header Connection ''; }}"
+        with Nginx(folder, case.preload_environment(file), server=location) as proxy:
+            for number in range(4):
+                finished = run([program("curl"), "-s", "--noproxy", "*", f"http://127.0.0.1:{proxy.port}/n{number}"],
+                               client_environment)
+                self.assertEqual(finished.output, b"ok")
+        # A port is asked for until it answers; that connection carries nothing.
+        return [span for span in spans.read_file(file) if span.kind in (spans.SERVER, spans.CLIENT)]
+
+    def test_nginx_begins_traces(self):
+        found = self.through_nginx(clean_environment())
+        self.check_children([span for span in found if span.kind == spans.CLIENT], 4)
+
+    def test_nginx_passes_what_it_gets(self):
+        file = self.new_path("client.jsonl")
+        found = self.through_nginx(case.preload_environment(file))
+        starts, children = self.by_path(spans.read_file(file)), self.by_path(self.served())
+        self.assertEqual(len(children), 4)
+        for path, child in children.items():
+            trace = {span.trace_id for span in found if path in (span.get("url.path"), span.get("url.full", "")[-3:])}
+            self.assertEqual(trace, {starts[path].trace_id})
+            self.assertEqual((child.trace_id, child.parent_id), (starts[path].trace_id, starts[path].span_id))
+
+    def ambient(self, traceparent: str, **variables: str) -> list[spans.Span]:
+        file = self.new_path("spans.jsonl")
+        environment = case.preload_environment(file, TRACEPARENT=traceparent, **variables)
+        finished = run([program("curl"), "-s", "--noproxy", "*", *[f"{self.url}/n{n}" for n in range(3)]], environment)
+        self.assertEqual(finished.code, 0, finished.errors)
+        return sorted(spans.read_file(file), key=lambda span: span.start_ns)
+
+    def test_a_program_that_was_started_for_something(self):
+        found = self.ambient(TRACEPARENT)
+        self.assertEqual([(span.trace_id, span.parent_id) for span in found], [STARTER] * 3)
+        self.assertEqual({span.get("wirespan.parent.source") for span in found}, {"ambient"})
+        self.check_children(found, 3)
+
+    def test_it_ends_with_its_bound(self):
+        found = self.ambient(TRACEPARENT, WIRESPAN_CONTEXT_SPANS="2")
+        self.assertEqual([(span.trace_id, span.parent_id) for span in found[:2]], [STARTER] * 2)
+        self.assertEqual((found[2].parent_id, found[2].get("wirespan.parent.source")), ("", "none"))
+
+    def test_what_it_was_started_for_is_not_told(self):
+        for variables in ({"traceparent": "00-" + "0" * 32 + "-b7ad6b7169203331-01"},
+                          {"traceparent": TRACEPARENT, "OTEL_PROPAGATORS": "none"}):
+            found = self.ambient(**variables)
+            self.assertEqual({(span.parent_id, span.get("wirespan.parent.source")) for span in found}, {("", "none")})
+            self.assertEqual(len({span.trace_id for span in found}), 3)
+
+
+if __name__ == "__main__":
+    case.main()
