@@ -67,6 +67,14 @@ static inline uint8_t rules_list_of(const struct rules *rules, uint16_t command_
     return rules->list_of[command_entry];
 }
 
+/* Whether a rule of the list may fit a command with that first argument: a quick look, before a
+   capture is had. */
+static inline bool rules_may_fit(const struct rules *rules, uint8_t list, struct slice first)
+{
+    uint8_t byte = first.size > 0 ? first.data[0] : 0;
+    return (rules->lists[list - 1].first_bytes[byte / 64] >> byte % 64 & 1) != 0;
+}
+
 /* Begins a command of that list (not 0) with so many arguments, its name included. */
 void rules_begin(const struct rules *rules, struct rule_capture *capture, uint8_t list,
                  uint32_t arguments);

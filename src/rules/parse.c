@@ -1202,6 +1202,18 @@ static bool is_for(const struct rule *rule, uint16_t entry)
     return false;
 }
 
+/* Most commands are about keys of no queue: that is seen by their first byte. */
+static void note_first_byte(struct rules *rules, struct rule_list *list, const struct rule *rule)
+{
+    struct slice key =
+        rule->key_count == 0 ? slice_of(NULL, 0) : rules_text(rules, rules->keys[rule->first_key]);
+    if (rule->is_script || key.size == 0 || key.data[0] == RULE_CAPTURE) {
+        memset(list->first_bytes, 0xFF, sizeof list->first_bytes);
+        return;
+    }
+    list->first_bytes[key.data[0] / 64] |= UINT64_C(1) << key.data[0] % 64;
+}
+
 static bool make_list(struct rules *rules, uint16_t entry, struct parser *parser)
 {
     if (rules->list_count == LIMIT_RULE_LISTS) {
@@ -1217,6 +1229,7 @@ static bool make_list(struct rules *rules, uint16_t entry, struct parser *parser
         if (!rules->rules[i].is_next && !add_member(rules, list, i, parser)) {
             return false;
         }
+        note_first_byte(rules, list, &rules->rules[i]);
         if (!note_rule(rules, list, &rules->rules[i])) {
             return wrong_text(parser, "the rules name too many fields");
         }

@@ -170,6 +170,7 @@ struct rule_list {
     uint16_t first;
     uint8_t count;
     bool is_script;
+    uint64_t first_bytes[4]; /* with which the first key of some rule begins, a bit each */
     uint32_t argv_positions; /* arguments that some rule looks at, a bit each */
     uint32_t end_positions;  /* the same, counted from the end */
     uint64_t positions;
