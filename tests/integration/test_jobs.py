@@ -199,7 +199,7 @@ class Broker(Jobs):
                 self.assertIn(f"no room for {job}", str(archived.events))
             if carries == "workflow":
                 self.assertEqual(attempts[job].get("workflow.id"), "wf_123")
-                self.assertEqual(attempts[job].get("workflow.step_number"), "1")
+                self.assertEqual(attempts[job].get("workflow.step_number"), 1)
         # Empty claims and bookkeeping are no spans, values never shown.
         self.assertEqual([span for span in worked if span.name.lower().startswith(("fcall", "hdel"))], [])
         self.assertNotIn("xxxx", str([span.attributes for span in produced + worked]))
