@@ -380,7 +380,7 @@ class ListQueue(Jobs):
             if number < self.COUNT and job in again:
                 # Pushed again by who worked on it.
                 self.assertEqual(attempt.get("processing.status"), "retried")
-                self.assertEqual(sorted(span.name.split()[0] for span in below), ["GET", "SET"])
+                self.assertEqual(sorted(span.name.split()[0] for span in below), ["SET", "process.http_request"])
                 self.assertEqual(by_job(worked, "job.retry")[job].trace_id, attempt.trace_id)
             else:
                 self.assertEqual(attempt.get("wirespan.job.end"), "unknown")
@@ -410,7 +410,7 @@ class ListQueue(Jobs):
         )
         for attempt in attempts:
             below = [span for span in worked if span.parent_id == attempt.span_id]
-            self.assertEqual([span.name.split()[0] for span in below], ["GET"])
+            self.assertEqual([span.name.split()[0] for span in below], ["process.http_request"])
         self.run_queue("poison", 0)
         plain = run([self.python, JOBS / "list_queue.py", "work", self.redis.port, self.truth.port, 10],
                     clean_environment())
