@@ -127,9 +127,6 @@ static void add_match(struct span *span, const struct record *record,
         span_add_double(span, SLICE("matching.match_duration_ms"),
                         (double)(span->end_ns - span->start_ns) / (double)MS);
     }
-    if (record->parent_source == PARENT_CONTENT) {
-        span_add_bool(span, SLICE("trace.context_retrieved"), true);
-    }
 }
 
 static void add_recovery(struct span *span, struct slice strategy)
