@@ -528,7 +528,7 @@ static void tell_submission(struct record *record, const struct job *job)
         return;
     }
     memcpy(record->parent_span_id, job->submit_id, sizeof record->parent_span_id);
-    record->parent_source = PARENT_CONTENT;
+    record->parent_source = PARENT_AMBIENT;
     record->flags |= RECORD_FLAG_REMOTE_PARENT;
 }
 

@@ -31,7 +31,7 @@ def ask(method: str, path: str, body: bytes = b"", **headers: str):
 
 
 def keep(job: str, picture: bytes) -> None:
-    path = f"/pictures/{job}.png"
+    path = f"/devstore/pictures/{job}.png"
     ask("PUT", path, picture, **{"x-ms-blob-type": "BlockBlob", "x-ms-version": "2024-11-04"})
     ask("HEAD", path)
 

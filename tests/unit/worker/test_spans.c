@@ -721,6 +721,26 @@ static void a_call_for_a_job_has_the_name_of_that_step(void **state)
     record.flags |= RECORD_FLAG_UPGRADED;
     build();
     assert_memory_equal(span.name.data, "process.ws_connect", span.name.size);
+    static const struct {
+        const char *method;
+        const char *host;
+        const char *target;
+        const char *name;
+    } cases[] = {
+        {"PUT", "pictures.s3.amazonaws.com", "/a.png", "process.image_upload"},
+        {"GET", "pictures.s3.amazonaws.com", "/a.png", "storage.download"},
+        {"DELETE", "pictures.s3.amazonaws.com", "/a.png", "process.http_request"},
+        {"GET", "models.example", "/flux.safetensors", "process.download_model"},
+        {"GET", "pictures.s3.amazonaws.com", "/flux.safetensors", "process.download_model"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        http(RECORD_HTTP_CLIENT, cases[i].method, cases[i].target, cases[i].host, 200);
+        record.flags |= RECORD_FLAG_FOR_JOB;
+        build();
+        assert_true(slice_equals(span.name, slice_of(cases[i].name, strlen(cases[i].name))));
+        assert_true(
+            slice_equals(span.usual_name, slice_of(cases[i].method, strlen(cases[i].method))));
+    }
     /* What is served is nobody's step. */
     http(RECORD_HTTP_SERVER, "GET", "/a", "h", 200);
     record.flags |= RECORD_FLAG_FOR_JOB;
