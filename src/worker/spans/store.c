@@ -191,16 +191,28 @@ static struct slice azure_operation(struct slice method, struct slice query, boo
                                   : SLICE("");
 }
 
-/* Where the host is not Azure's, as of its emulators, the account comes first. */
+/* A name without dots, or an address: where emulators are asked, and no domain of one's own is. */
+static bool is_bare(struct slice host)
+{
+    bool has_dots = false;
+    bool has_letters = false;
+    for (size_t i = 0; i < host.size; i++) {
+        has_dots |= host.data[i] == '.';
+        has_letters |= (uint8_t)(ascii_lower(host.data[i]) - 'a') < 26;
+    }
+    return !has_dots || !has_letters;
+}
+
+/* Emulators have the account first, where a container and a blob are not all that there is. */
 static struct object azure_object(struct slice method, struct slice host,
                                   const struct target *target)
 {
     struct object object = {.bucket = {NULL, 0}};
     struct slice path = target->path;
-    if (!ends_with(host, SLICE(".core.windows.net"))) {
-        take_segment(&path);
-    }
     object.bucket = take_segment(&path);
+    if (is_bare(host) && find(path, SLICE("/")) < path.size) {
+        object.bucket = take_segment(&path);
+    }
     object.key = path;
     object.operation = azure_operation(method, target->query, path.size > 0);
     return object;

@@ -1080,6 +1080,10 @@ static void test_stores(void **state)
                 "'azure_blob' 'download' 'c' 'd'");
     check_store("HEAD", "azurite:10000", "/account/c/d", STORE_AZURE,
                 "'azure_blob' 'head' 'c' 'd'");
+    check_store("PUT", "127.0.0.1:10000", "/c/d.png", STORE_AZURE,
+                "'azure_blob' 'upload' 'c' 'd.png'");
+    check_store("PUT", "pictures.example", "/c/d/e.png", STORE_AZURE,
+                "'azure_blob' 'upload' 'c' 'd/e.png'");
     check_store("DELETE", azure, "/c/d", STORE_AZURE, "'azure_blob' 'delete' 'c' 'd'");
 
     check_store("POST", google, "/upload/storage/v1/b/B/o?uploadType=media&name=x%2Fy", STORE_NONE,
@@ -1124,9 +1128,22 @@ static void test_sizes_of_objects(void **state)
     assert_string_equal(value_of("model.size"), "3000");
     assert_string_equal(value_of("model.download.resumed"), "true");
     assert_string_equal(value_of("model.download.bytes_per_second"), "1e+09");
+    record.flags |= RECORD_FLAG_FOR_JOB;
+    build();
+    assert_true(slice_equals(span.name, SLICE("process.download_model")));
     record.http.status = 302;
     build();
     assert_string_equal(value_of("model.file"), "-");
+    assert_true(slice_equals(span.name, SLICE("process.http_request")));
+    static const char *const names[][2] = {{"PUT", "process.image_upload"},
+                                           {"GET", "storage.download"},
+                                           {"HEAD", "process.http_request"}};
+    for (size_t i = 0; i < 3; i++) {
+        http(RECORD_HTTP_CLIENT, names[i][0], "/b/k", "s3.amazonaws.com", 200);
+        record.flags |= RECORD_FLAG_FOR_JOB;
+        build();
+        assert_true(slice_equals(span.name, slice_of(names[i][1], strlen(names[i][1]))));
+    }
 }
 
 /* ---- runs of services ---- */
