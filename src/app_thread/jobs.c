@@ -927,6 +927,10 @@ static void open_job(const struct deed *deed, struct job *job)
     if (!is_of_pool(job)) {
         trace_context_enter_job(self, record, ends_of(job), forks);
     }
+    if (unlikely(witness != NULL)) {
+        trace_context_tell_claim(record, ends_of(job),
+                                 rules_text(jobs_rules, queue_of(deed->rule)->name), deed->facts);
+    }
     if (forks || is_of_pool(job)) {
         prepare_outcome(key_in_table(job), record->job.attempt);
     }

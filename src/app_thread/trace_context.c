@@ -157,7 +157,8 @@ void trace_context_set_sole(const struct record *job)
 
 static SLOW void begin_below_sole(struct thread_state *self, struct record *record)
 {
-    if (!self->runs_a_loop || atomic_load_explicit(&sole_job.serves, memory_order_relaxed)) {
+    if (!self->runs_a_loop || atomic_load_explicit(&sole_job.serves, memory_order_relaxed) ||
+        (witness != NULL && witness->tells_jobs())) {
         return;
     }
     uint32_t version = atomic_load_explicit(&sole_job.version, memory_order_acquire);
@@ -337,14 +338,14 @@ void trace_context_begin_below(struct thread_state *self, struct record *record,
     record->parent_source = PARENT_CAUSAL;
 }
 
-static void set_context(struct thread_context *context, const struct record *server,
+static void set_context(struct thread_context *context, const struct record *work,
                         uint32_t connection, const _Atomic uint32_t *answers)
 {
-    memcpy(context->trace_id, server->trace_id, sizeof(context->trace_id));
-    memcpy(context->span_id, server->span_id, sizeof(context->span_id));
-    context->trace_flags = server->trace_flags;
+    memcpy(context->trace_id, work->trace_id, sizeof(context->trace_id));
+    memcpy(context->span_id, work->span_id, sizeof(context->span_id));
+    context->trace_flags = work->trace_flags;
     context->connection = connection;
-    context->began_ns = server->start_ns;
+    context->began_ns = work->start_ns;
     context->spans = 0;
     context->answers = answers;
     context->answered = atomic_load_explicit(answers, memory_order_relaxed);
@@ -400,6 +401,15 @@ void trace_context_enter_job(struct thread_state *self, const struct record *job
     context->is_of_job = true;
     context->is_ambiguous = false;
     context->is_for_child = forks;
+}
+
+void trace_context_tell_claim(const struct record *job, const _Atomic uint32_t *ends,
+                              struct slice system, const struct rule_facts *facts)
+{
+    struct thread_context work;
+    set_context(&work, job, 0, ends);
+    work.is_ambiguous = false;
+    witness->job_claimed(&work, system, facts);
 }
 
 void trace_context_leave(struct thread_state *self, uint32_t connection)

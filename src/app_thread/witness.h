@@ -1,7 +1,7 @@
 /*
- * Witnesses: where many requests are served in turn by one thread, the runtime alone knows whose
- * work the code does that runs now. What knows how to ask it (src/runtime) stands behind these
- * functions; without one, such a thread's requests have no parent.
+ * Witnesses: where many requests are served, or many jobs done, in turn by one thread, the runtime
+ * alone knows whose work the code does that runs now. What knows how to ask it (src/runtime) stands
+ * behind these functions; without one, such a thread's requests have no parent.
  */
 #pragma once
 
@@ -12,6 +12,7 @@
 #include "app_thread/thread_state.h"
 #include "base/slice.h"
 #include "handoff/record.h"
+#include "rules/match.h"
 
 struct witness {
     /* This thread has read a whole request head; `work` is copied. */
@@ -28,6 +29,12 @@ struct witness {
     struct thread_context *(*cause_of_bytes)(const struct connection *connection, uint64_t call_ns);
     /* The code that runs now makes a connection. */
     void (*connecting)(const struct connection *connection);
+    /* This thread has read the answer by which it claimed a job of the queue that rules call
+       `system`; `work` is copied. */
+    void (*job_claimed)(const struct thread_context *work, struct slice system,
+                        const struct rule_facts *facts);
+    /* Whether it knows for which job this thread's code runs, so that nothing is to be guessed. */
+    bool (*tells_jobs)(void);
 };
 
 /* NULL: none. Set once at start. */

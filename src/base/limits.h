@@ -287,6 +287,14 @@
 #define LIMIT_WITNESS_FORGOTTEN 4096u
 /* Requests whose work can still be told; as old a one has been answered or hangs. */
 #define LIMIT_WITNESS_BEGUN 4096u
+/* Jobs that were claimed and are not begun: a worker claims as many as it may work on before it
+   begins the first. The oldest is forgotten. */
+#define LIMIT_WITNESS_CLAIMED 512u
+/* Events of promises that are looked at after a claim: thousands of times what lies between it and
+   the job's beginning. Whoever has not begun by then never will, and is forgotten. */
+#define LIMIT_WITNESS_PROMISES 20000u
+/* Jobs that were handed out and not taken: as many as one turn brings. */
+#define LIMIT_WITNESS_HANDED 64u
 /* The target of an announced request; longer ones are without a parent. */
 #define LIMIT_WITNESS_TARGET 512u
 /* Connections of which is known on whose behalf they were made: it matters while that request is

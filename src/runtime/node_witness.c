@@ -29,6 +29,7 @@ typedef napi_value napi_callback(napi_env env, napi_callback_info info);
 /* v8::Local<T> is one pointer and is passed as such. */
 typedef void *v8_local;
 typedef void v8_isolate;
+typedef void promise_hook(int event, v8_local promise, v8_local parent);
 
 /* v8::HandleScope is three words; the rest is room for what a debug build may add. */
 struct v8_handle_scope {
@@ -46,12 +47,15 @@ struct v8_handle_scope {
     X(int, napi_create_reference, (napi_env, napi_value, uint32_t count, napi_ref *))              \
     X(int, napi_create_string_utf8, (napi_env, const char *, size_t, napi_value *))                \
     X(int, napi_create_uint32, (napi_env, uint32_t, napi_value *))                                 \
+    X(int, napi_delete_reference, (napi_env, napi_ref))                                            \
     X(int, napi_get_and_clear_last_exception, (napi_env, napi_value *))                            \
     X(int, napi_get_cb_info,                                                                       \
       (napi_env, napi_callback_info, size_t * count, napi_value * values, napi_value * self,       \
        void **data))                                                                               \
+    X(int, napi_get_element, (napi_env, napi_value, uint32_t, napi_value *))                       \
     X(int, napi_get_reference_value, (napi_env, napi_ref, napi_value *))                           \
     X(int, napi_get_undefined, (napi_env, napi_value *))                                           \
+    X(int, napi_get_value_bool, (napi_env, napi_value, bool *))                                    \
     X(int, napi_get_value_int32, (napi_env, napi_value, int32_t *))                                \
     X(int, napi_get_value_string_latin1, (napi_env, napi_value, char *, size_t, size_t *))         \
     X(int, napi_get_value_uint32, (napi_env, napi_value, uint32_t *))                              \
@@ -76,6 +80,11 @@ struct v8_handle_scope {
     X(v8_local, frame_at, (v8_local trace, v8_isolate *, uint32_t),                                \
       "_ZNK2v810StackTrace8GetFrameEPNS_7IsolateEj")                                               \
     X(napi_value, function_name, (v8_local frame), "_ZNK2v810StackFrame15GetFunctionNameEv")       \
+    X(void, set_promise_hook, (v8_isolate *, promise_hook *),                                      \
+      "_ZN2v87Isolate14SetPromiseHookEPFvNS_15PromiseHookTypeENS_5LocalINS_7PromiseEEENS2_INS_"    \
+      "5ValueEEEE")                                                                                \
+    X(int, promise_state, (v8_local promise), "_ZN2v87Promise5StateEv")                            \
+    X(napi_value, promise_result, (v8_local promise), "_ZN2v87Promise6ResultEv")                   \
     X(void *, node_current_environment, (v8_local context),                                        \
       "_ZN4node21GetCurrentEnvironmentEN2v85LocalINS0_7ContextEEE")                                \
     X(double, node_execution_async_id, (v8_isolate *),                                             \
@@ -86,9 +95,13 @@ struct v8_handle_scope {
       "_Z30napi_module_register_by_symbolN2v85LocalINS_6ObjectEEENS0_INS_5ValueEEENS0_INS_"        \
       "7ContextEEEPFP12napi_value__P10napi_env__S8_Ei")
 
-#define NAPI_VERSION  8
-#define TYPE_STRING   4
-#define TYPE_FUNCTION 7
+#define NAPI_VERSION 8
+#define TYPE_STRING  4
+#define TYPE_OBJECT  6
+
+/* v8::PromiseHookType, v8::Promise::PromiseState */
+enum { PROMISE_MADE = 0, PROMISE_RESOLVED = 1 };
+enum { PROMISE_FULFILLED = 1 };
 
 static struct {
 #define FIELD(result, name, arguments)           result(*name) arguments;
@@ -121,9 +134,16 @@ struct saying {
     bool is_sure;
 };
 
+/* A job of this thread's that no code works for yet. */
+struct claimed {
+    uint64_t key; /* of queue and id */
+    uint32_t number;
+};
+
 struct testimony {
     napi_env env;
     napi_ref getter;
+    napi_ref enterer;
     v8_isolate *isolate;
     bool relies_on_storage; /* for requests that nobody announced */
     uint64_t asked_ns;      /* the call that the answer below is for */
@@ -134,6 +154,15 @@ struct testimony {
     bool has_clients;
     bool is_installed;
     bool gave_up; /* trying again would fail again */
+    /* Promises are watched: a job was claimed, and not begun. */
+    bool watches;
+    bool has_entered; /* a job, in the turn of the worker that begins it */
+    bool is_mistaken; /* a job was begun that is not the one it was taken for */
+    uint32_t entered; /* its number */
+    bool tells_jobs;
+    uint32_t events_left; /* then those that were claimed are forgotten */
+    uint32_t claimed_count;
+    uint32_t handed_count; /* handed[0] is the oldest */
     /* Read, not begun by the runtime yet; oldest first. */
     uint32_t unbegun_count;
     uint32_t announced_count; /* announced[0] is the oldest */
@@ -141,6 +170,8 @@ struct testimony {
     uint32_t taken_count;
     struct announcement taken[LIMIT_WITNESS_TAKEN];
     uint64_t forgotten[LIMIT_WITNESS_FORGOTTEN / 64];
+    struct claimed claimed[LIMIT_WITNESS_CLAIMED];
+    napi_ref handed[LIMIT_WITNESS_HANDED]; /* promises of the next job */
     struct thread_context unbegun[LIMIT_WITNESS_UNBEGUN];
     struct announcement announced[LIMIT_WITNESS_ANNOUNCED];
     struct made made[LIMIT_WITNESS_MADE];             /* by the connection's serial, modulo */
@@ -272,26 +303,67 @@ static napi_value rely(napi_env env, napi_callback_info info)
     return NULL;
 }
 
+/* take(queue, id): the job's number, or 0. */
+static napi_value take(napi_env env, napi_callback_info info)
+{
+    struct testimony *self = testimony;
+    napi_value values[2];
+    size_t count = 2;
+    char queue[LIMIT_RULE_VALUE * 2];
+    char id[LIMIT_RULE_VALUE + 1];
+    size_t queue_size;
+    size_t id_size;
+    if (self == NULL || node.napi_get_cb_info(env, info, &count, values, NULL, NULL) != 0 ||
+        node.napi_get_value_string_latin1(env, values[0], queue, sizeof(queue), &queue_size) != 0 ||
+        node.napi_get_value_string_latin1(env, values[1], id, sizeof(id), &id_size) != 0) {
+        return number_value(env, 0);
+    }
+    uint64_t key = key_of(slice_of(queue, queue_size), slice_of(id, id_size));
+    for (uint32_t i = 0; i < self->claimed_count; i++) {
+        if (self->claimed[i].key == key) {
+            uint32_t number = self->claimed[i].number;
+            self->entered = number;
+            drop(self->claimed, &self->claimed_count, i, sizeof(self->claimed[0]));
+            return number_value(env, number);
+        }
+    }
+    self->is_mistaken = true;
+    return number_value(env, 0);
+}
+
 /* ---- called by the hooks ---- */
+
+/* Whether the function of that frame has the name. */
+static bool is_named(const struct testimony *self, v8_local trace, uint32_t frame,
+                     struct slice name)
+{
+    char text[32];
+    size_t size;
+    napi_value value = node.function_name(node.frame_at(trace, self->isolate, frame));
+    return value != NULL &&
+           node.napi_get_value_string_latin1(self->env, value, text, sizeof(text), &size) == 0 &&
+           slice_equals(slice_of(text, size), name);
+}
+
+static v8_local stack_trace(const struct testimony *self, int frames, int *count)
+{
+    enum { FUNCTION_NAMES = 1 << 3 }; /* v8::StackTrace::StackTraceOptions */
+    v8_local trace = node.current_stack_trace(self->isolate, frames, FUNCTION_NAMES);
+    *count = trace == NULL ? 0 : node.frame_count(trace);
+    return trace;
+}
 
 /* ioredis sends what was collected from many callers in a callback of the first one's. Two frames
    of streams and a few of the library's own lie above it. */
-#define FLUSHER        "executeAutoPipeline"
+#define FLUSHER        SLICE("executeAutoPipeline")
 #define FLUSHER_FRAMES 24
 
 static bool is_flushing(const struct testimony *self)
 {
-    enum { FUNCTION_NAMES = 1 << 3 }; /* v8::StackTrace::StackTraceOptions */
-    char name[sizeof(FLUSHER) + 1];
-    size_t size;
-    v8_local trace = node.current_stack_trace(self->isolate, FLUSHER_FRAMES, FUNCTION_NAMES);
-    int count = trace == NULL ? 0 : node.frame_count(trace);
+    int count;
+    v8_local trace = stack_trace(self, FLUSHER_FRAMES, &count);
     for (int i = 0; i < count; i++) {
-        v8_local frame = node.frame_at(trace, self->isolate, (uint32_t)i);
-        napi_value text = node.function_name(frame);
-        if (text != NULL &&
-            node.napi_get_value_string_latin1(self->env, text, name, sizeof(name), &size) == 0 &&
-            size == sizeof(FLUSHER) - 1 && memcmp(name, FLUSHER, size) == 0) {
+        if (is_named(self, trace, (uint32_t)i, FLUSHER)) {
             return true;
         }
     }
@@ -507,6 +579,207 @@ static void connecting(const struct connection *connection)
     }
 }
 
+/* ---- jobs ---- */
+
+static void forget_handed(struct testimony *self)
+{
+    for (uint32_t i = 0; i < self->handed_count; i++) {
+        node.napi_delete_reference(self->env, self->handed[i]);
+    }
+    self->handed_count = 0;
+}
+
+/* The worker's own turn went on for a job: what it begins later could not be told from that. */
+static void disown_entered(struct testimony *self)
+{
+    if (self->has_entered && self->entered != 0) {
+        self->begun[self->entered % LIMIT_WITNESS_BEGUN].is_known = false;
+    }
+    self->has_entered = false;
+}
+
+static void stop_watching(struct testimony *self)
+{
+    disown_entered(self);
+    node.set_promise_hook(self->isolate, NULL);
+    self->watches = false;
+    self->claimed_count = 0;
+    forget_handed(self);
+}
+
+/* What runs from here on works for the job that is the value, or for nobody. False: no job. */
+static bool enter(struct testimony *self, napi_value value)
+{
+    napi_value function;
+    napi_value receiver;
+    napi_value result;
+    bool is_job = false;
+    if (node.napi_get_reference_value(self->env, self->enterer, &function) != 0 ||
+        node.napi_get_undefined(self->env, &receiver) != 0) {
+        return false;
+    }
+    const napi_value argument = value != NULL ? value : receiver;
+    if (node.napi_call_function(self->env, receiver, function, 1, &argument, &result) != 0) {
+        node.napi_get_and_clear_last_exception(self->env, &result);
+    } else if (node.napi_get_value_bool(self->env, result, &is_job) != 0) {
+        is_job = false;
+    }
+    return is_job;
+}
+
+/* The worker begins a job: the one that its queue has handed to it first. */
+static void begin_handed(struct testimony *self)
+{
+    bool is_job = false;
+    self->entered = 0;
+    self->is_mistaken = false;
+    while (self->handed_count > 0 && !is_job) {
+        napi_ref reference = self->handed[0];
+        napi_value promise;
+        int type;
+        drop(self->handed, &self->handed_count, 0, sizeof(self->handed[0]));
+        if (node.napi_get_reference_value(self->env, reference, &promise) == 0 && promise != NULL &&
+            node.promise_state(promise) == PROMISE_FULFILLED) {
+            napi_value value = node.promise_result(promise);
+            is_job = value != NULL && node.napi_typeof(self->env, value, &type) == 0 &&
+                     type == TYPE_OBJECT && enter(self, value);
+        }
+        node.napi_delete_reference(self->env, reference);
+    }
+    if (!is_job) {
+        enter(self, NULL);
+    }
+    self->has_entered = true;
+    self->tells_jobs = true;
+    if (self->is_mistaken) {
+        stop_watching(self);
+    }
+}
+
+/* The worker calls, in its loop, what begins a job; no other code of the program's is running. */
+#define LOOP_FRAMES 6
+
+static bool is_in_loop(const struct testimony *self)
+{
+    int count;
+    v8_local trace = stack_trace(self, LOOP_FRAMES + 1, &count);
+    if (count < 2 || count > LOOP_FRAMES) {
+        return false;
+    }
+    /* Node's own function that runs what is due may be the last. */
+    uint32_t last = (uint32_t)count - 1;
+    last -= is_named(self, trace, last, SLICE("processTicksAndRejections"));
+    return is_named(self, trace, last, SLICE("mainLoop")) ||
+           is_named(self, trace, last, SLICE("run"));
+}
+
+static void promise_made(struct testimony *self, v8_local trace)
+{
+    if (self->has_entered && is_named(self, trace, 0, SLICE("add")) && is_in_loop(self)) {
+        /* The worker has begun the job, and notes it in its queue: it goes on for itself. */
+        self->has_entered = false;
+        enter(self, NULL);
+        if (self->claimed_count == 0) {
+            stop_watching(self);
+        }
+    } else if (is_named(self, trace, 0, SLICE("processJob")) && is_in_loop(self)) {
+        begin_handed(self);
+    }
+}
+
+static void promise_resolved(struct testimony *self, v8_local promise, v8_local trace)
+{
+    if (!is_named(self, trace, 0, SLICE("fetch"))) {
+        return;
+    }
+    if (self->handed_count == LIMIT_WITNESS_HANDED) {
+        stop_watching(self); /* which is the next one would not be known */
+    } else if (node.napi_create_reference(self->env, promise, 1,
+                                          &self->handed[self->handed_count]) == 0) {
+        self->handed_count++;
+    }
+}
+
+static void promise_event(int event, v8_local promise, v8_local parent)
+{
+    (void)parent;
+    struct testimony *self = testimony;
+    napi_handle_scope scope;
+    int count;
+    if ((event != PROMISE_MADE && event != PROMISE_RESOLVED) || self == NULL || !self->watches) {
+        return;
+    }
+    if (self->events_left-- == 0) {
+        stop_watching(self);
+        return;
+    }
+    if (node.napi_open_handle_scope(self->env, &scope) != 0) {
+        return;
+    }
+    v8_local trace = stack_trace(self, 1, &count);
+    if (count > 0 && event == PROMISE_MADE) {
+        promise_made(self, trace);
+    } else if (count > 0) {
+        promise_resolved(self, promise, trace);
+    }
+    node.napi_close_handle_scope(self->env, scope);
+}
+
+static uint64_t key_of_job(const struct rule_facts *facts)
+{
+    uint8_t queue[2 * LIMIT_RULE_VALUE + 1];
+    struct slice prefix = facts->values[RULE_PREFIX];
+    struct slice name = facts->values[RULE_QUEUE];
+    if (prefix.size > LIMIT_RULE_VALUE || name.size > LIMIT_RULE_VALUE) {
+        return 0;
+    }
+    memcpy(queue, prefix.data, prefix.size);
+    queue[prefix.size] = ':';
+    memcpy(queue + prefix.size + 1, name.data, name.size);
+    return key_of(slice_of(queue, prefix.size + 1 + name.size), facts->values[RULE_ID]);
+}
+
+static void job_claimed(const struct thread_context *work, struct slice system,
+                        const struct rule_facts *facts)
+{
+    struct testimony *self = get_testimony();
+    if (self == NULL || self->gave_up || !slice_equals(system, SLICE("bullmq"))) {
+        return;
+    }
+    if (unlikely(!self->is_installed)) {
+        install(self);
+    }
+    if (!self->is_installed) {
+        return;
+    }
+    uint64_t key = key_of_job(facts);
+    uint32_t place = 0;
+    while (place < self->claimed_count && self->claimed[place].key != key) {
+        place++;
+    }
+    if (place < self->claimed_count || place == LIMIT_WITNESS_CLAIMED) {
+        /* Its last attempt was not begun; or there is no room. */
+        drop(self->claimed, &self->claimed_count, place % LIMIT_WITNESS_CLAIMED,
+             sizeof(self->claimed[0]));
+    }
+    uint32_t number = ++self->last_number;
+    self->begun[number % LIMIT_WITNESS_BEGUN] = *work;
+    self->claimed[self->claimed_count++] = (struct claimed){key, number};
+    /* Between turns: what was handed out before is taken, or never will be. */
+    disown_entered(self);
+    forget_handed(self);
+    self->events_left = LIMIT_WITNESS_PROMISES;
+    if (!self->watches) {
+        node.set_promise_hook(self->isolate, promise_event);
+        self->watches = true;
+    }
+}
+
+static bool tells_jobs(void)
+{
+    return testimony != NULL && (testimony->tells_jobs || testimony->watches);
+}
+
 /* ---- start and end ---- */
 
 static const char script[] =
@@ -526,17 +799,28 @@ static void tell(const char *why, size_t size)
 static void forget_thread(void *argument)
 {
     struct testimony *self = argument;
+    if (self->watches) {
+        node.set_promise_hook(self->isolate, NULL);
+    }
     testimony = NULL;
     raw_system_call(SYS_munmap, (long)self, sizeof(*self), 0, 0, 0, 0);
 }
 
-/* Runs the script; the function that reads the storage, or NULL. */
+/* Keeps the function that stands at that place. */
+static bool keep(napi_env env, napi_value functions, uint32_t at, napi_ref *reference)
+{
+    napi_value function;
+    return node.napi_get_element(env, functions, at, &function) == 0 &&
+           node.napi_create_reference(env, function, 1, reference) == 0;
+}
+
+/* Runs the script; the functions that read and write the storage, or NULL. */
 static napi_value run_script(napi_env env, char *why, size_t room, size_t *why_size)
 {
     napi_value text;
     napi_value function;
     napi_value receiver;
-    napi_value arguments[3];
+    napi_value arguments[4];
     napi_value result;
     int type;
     if (node.napi_create_string_utf8(env, script, sizeof(script) - 1, &text) != 0 ||
@@ -545,7 +829,8 @@ static napi_value run_script(napi_env env, char *why, size_t room, size_t *why_s
         node.napi_create_function(env, NULL, 0, begin, NULL, &arguments[0]) != 0 ||
         node.napi_create_function(env, NULL, 0, announce, NULL, &arguments[1]) != 0 ||
         node.napi_create_function(env, NULL, 0, rely, NULL, &arguments[2]) != 0 ||
-        node.napi_call_function(env, receiver, function, 3, arguments, &result) != 0 ||
+        node.napi_create_function(env, NULL, 0, take, NULL, &arguments[3]) != 0 ||
+        node.napi_call_function(env, receiver, function, 4, arguments, &result) != 0 ||
         node.napi_typeof(env, result, &type) != 0) {
         node.napi_get_and_clear_last_exception(env, &result);
         return NULL;
@@ -553,7 +838,7 @@ static napi_value run_script(napi_env env, char *why, size_t room, size_t *why_s
     if (type == TYPE_STRING) {
         node.napi_get_value_string_latin1(env, result, why, room, why_size);
     }
-    return type == TYPE_FUNCTION ? result : NULL;
+    return type == TYPE_OBJECT ? result : NULL;
 }
 
 static napi_value start(napi_env env, napi_value exports)
@@ -561,9 +846,10 @@ static napi_value start(napi_env env, napi_value exports)
     char why[128] = "its script failed";
     size_t why_size = strlen(why);
     struct testimony *self = testimony;
-    napi_value getter = run_script(env, why, sizeof(why), &why_size);
+    napi_value functions = run_script(env, why, sizeof(why), &why_size);
     self->env = env;
-    if (getter == NULL || node.napi_create_reference(env, getter, 1, &self->getter) != 0 ||
+    if (functions == NULL || !keep(env, functions, 0, &self->getter) ||
+        !keep(env, functions, 1, &self->enterer) ||
         node.napi_add_env_cleanup_hook(env, forget_thread, self) != 0) {
         tell(why, why_size);
         self->env = NULL;
@@ -621,6 +907,8 @@ const char *node_witness_prepare(bool tells)
         .take_back = take_back,
         .cause_of_bytes = cause_of_bytes,
         .connecting = connecting,
+        .job_claimed = job_claimed,
+        .tells_jobs = tells_jobs,
     };
     witness = &node_witness;
     return NULL;

@@ -2,17 +2,21 @@
  * Node as a witness (app_thread/witness.h).
  *
  * Node carries a value with asynchronous work: an AsyncLocalStorage. When a thread of Node's serves
- * HTTP requests and makes connections, a script of ours is run in its context. It keeps a storage
- * of its own, puts a number into it when a request begins, and reads it where one is made; it
- * learns of both through diagnostics channels, which Node publishes for this purpose. Nothing of
- * the program's is replaced, and nothing keeps the process from ending. A server that calls nobody
- * pays nothing.
+ * HTTP requests and makes connections, or claims jobs, a script of ours is run in its context. It
+ * keeps a storage of its own, puts a number into it when a request begins, and reads it where one
+ * is made; it learns of both through diagnostics channels, which Node publishes for this purpose.
+ * Nothing of the program's is replaced, and nothing keeps the process from ending. A server that
+ * calls nobody pays nothing.
  *
  * Requests, by number, are kept here. Which bytes a request made by http or fetch became is told by
  * its method and target. The storage at the time of the write is asked only where these are not
  * enough, and for what no channel announces (Redis); there it is not believed when the code that
  * runs sends what others have collected: in an immediate, after a connect, in ioredis's automatic
  * pipelines, on a connection that was made for the same request.
+ *
+ * A job of BullMQ's that this thread has claimed has a number, too. The worker's loop begins it at
+ * some time later: until then promises are watched, to see which job the loop is handed and when it
+ * begins it (promise_event). The storage holds the number while it does, and nothing for the loop.
  *
  * Everything is the thread's own (a Worker has its own context and its own script); there are no
  * locks. Memory is mapped at the first request or connection, and unmapped with the environment

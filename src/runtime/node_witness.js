@@ -1,12 +1,14 @@
-(function (begin, announce, rely) {
+(function (begin, announce, rely, take) {
   'use strict';
   const load = globalThis.process?.getBuiltinModule;
   if (typeof load !== 'function') return 'process.getBuiltinModule is missing';
   const { AsyncLocalStorage, executionAsyncResource } = load('async_hooks');
+  const { isProxy } = load('util').types;
   const channels = load('diagnostics_channel');
   const storage = new AsyncLocalStorage();
   const owners = new WeakMap();
   const current = () => storage.getStore() ?? 0;
+  const describe = Object.getOwnPropertyDescriptor;
   // An exception in a subscriber would be the program's.
   const listen = (name, listener) => channels.subscribe(name, (message) => {
     try { listener(message); } catch { /* not seen */ }
@@ -40,8 +42,29 @@
     'Immediate', 'WriteWrap', 'ShutdownWrap', 'TCPConnectWrap', 'PipeConnectWrap', 'Zlib',
     'BrotliEncoder', 'BrotliDecoder',
   ]);
-  return (doubts) => {
+  const ask = (doubts) => {
     const number = current();
     return doubts && flushers.has(executionAsyncResource()?.constructor?.name) ? -number : number;
   };
+
+  // A job's text is its queue and its id. What is not a job of BullMQ's has none; nothing that a
+  // program may have put there is run.
+  const text = (value, name) => {
+    const found = describe(value, name)?.value;
+    return typeof found === 'string' ? found : undefined;
+  };
+  // What runs from here on works for the job; without one, for nobody.
+  const enter = (value) => {
+    if (value === undefined) {
+      storage.enterWith(undefined);
+      return false;
+    }
+    if (isProxy(value)) return false;
+    const queue = text(value, 'queueQualifiedName');
+    const id = text(value, 'id');
+    if (queue === undefined || id === undefined || text(value, 'token') === undefined) return false;
+    storage.enterWith(take(queue, id) || undefined);
+    return true;
+  };
+  return [ask, enter];
 })

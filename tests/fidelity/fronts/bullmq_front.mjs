@@ -1,0 +1,109 @@
+// usage: bullmq_front.mjs submit CONCURRENCY JOBS: adds jobs, and says "NAME QUEUE ID" of each.
+//        bullmq_front.mjs work CONCURRENCY JOBS: works until so many are done, and on what no job asked for.
+// The jobs are read from stdin by the first one, a line each: NAME QUEUE MODE COUNT.
+import http from 'node:http';
+import readline from 'node:readline';
+import { createRequire } from 'node:module';
+
+const load = createRequire(`${process.env.NODE_FOLDER}/`);
+const { Queue, Worker } = load(process.env.TEST_BULLMQ);
+const { Redis } = load(process.env.TEST_IOREDIS);
+
+const [task, concurrency, jobs] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])];
+const peer = process.env.TEST_PEER;
+const options = { port: Number(process.env.TEST_REDIS), host: '127.0.0.1', maxRetriesPerRequest: null };
+const QUEUES = ['pictures', 'sounds'];
+
+async function submit() {
+  const queues = new Map(QUEUES.map((name) => [name, new Queue(name, { connection: options })]));
+  for await (const line of readline.createInterface({ input: process.stdin })) {
+    const [name, queue, mode, count] = line.split(' ');
+    const job = await queues.get(queue).add('work', { name, mode, count: Number(count) });
+    console.log(name, queue, job.id);
+  }
+  await Promise.all([...queues.values()].map((queue) => queue.close()));
+}
+
+const pooled = new http.Agent({ keepAlive: true, maxSockets: 8 });
+const single = new http.Agent({ keepAlive: true, maxSockets: 1 });
+const call = (name, number, agent) => new Promise((resolve, reject) => {
+  http.get(`${peer}/c/${name}/${number}`, { agent }, (answer) => {
+    answer.resume();
+    answer.on('end', resolve);
+  }).on('error', reject);
+});
+const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const numbers = (count) => [...Array(count).keys()];
+let refreshing = null;
+let redis;
+
+const modes = {
+  async seq(name, count) {
+    for (const number of numbers(count)) await call(name, number, pooled);
+  },
+  all: (name, count) => Promise.all(numbers(count).map((number) => call(name, number, pooled))),
+  single: (name, count) => Promise.all(numbers(count).map((number) => call(name, number, single))),
+  async fetch(name, count) {
+    for (const number of numbers(count)) await (await fetch(`${peer}/c/${name}/${number}`)).text();
+  },
+  async timers(name, count) {
+    for (const number of numbers(count)) {
+      await wait(2);
+      await new Promise(setImmediate);
+      await call(name, number, pooled);
+    }
+  },
+  // One asks for all: what it asks is whoever's came first.
+  async refresh(name, count) {
+    refreshing ??= wait(3).finally(() => { refreshing = null; });
+    await refreshing;
+    await modes.seq(name, count);
+  },
+  async redis(name, count) {
+    for (const number of numbers(count)) {
+      await redis.get(`id:${name}:${number}`);
+      await call(name, number, pooled);
+    }
+  },
+  // Nothing is awaited before the first call, and nothing between the calls.
+  async atonce(name, count) {
+    const asked = numbers(count).map((number) => redis.get(`id:${name}:${number}`));
+    await Promise.all([call(name, 0, pooled), fetch(`${peer}/c/${name}/1`).then((answer) => answer.text()), ...asked]);
+  },
+  // Without any promise of its own before the calls.
+  callbacks: (name, count) => new Promise((resolve) => {
+    const ask = (number) => (number === count ? resolve() : setTimeout(() => {
+      http.get(`${peer}/c/${name}/${number}`, { agent: pooled }, (answer) => {
+        answer.resume();
+        answer.on('end', () => ask(number + 1));
+      });
+    }, 1));
+    ask(0);
+  }),
+};
+
+async function work() {
+  redis = new Redis(options);
+  let done = 0;
+  let finish;
+  const finished = new Promise((resolve) => { finish = resolve; });
+  let asked = 0;
+  const own = setInterval(() => {
+    call('bgx0', asked++, pooled).catch(() => {});
+    redis.get(`id:bgx0:${asked}`).catch(() => {});
+  }, 5);
+  const workers = QUEUES.map((name) => new Worker(name, (job) => modes[job.data.mode](job.data.name, job.data.count),
+    { connection: options, concurrency }));
+  for (const worker of workers) {
+    worker.on('completed', () => { if (++done === jobs) finish(); });
+    worker.on('failed', (job, error) => { console.log('failed', job.data.name, error.stack); if (++done === jobs) finish(); });
+  }
+  await finished;
+  clearInterval(own);
+  await Promise.all(workers.map((worker) => worker.close()));
+  redis.disconnect();
+  pooled.destroy();
+  single.destroy();
+}
+
+await (task === 'submit' ? submit() : work());
