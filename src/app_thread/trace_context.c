@@ -172,12 +172,16 @@ static SLOW void begin_below_sole(struct thread_state *self, struct record *reco
     become_child(record, &work);
 }
 
-void trace_context_set_ambient(const struct traceparent *parent, uint64_t now)
+void trace_context_set_ambient(struct slice traceparent, uint64_t now)
 {
+    struct traceparent parent;
     struct record record = {0};
-    trace_context_adopt(&record, parent, true);
-    memcpy(ambient.trace_id, parent->trace_id, sizeof(ambient.trace_id));
-    memcpy(ambient.span_id, parent->parent_id, sizeof(ambient.span_id));
+    if (!traceparent_parse(traceparent, &parent)) {
+        return;
+    }
+    trace_context_adopt(&record, &parent, true);
+    memcpy(ambient.trace_id, parent.trace_id, sizeof(ambient.trace_id));
+    memcpy(ambient.span_id, parent.parent_id, sizeof(ambient.span_id));
     ambient.trace_flags = record.trace_flags;
     ambient.began_ns = now;
     atomic_store_explicit(&ambient.is_set, true, memory_order_release);

@@ -98,8 +98,9 @@ void trace_context_tell_claim(const struct record *job, const _Atomic uint32_t *
 void trace_context_set_sole(const struct record *job);
 
 /* The program was started on behalf of this one: what has no other cause is its child, within the
-   bounds of a context, until the process serves a request. Called at start. */
-void trace_context_set_ambient(const struct traceparent *parent, uint64_t now);
+   bounds of a context, until the process serves a request. Nothing if it is invalid. Called at
+   start. */
+void trace_context_set_ambient(struct slice traceparent, uint64_t now);
 
 /* The thread waits for many things: what it does next may belong to any. */
 void trace_context_forget(struct thread_state *self);

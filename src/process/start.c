@@ -36,7 +36,6 @@
 #include "process/rules_files.h"
 #include "rules/shipped.h"
 #include "runtime/node_witness.h"
-#include "wire/traceparent.h"
 
 #define PAGE_BYTES   4096u
 #define WIPE_ON_FORK 18
@@ -385,9 +384,8 @@ static void switch_on(const struct config *config, struct start_memory *memory)
     attachment_context_age_ns = config->context_seconds * UINT64_C(1000000000);
     attachment_context_spans = config->context_spans;
     inject_configure(attachment_reads_traceparent, config->propagate_to, config->propagate_not_to);
-    struct traceparent starter;
-    if (attachment_reads_traceparent && traceparent_parse(config->traceparent, &starter)) {
-        trace_context_set_ambient(&starter, clock_now_ns());
+    if (attachment_reads_traceparent) {
+        trace_context_set_ambient(config->traceparent, clock_now_ns());
     }
     attachment_reports_connections = config->connection_spans;
     load_rules(config);

@@ -63,7 +63,7 @@ class Recorder(socketserver.StreamRequestHandler):
             return True
         body = self.rfile.read(int(head.get(b"content-length", 0)))
         self.stream += body
-        answer = hashlib.sha256(body).hexdigest().encode() + b"."
+        answer = hashlib.sha256(body).hexdigest().encode() + b"!"
         self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(answer), answer))
         return True
 
