@@ -110,32 +110,6 @@ static void add_transfer(struct span *span, const struct transfer_numbers *trans
     }
 }
 
-static struct slice text_of(const struct span *span, struct slice key)
-{
-    for (uint32_t i = 0; i < span->attribute_count; i++) {
-        if (slice_equals(span->attributes[i].key, key) &&
-            span->attributes[i].type == ATTRIBUTE_STRING) {
-            return span->attributes[i].string;
-        }
-    }
-    return (struct slice){NULL, 0};
-}
-
-/* By what the stores and services have told. */
-static struct slice step_of(const struct span *span, const struct record *record)
-{
-    struct slice operation = text_of(span, SLICE("storage.operation"));
-    if ((record->flags & RECORD_FLAG_UPGRADED) != 0) {
-        return SLICE("process.ws_connect");
-    }
-    if (text_of(span, SLICE("model.file")).data != NULL) {
-        return SLICE("process.download_model");
-    }
-    if (slice_starts_with(operation, SLICE("upload"))) {
-        return SLICE("process.image_upload");
-    }
-    return slice_equals(operation, SLICE("download")) ? SLICE("storage.download")
-                                                      : SLICE("process.http_request");
 /* What a request to an object store, or for a model, is to a job; NULL data: nothing of its own. */
 static struct slice transfer_name(const struct span *span)
 {
@@ -165,10 +139,6 @@ static struct slice transfer_name(const struct span *span)
 /* What a worker calls for its job has the name of that step, but where the service's own is one. */
 static void name_for_job(struct span *span, const struct record *record)
 {
-    if (!slice_equals(span->name, SLICE("triton.infer"))) {
-        span->usual_name = span->name;
-        span->name = step_of(span, record);
-    }
     struct slice transfer = transfer_name(span);
     if (slice_equals(span->name, SLICE("triton.infer"))) {
         return;
