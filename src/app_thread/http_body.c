@@ -40,15 +40,14 @@ static bool begin(struct direction *direction, uint8_t endpoint, bool is_reply)
     if (service == NULL || !(is_reply ? service->reads_reply : service->reads_request)) {
         return false;
     }
-    if (direction->body_block == 0) {
-        direction->body_block = slab_take(SLAB_BUFFER);
-    }
+    /* One whose end was missed. */
+    http_body_end(direction, NULL, false);
+    direction->body_block = slab_take(SLAB_BUFFER);
     if (direction->body_block == 0) {
         exchange_count_loss(LOSS_SLAB_FULL);
         return false;
     }
     struct body *body = body_of(direction);
-    memset(body, 0, sizeof(*body));
     body->is_reply = is_reply;
     service_values_begin(&body->values, endpoint,
                          is_reply ? service->reply_nodes : service->request_nodes);

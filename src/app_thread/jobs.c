@@ -11,26 +11,35 @@
 #include "base/system_call.h"
 #include "rules/time.h"
 #include "wire/sha1.h"
+#include "wire/traceparent.h"
 
 /* Tries to take the table: whoever holds it is done within a microsecond, unless it was
  * interrupted.
  */
 #define LOCK_TRIES 256
 
+/* Lists whose answers were jobs: more than one process waits for. */
+#define KNOWN_LISTS 8u
+
 /* A job in work, or one that has ended a moment ago (`slot` is none). */
 struct job {
     uint64_t order;
-    uint64_t draws; /* of the thread's numbers, when it was claimed */
+    uint64_t tag;             /* hash of what it is acknowledged by; 0: nothing */
+    uint64_t acknowledged_ns; /* 0: not yet */
+    uint64_t draws;           /* of the thread's numbers, when it was claimed */
     const struct thread_state *owner;
     uint8_t trace_id[16];
     uint8_t span_id[8];
     uint8_t submit_id[8];
-    uint8_t save_id[8]; /* of the span that stored it, where nobody was known to submit it */
+    uint8_t parent_id[8]; /* that was carried in the job */
+    uint8_t claim_id[8];  /* of the span that claimed it */
+    uint8_t save_id[8];   /* of the span that stored it, where nobody was known to submit it */
     uint32_t epoch;
     uint16_t slot;
     uint8_t trace_flags;
     uint8_t queue;
     bool is_derived;    /* the trace's id: both sides of the queue know it */
+    bool is_carried;    /* a context stood in the job: trace and parent are its */
     bool is_submitted;  /* by this process: its submission is a span, or becomes one */
     bool was_submitted; /* the submission's span is there: another one is none of that name */
     bool was_claimed;   /* by this process */
@@ -40,17 +49,32 @@ struct job_table {
     _Atomic uint32_t lock; /* the epoch of the process that holds it; 0: nobody */
     uint32_t empty_polls;
     uint64_t empty_poll_ns;
+    uint32_t next_list;
     uint64_t next_order;
-    uint64_t keys[LIMIT_JOBS]; /* of each job's identity without the time; 0: free */
+    uint64_t lists[KNOWN_LISTS]; /* that jobs were claimed from, where a rule needs to know */
+    uint64_t keys[LIMIT_JOBS];   /* of each job's identity without the time; 0: free */
     struct job jobs[LIMIT_JOBS];
     /* How often the job of that place has ended: what ends a thread's work for it. Read by threads
        without the lock. */
     _Atomic uint32_t ends[LIMIT_JOBS];
 };
 
-/* How a forked child ended a job of its parent's: (nanoseconds << 3 | enum job_end), by the job's
-   place. Shared memory, made when the first such job is claimed. */
-typedef _Atomic uint64_t job_outcome;
+/* How another process ended a job of this one's. Shared memory, made at the start: whoever executes
+   may be forked before anything is claimed. The claimer takes a place by the job's key and gives it
+   back; who ends a job that it has not claimed looks for the place. */
+struct outcome {
+    _Atomic uint64_t key;   /* 0: free */
+    _Atomic uint64_t value; /* nanoseconds << 3 | enum job_end; 0: none yet */
+    _Atomic uint32_t attempt;
+};
+
+struct outcomes {
+    _Atomic uint32_t telling; /* queues of which an end was seen, a bit each */
+    struct outcome places[LIMIT_JOBS];
+};
+
+/* Places that are tried for one job. */
+#define OUTCOME_TRIES 16u
 _Static_assert(JOB_END_COUNT <= 8, "an end has three bits");
 
 /* What a rule says that a command does is what its record says. */
@@ -71,6 +95,7 @@ SAME(MESSAGE);
 SAME(ARCHIVE);
 SAME(START);
 SAME(FOLD);
+SAME(ACK);
 _Static_assert((int)RULE_ACTIONS == (int)JOB_ACTION_COUNT, "and as many");
 #undef SAME
 
@@ -79,12 +104,17 @@ static const uint8_t no_lists[RULES_ENTRIES];
 const struct rules *jobs_rules;
 const uint8_t *jobs_lists = no_lists;
 static struct job_table jobs_table;
-static job_outcome *jobs_outcomes;
+static struct outcomes *jobs_outcomes;
 
 void jobs_configure(const struct rules *rules)
 {
     jobs_rules = rules;
     jobs_lists = rules->list_of;
+    if (jobs_outcomes == NULL) {
+        long address = raw_system_call(SYS_mmap, 0, sizeof(struct outcomes), PROT_READ | PROT_WRITE,
+                                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        jobs_outcomes = address < 0 && address > -4096 ? NULL : (struct outcomes *)address;
+    }
 }
 
 /* ---- commands ---- */
@@ -201,6 +231,7 @@ static struct job *place_job(uint64_t key)
     }
     if (jobs_table.keys[place - jobs_table.jobs] != key) {
         place->is_derived = false;
+        place->is_carried = false;
         place->is_submitted = false;
         place->was_submitted = false;
         place->was_claimed = false;
@@ -269,6 +300,15 @@ static void hash_identity(const struct rule *rule, const struct rule_facts *fact
     sha1_finish(&sha1, (char *)hash);
 }
 
+static uint64_t hash_of(struct slice value)
+{
+    uint64_t hash = value.size == 0 ? 0 : 0xcbf29ce484222325u;
+    for (size_t i = 0; i < value.size; i++) {
+        hash = (hash ^ value.data[i]) * 0x100000001b3u;
+    }
+    return hash;
+}
+
 static uint64_t key_of(const struct rule *rule, const struct rule_facts *facts)
 {
     uint64_t key = 0xcbf29ce484222325u ^ rule->queue;
@@ -320,14 +360,66 @@ static void derive_ids(const struct rule *rule, const struct rule_facts *facts,
     submit_id[7] |= submit_id[7] == 0;
 }
 
-/* Gives the job the ids that both sides come to, where it is named well enough. */
-static void derive_job(struct job *job, const struct rule *rule, const struct rule_facts *facts)
+/* `count` bytes in hexadecimal, not all zero. */
+static bool take_id(struct slice text, uint8_t *bytes, size_t count)
 {
-    if (!job->is_derived && is_identified(rule, facts)) {
-        derive_ids(rule, facts, job->trace_id, job->submit_id);
-        job->trace_flags = trace_context_flags(job->trace_id);
-        job->is_derived = true;
+    bool is_zero = true;
+    if (text.size != 2 * count) {
+        return false;
     }
+    for (size_t i = 0; i < text.size; i++) {
+        if (!is_hex(text.data[i])) {
+            return false;
+        }
+        is_zero &= text.data[i] == '0';
+    }
+    take_hex(text.data, bytes, count);
+    return !is_zero;
+}
+
+static bool take_context(const struct rule_facts *facts, enum rule_variable trace,
+                         enum rule_variable parent, struct traceparent *context)
+{
+    if (!take_id(facts->values[trace], context->trace_id, sizeof context->trace_id) ||
+        !take_id(facts->values[parent], context->parent_id, sizeof context->parent_id)) {
+        return false;
+    }
+    context->flags = trace_context_flags(context->trace_id);
+    return true;
+}
+
+/* The context that stands in the job: its own before its workflow's. */
+static bool find_context(const struct rule_facts *facts, struct traceparent *context)
+{
+    return take_context(facts, RULE_TRACE, RULE_PARENT, context) ||
+           traceparent_parse(facts->values[RULE_TRACEPARENT], context) ||
+           take_context(facts, RULE_WORKFLOW_TRACE, RULE_WORKFLOW_PARENT, context);
+}
+
+/* Gives the job the ids that both sides come to: those that it carries, or else derived ones where
+   it is named well enough. True if its trace is another one now. */
+static bool derive_job(struct job *job, const struct rule *rule, const struct rule_facts *facts)
+{
+    uint8_t trace_id[16];
+    struct traceparent context;
+    bool is_other = false;
+    if (!job->is_derived && is_identified(rule, facts)) {
+        derive_ids(rule, facts, trace_id, job->submit_id);
+        job->is_derived = true;
+        if (!job->is_carried) {
+            memcpy(job->trace_id, trace_id, sizeof job->trace_id);
+            job->trace_flags = trace_context_flags(trace_id);
+            is_other = true;
+        }
+    }
+    if (!job->is_carried && find_context(facts, &context)) {
+        memcpy(job->trace_id, context.trace_id, sizeof job->trace_id);
+        memcpy(job->parent_id, context.parent_id, sizeof job->parent_id);
+        job->trace_flags = trace_context_follow(&context);
+        job->is_carried = true;
+        is_other = true;
+    }
+    return is_other;
 }
 
 /* A submission is on its way: what stores the job may name it as its parent. */
@@ -439,14 +531,18 @@ static void tell_submission(struct record *record, const struct job *job)
     record->flags |= RECORD_FLAG_REMOTE_PARENT;
 }
 
-/* Puts a record into the job's trace, beside the job's submission. */
+/* Puts a record into the job's trace: below what the job carries, else beside its submission. */
 static void join_trace(struct record *record, const struct job *job)
 {
     memcpy(record->trace_id, job->trace_id, sizeof record->trace_id);
     memset(record->parent_span_id, 0, sizeof record->parent_span_id);
     record->trace_flags = job->trace_flags;
     record->parent_source = PARENT_NONE;
-    if (job->is_derived) {
+    if (job->is_carried) {
+        memcpy(record->parent_span_id, job->parent_id, sizeof record->parent_span_id);
+        record->parent_source = PARENT_CONTENT;
+        record->flags |= RECORD_FLAG_REMOTE_PARENT;
+    } else if (job->is_derived) {
         tell_submission(record, job);
     }
 }
@@ -483,6 +579,11 @@ static void set_numbers(struct record *record, const struct rule_facts *facts)
     }
 }
 
+static bool is_of_pool(const struct job *job)
+{
+    return (jobs_rules->queues[job->queue].flags & RULE_QUEUE_POOL) != 0;
+}
+
 /* ---- the only job ---- */
 
 /* A job that is the only one in work may be told to be the cause of what a loop does. */
@@ -491,7 +592,9 @@ static void tell_sole(void)
     const struct job *sole = NULL;
     uint32_t count = 0;
     for (uint32_t i = 0; i < LIMIT_JOBS; i++) {
-        if (jobs_table.keys[i] != 0 && is_in_work(&jobs_table.jobs[i])) {
+        /* Who claims for a pool does not execute. */
+        if (jobs_table.keys[i] != 0 && is_in_work(&jobs_table.jobs[i]) &&
+            !is_of_pool(&jobs_table.jobs[i])) {
             sole = &jobs_table.jobs[i];
             count++;
         }
@@ -507,6 +610,7 @@ struct deed {
     const struct rule *rule;
     const struct rule_facts *facts;
     uint64_t key;
+    bool is_anonymous; /* there is a job, but nothing is known of it */
 };
 
 static uint64_t begun_at(const struct deed *deed)
@@ -514,35 +618,76 @@ static uint64_t begun_at(const struct deed *deed)
     return deed->record != NULL ? deed->record->start_ns : deed->passage->now;
 }
 
-static void prepare_outcome(const struct job *job)
+static struct outcome *find_outcome(uint64_t key)
 {
-    if (jobs_outcomes == NULL) {
-        long address = raw_system_call(SYS_mmap, 0, LIMIT_JOBS * sizeof(job_outcome),
-                                       PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        jobs_outcomes = address < 0 && address > -4096 ? NULL : (job_outcome *)address;
+    for (uint32_t i = 0; jobs_outcomes != NULL && i < OUTCOME_TRIES; i++) {
+        struct outcome *place = &jobs_outcomes->places[(key + i) % LIMIT_JOBS];
+        if (atomic_load_explicit(&place->key, memory_order_acquire) == key) {
+            return place;
+        }
     }
-    if (jobs_outcomes != NULL) {
-        atomic_store_explicit(&jobs_outcomes[job - jobs_table.jobs], 0, memory_order_relaxed);
+    return NULL;
+}
+
+static void prepare_outcome(uint64_t key, uint32_t attempt)
+{
+    for (uint32_t i = 0; jobs_outcomes != NULL && i < OUTCOME_TRIES; i++) {
+        struct outcome *place = &jobs_outcomes->places[(key + i) % LIMIT_JOBS];
+        uint64_t none = 0;
+        if (atomic_compare_exchange_strong_explicit(&place->key, &none, key, memory_order_acq_rel,
+                                                    memory_order_acquire) ||
+            none == key) {
+            atomic_store_explicit(&place->attempt, attempt, memory_order_relaxed);
+            atomic_store_explicit(&place->value, 0, memory_order_relaxed);
+            return;
+        }
     }
 }
 
-/* This is the child of the process that claimed the job. */
-static void tell_outcome(const struct job *job, enum job_end end, uint64_t now)
+/* What was told of the job, 0 for nothing; its place is free then. */
+static uint64_t take_outcome(uint64_t key)
 {
-    if (jobs_outcomes != NULL) {
-        atomic_store_explicit(&jobs_outcomes[job - jobs_table.jobs], now << 3 | (uint64_t)end,
-                              memory_order_relaxed);
+    struct outcome *place = find_outcome(key);
+    if (place == NULL) {
+        return 0;
     }
-    atomic_fetch_add_explicit(ends_of(job), 1, memory_order_relaxed);
+    uint64_t told = atomic_load_explicit(&place->value, memory_order_relaxed);
+    atomic_store_explicit(&place->key, 0, memory_order_release);
+    return told;
+}
+
+static uint64_t told_outcome(uint64_t key)
+{
+    struct outcome *place = find_outcome(key);
+    return place == NULL ? 0 : atomic_load_explicit(&place->value, memory_order_relaxed);
+}
+
+/* Another process claimed the job, if any did. `attempt` is the one that has ended; 0: the one that
+   is in work. */
+static void tell_outcome(uint64_t key, struct job *job, enum job_end end, uint32_t attempt,
+                         uint64_t now)
+{
+    struct outcome *place = find_outcome(key);
+    bool is_it =
+        place != NULL &&
+        (attempt == 0 || atomic_load_explicit(&place->attempt, memory_order_relaxed) == attempt);
+    if (is_it) {
+        atomic_store_explicit(&place->value, now << 3 | (uint64_t)end, memory_order_relaxed);
+    }
+    if (job != NULL) {
+        atomic_fetch_add_explicit(ends_of(job), 1, memory_order_relaxed);
+    }
+}
+
+static uint64_t key_in_table(const struct job *job)
+{
+    return jobs_table.keys[job - jobs_table.jobs];
 }
 
 static void end_job(struct thread_state *self, struct job *job, enum job_end end, uint64_t now)
 {
-    bool may_be_told = end == JOB_END_UNKNOWN && jobs_outcomes != NULL;
-    uint64_t told = may_be_told ? atomic_load_explicit(&jobs_outcomes[job - jobs_table.jobs],
-                                                       memory_order_relaxed)
-                                : 0;
-    if (told != 0) {
+    uint64_t told = take_outcome(key_in_table(job));
+    if (told != 0 && end == JOB_END_UNKNOWN) {
         end = (enum job_end)(told & 7);
         now = told >> 3;
     }
@@ -556,6 +701,44 @@ static void end_job(struct thread_state *self, struct job *job, enum job_end end
     if (record != NULL) {
         record->job.end = (uint8_t)end;
         exchange_complete(self, slot, now, RECORD_OK, 0);
+    }
+}
+
+/* Whether an end of a job of that queue was ever seen here or in a process of the same origin. */
+static bool tells_ends(uint8_t queue)
+{
+    return jobs_outcomes != NULL &&
+           (atomic_load_explicit(&jobs_outcomes->telling, memory_order_relaxed) >> queue & 1) != 0;
+}
+
+static void note_end(uint8_t queue)
+{
+    if (jobs_outcomes != NULL && !tells_ends(queue)) {
+        atomic_fetch_or_explicit(&jobs_outcomes->telling, 1u << queue, memory_order_relaxed);
+    }
+}
+
+/* Without an end on the wire the acknowledgement is the last that was said. */
+static uint64_t last_word(const struct job *job, uint64_t now)
+{
+    bool is_last = job->acknowledged_ns != 0 && !tells_ends(job->queue);
+    return is_last ? job->acknowledged_ns : now;
+}
+
+/* Jobs of pools that others have ended meanwhile, and those of which no end will be told. */
+static void collect_ends(struct thread_state *self, uint64_t now)
+{
+    for (uint32_t i = 0; i < LIMIT_JOBS; i++) {
+        struct job *job = &jobs_table.jobs[i];
+        if (jobs_table.keys[i] == 0 || !is_in_work(job) || !is_of_pool(job)) {
+            continue;
+        }
+        uint64_t patience =
+            tells_ends(job->queue) ? attachment_context_age_ns : LIMIT_JOB_SILENCE_NS;
+        bool is_silent = job->acknowledged_ns != 0 && now > job->acknowledged_ns + patience;
+        if (is_silent || told_outcome(jobs_table.keys[i]) != 0) {
+            end_job(self, job, JOB_END_UNKNOWN, last_word(job, now));
+        }
     }
 }
 
@@ -576,12 +759,12 @@ static void describe(const struct deed *deed, struct job *job)
     role(deed);
     if (job != NULL) {
         join_trace(record, job);
-    } else if (is_identified(deed->rule, deed->facts)) {
-        struct job stranger = {.is_derived = true};
-        derive_ids(deed->rule, deed->facts, stranger.trace_id, stranger.submit_id);
-        stranger.trace_flags = trace_context_flags(stranger.trace_id);
-        link_to_parent(record);
-        join_trace(record, &stranger);
+    } else {
+        struct job stranger = {0};
+        if (derive_job(&stranger, deed->rule, deed->facts)) {
+            link_to_parent(record);
+            join_trace(record, &stranger);
+        }
     }
     add_facts(record, deed->rule, deed->facts);
 }
@@ -589,14 +772,16 @@ static void describe(const struct deed *deed, struct job *job)
 /* The deed's job, made known where its name allows; NULL: it is of no trace. */
 static struct job *derived_job(const struct deed *deed)
 {
+    struct traceparent context;
     struct job *job = find_job(deed->key);
-    if (job == NULL && is_identified(deed->rule, deed->facts)) {
+    if (job == NULL &&
+        (is_identified(deed->rule, deed->facts) || find_context(deed->facts, &context))) {
         job = place_job(deed->key);
     }
     if (job != NULL) {
         derive_job(job, deed->rule, deed->facts);
     }
-    return job != NULL && job->is_derived ? job : NULL;
+    return job != NULL && (job->is_derived || job->is_carried) ? job : NULL;
 }
 
 /* Pushed again: by who works on it, or a second time by who submitted it. The first submission has
@@ -611,13 +796,34 @@ static void push_again(const struct deed *deed, struct job *job)
 {
     struct record *record = deed->record;
     bool in_work = is_in_work(job);
-    bool is_retry = in_work || number_of(deed->facts->values[RULE_ATTEMPTS]) > 0;
+    /* A pool says by other words that this is a retry. */
+    bool is_pool = (queue_of(deed->rule)->flags & RULE_QUEUE_POOL) != 0;
+    uint32_t ended = number_of(deed->facts->values[RULE_ATTEMPTS]);
+    bool is_retry = !is_pool && (in_work || ended > 0);
     link_to_parent(record);
     join_trace(record, job);
     record->redis.job_action = is_retry ? JOB_ACTION_RETRY : JOB_ACTION_REQUEUE;
     add_facts(record, deed->rule, deed->facts);
-    if (in_work) {
+    const struct record *attempt = in_work ? exchange_record(job->slot) : NULL;
+    if (!in_work) {
+        tell_outcome(deed->key, NULL, JOB_END_RETRIED, ended, begun_at(deed));
+    } else if (attempt == NULL || ended == 0 || attempt->job.attempt == 0 ||
+               attempt->job.attempt == ended) {
         end_job(deed->passage->self, job, JOB_END_RETRIED, begun_at(deed));
+    }
+}
+
+/* Where a job is made: the context that it carries is that of its maker. */
+static void take_producers_place(struct record *record, const struct job *job)
+{
+    link_to_parent(record);
+    memcpy(record->trace_id, job->trace_id, sizeof record->trace_id);
+    memset(record->parent_span_id, 0, sizeof record->parent_span_id);
+    record->parent_source = PARENT_NONE;
+    record->trace_flags = job->trace_flags;
+    if (job->is_carried) {
+        memcpy(record->parent_span_id, job->parent_id, sizeof record->parent_span_id);
+        record->parent_source = PARENT_CONTENT;
     }
 }
 
@@ -639,12 +845,10 @@ static void submit(const struct deed *deed)
     }
     job->is_submitted = true;
     job->was_submitted = true;
-    link_to_parent(record);
-    memcpy(record->trace_id, job->trace_id, sizeof record->trace_id);
-    memset(record->parent_span_id, 0, sizeof record->parent_span_id);
-    record->parent_source = PARENT_NONE;
-    record->trace_flags = job->trace_flags;
-    memcpy(record->span_id, job->submit_id, sizeof record->span_id);
+    take_producers_place(record, job);
+    if (job->is_derived) {
+        memcpy(record->span_id, job->submit_id, sizeof record->span_id);
+    }
     if (!is_none(job->save_id)) {
         add_link(record, job->trace_id, job->save_id);
         memset(job->save_id, 0, sizeof job->save_id);
@@ -663,12 +867,8 @@ static void save(const struct deed *deed)
     }
     role(deed);
     if (job != NULL) {
-        link_to_parent(record);
-        memcpy(record->trace_id, job->trace_id, sizeof record->trace_id);
-        memset(record->parent_span_id, 0, sizeof record->parent_span_id);
-        record->trace_flags = job->trace_flags;
-        record->parent_source = PARENT_NONE;
-        if (job->is_submitted) {
+        take_producers_place(record, job);
+        if (job->is_submitted && job->is_derived) {
             memcpy(record->parent_span_id, job->submit_id, sizeof record->parent_span_id);
             record->parent_source = PARENT_CONTENT;
         } else {
@@ -723,27 +923,44 @@ static void open_job(const struct deed *deed, struct job *job)
     set_numbers(record, deed->facts);
     add_facts(record, deed->rule, deed->facts);
     bool forks = (queue_of(deed->rule)->flags & RULE_QUEUE_FORKS) != 0;
-    trace_context_enter_job(self, record, ends_of(job), forks);
-    if (forks) {
-        prepare_outcome(job);
+    if (!is_of_pool(job)) {
+        trace_context_enter_job(self, record, ends_of(job), forks);
     }
+    if (forks || is_of_pool(job)) {
+        prepare_outcome(key_in_table(job), record->job.attempt);
+    }
+    job->tag = hash_of(deed->facts->values[RULE_TAG]);
+    job->acknowledged_ns = 0;
     job->was_claimed = true;
     job->owner = self;
     job->draws = self->random_counter;
 }
 
+/* How the attempt in work has ended, now that the job is claimed anew. */
+static enum job_end end_by_next(const struct deed *deed, const struct job *job)
+{
+    const struct record *record = exchange_record(job->slot);
+    uint32_t before = number_of(deed->facts->values[RULE_ATTEMPTS]);
+    bool is_later = record != NULL && record->job.attempt != 0 && before >= record->job.attempt;
+    return is_later ? JOB_END_RETRIED : JOB_END_UNKNOWN;
+}
+
 static bool claim(const struct deed *deed)
 {
     struct record *exchange = deed->record;
-    end_before(deed);
-    if (deed->facts->values[RULE_ID].size == 0) {
+    if ((queue_of(deed->rule)->flags & RULE_QUEUE_POOL) != 0) {
+        collect_ends(deed->passage->self, deed->passage->now);
+    } else {
+        end_before(deed);
+    }
+    if (deed->facts->values[RULE_ID].size == 0 && !deed->is_anonymous) {
         jobs_table.empty_polls += !deed->rule->is_next;
         jobs_table.empty_poll_ns += time_of(deed);
         return false;
     }
     struct job *job = find_job(deed->key);
     if (job != NULL && is_in_work(job)) {
-        end_job(deed->passage->self, job, JOB_END_UNKNOWN, begun_at(deed));
+        end_job(deed->passage->self, job, end_by_next(deed, job), deed->passage->now);
     }
     job = place_job(deed->key);
     if (job == NULL) {
@@ -751,10 +968,10 @@ static bool claim(const struct deed *deed)
         return true;
     }
     job->queue = deed->rule->queue;
-    job->is_derived = is_identified(deed->rule, deed->facts);
-    if (job->is_derived) {
-        derive_ids(deed->rule, deed->facts, job->trace_id, job->submit_id);
-        job->trace_flags = trace_context_flags(job->trace_id);
+    job->is_derived = false;
+    job->is_carried = false;
+    if (derive_job(job, deed->rule, deed->facts)) {
+        /* Its ids are known by now. */
     } else if (exchange != NULL) {
         memcpy(job->trace_id, exchange->trace_id, sizeof job->trace_id);
         job->trace_flags = exchange->trace_flags;
@@ -765,7 +982,33 @@ static bool claim(const struct deed *deed)
     }
     open_job(deed, job);
     describe(deed, job);
+    if (exchange != NULL) {
+        memcpy(job->claim_id, exchange->span_id, sizeof job->claim_id);
+    }
     return true;
+}
+
+/* What is told now makes the job's name complete, or shows the context that it carries: its attempt
+   belongs into another trace than it seemed, which the claim's span is in. */
+static void move_job(const struct deed *deed, struct job *job, struct record *record)
+{
+    struct thread_context *context = &deed->passage->self->context;
+    uint8_t before[16];
+    memcpy(before, job->trace_id, sizeof before);
+    if (!derive_job(job, deed->rule, deed->facts)) {
+        return;
+    }
+    add_link(record, before, job->claim_id);
+    join_trace(record, job);
+    if (memcmp(context->span_id, job->span_id, sizeof job->span_id) == 0) {
+        memcpy(context->trace_id, job->trace_id, sizeof context->trace_id);
+        context->trace_flags = job->trace_flags;
+    }
+    if (deed->record != NULL &&
+        memcmp(deed->record->parent_span_id, job->span_id, sizeof job->span_id) == 0) {
+        memcpy(deed->record->trace_id, job->trace_id, sizeof job->trace_id);
+        deed->record->trace_flags = job->trace_flags;
+    }
 }
 
 /* More is known of a job: its type, and perhaps the time that makes its name complete. */
@@ -774,6 +1017,7 @@ static void tell_more(const struct deed *deed)
     struct job *job = find_job(deed->key);
     struct record *record = job != NULL && is_in_work(job) ? exchange_record(job->slot) : NULL;
     if (record != NULL) {
+        move_job(deed, job, record);
         set_numbers(record, deed->facts);
         add_facts(record, deed->rule, deed->facts);
     }
@@ -798,6 +1042,21 @@ static void fold(const struct deed *deed, struct record *record)
         struct record *each = is_of_queue && is_in_work(job) ? exchange_record(job->slot) : NULL;
         if (each != NULL) {
             count_folded(deed, each);
+        }
+    }
+}
+
+/* The queue has done with the job, whether or not its worker has. */
+static void acknowledge(const struct deed *deed)
+{
+    uint64_t tag = hash_of(deed->facts->values[RULE_TAG]);
+    for (uint32_t i = 0; i < LIMIT_JOBS; i++) {
+        struct job *job = &jobs_table.jobs[i];
+        bool is_it = jobs_table.keys[i] != 0 && job->tag == tag && is_in_work(job);
+        struct record *record = is_it ? exchange_record(job->slot) : NULL;
+        if (record != NULL) {
+            record->job.folded++;
+            job->acknowledged_ns = deed->passage->now;
         }
     }
 }
@@ -838,11 +1097,17 @@ static bool act_locked(const struct deed *deed)
     }
     if (is_end(action, &end)) {
         describe(deed, job);
+        note_end(deed->rule->queue);
+        /* The next attempt of a pool may be in work before it is said that this one is over: that
+           it was pushed again has said so. */
+        if (action == RULE_RETRY && (queue_of(deed->rule)->flags & RULE_QUEUE_POOL) != 0) {
+            return true;
+        }
         if (in_work) {
             tell_more(deed);
             end_job(self, job, end, begun_at(deed));
-        } else if (job != NULL && job->epoch != attachment_epoch()) {
-            tell_outcome(job, end, begun_at(deed));
+        } else {
+            tell_outcome(deed->key, job, end, 0, begun_at(deed));
         }
         return true;
     }
@@ -860,10 +1125,51 @@ static bool act_locked(const struct deed *deed)
     } else if (action == RULE_FOLD) {
         fold(deed, record);
         return false;
+    } else if (action == RULE_ACK) {
+        acknowledge(deed);
+        return false;
     } else {
         describe(deed, job);
     }
     return true;
+}
+
+/* ---- lists that may hold jobs ---- */
+
+/* A rule may be for any list whose values look like jobs. One that has had jobs is a queue: to find
+   it empty is no exchange, and a value that cannot be understood is a job all the same. */
+
+static uint64_t list_of(const struct rule *rule, const struct rule_capture *capture,
+                        uint16_t number)
+{
+    struct rule_facts facts;
+    uint64_t hash = 0xcbf29ce484222325u ^ rule->queue;
+    if (rules_keys(jobs_rules, capture, number, &facts)) {
+        struct slice name = facts.values[RULE_QUEUE];
+        for (size_t i = 0; i < name.size; i++) {
+            hash = (hash ^ name.data[i]) * 0x100000001b3u;
+        }
+    }
+    return hash != 0 ? hash : 1;
+}
+
+/* Read without the lock, too: a word at a time. */
+static bool is_known_list(uint64_t list)
+{
+    for (uint32_t i = 0; i < KNOWN_LISTS; i++) {
+        if (__atomic_load_n(&jobs_table.lists[i], __ATOMIC_RELAXED) == list) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void note_list(uint64_t list)
+{
+    if (!is_known_list(list)) {
+        __atomic_store_n(&jobs_table.lists[jobs_table.next_list++ % KNOWN_LISTS], list,
+                         __ATOMIC_RELAXED);
+    }
 }
 
 /* One of the rules that the answer is told by; true if the exchange stays a span. */
@@ -878,17 +1184,30 @@ static bool act(struct passage *passage, struct record *record, struct rule_capt
     if (!holds && rule->action != RULE_CLAIM) {
         return true;
     }
+    uint64_t list = rule->is_tentative ? list_of(rule, capture, number) : 0;
+    bool is_nothing = record == NULL || (record->flags & RECORD_FLAG_NULL_REPLY) != 0;
+    if (!holds && rule->is_tentative && !is_known_list(list)) {
+        return true;
+    }
     if (!holds) {
         memset(&facts, 0, sizeof facts);
     }
-    const struct deed deed = {
+    struct deed deed = {
         .passage = passage,
         .record = record,
         .rule = rule,
         .facts = &facts,
         .key = key_of(rule, &facts),
     };
+    if (!holds && rule->is_tentative && !is_nothing) {
+        rules_keys(jobs_rules, capture, number, &facts);
+        trace_context_draw(passage->self, (uint8_t *)&deed.key);
+        deed.is_anonymous = true;
+    }
     if (lock_table()) {
+        if (holds && rule->is_tentative) {
+            note_list(list);
+        }
         stays = act_locked(&deed);
         tell_sole();
         unlock_table();
@@ -917,8 +1236,13 @@ bool jobs_was_waiting(struct pairing_entry entry, const struct record *record)
     if (entry.effect != REDIS_JOB) {
         return false;
     }
-    uint8_t action = jobs_rules->rules[capture_of(entry.value)->rule].action;
+    const struct rule_capture *capture = capture_of(entry.value);
+    const struct rule *rule = &jobs_rules->rules[capture->rule];
+    uint8_t action = rule->action;
     bool is_blocking = record != NULL && (record->flags & RECORD_FLAG_BLOCKING) != 0;
+    if (rule->is_tentative && !is_known_list(list_of(rule, capture, capture->rule))) {
+        return false;
+    }
     return action == RULE_FOLD || (action == RULE_CLAIM && is_blocking);
 }
 
@@ -935,7 +1259,7 @@ void jobs_finish_all(struct thread_state *self, uint64_t now, int32_t cause)
             continue;
         }
         if (cause == 0) {
-            end_job(self, job, JOB_END_UNKNOWN, now);
+            end_job(self, job, JOB_END_UNKNOWN, last_word(job, now));
         } else {
             uint16_t slot = job->slot;
             job->slot = SEGMENT_NO_SLOT;

@@ -305,13 +305,18 @@ void trace_context_ask_for_bytes(struct record *record, const struct connection 
     become_witnessed(record, witness->cause_of_bytes(connection, call_ns));
 }
 
+uint8_t trace_context_follow(const struct traceparent *parent)
+{
+    bool sampled = attachment_sampling_follows_parent ? (parent->flags & 1) != 0
+                                                      : is_sampled(parent->trace_id);
+    return (uint8_t)((parent->flags & 2) | sampled);
+}
+
 void trace_context_adopt(struct record *record, const struct traceparent *parent, bool is_remote)
 {
     memcpy(record->trace_id, parent->trace_id, sizeof(record->trace_id));
     memcpy(record->parent_span_id, parent->parent_id, sizeof(record->parent_span_id));
-    bool sampled = attachment_sampling_follows_parent ? (parent->flags & 1) != 0
-                                                      : is_sampled(record->trace_id);
-    record->trace_flags = (uint8_t)((parent->flags & 2) | sampled);
+    record->trace_flags = trace_context_follow(parent);
     record->parent_source = is_remote ? PARENT_REMOTE : PARENT_SDK;
     if (is_remote) {
         record->flags |= RECORD_FLAG_REMOTE_PARENT;

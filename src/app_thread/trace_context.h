@@ -79,6 +79,10 @@ void trace_context_leave(struct thread_state *self, uint32_t connection);
 /* The flags of a trace whose id is `trace_id`: by the sampler. */
 uint8_t trace_context_flags(const uint8_t trace_id[16]);
 
+/* The flags of what is below a parent that was carried to here: by its own, where the sampler
+   follows parents. */
+uint8_t trace_context_follow(const struct traceparent *parent);
+
 /* A blocking thread has claimed a job: what it does until `*ends` changes belongs to it; or, where
    jobs run in forked children, what its next child does. Nothing where it works for a request. */
 void trace_context_enter_job(struct thread_state *self, const struct record *job,

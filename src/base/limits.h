@@ -76,6 +76,9 @@
 #define LIMIT_RULE_KEYS       896u
 #define LIMIT_RULE_MEMBERS    512u
 #define LIMIT_RULE_TEXT       (16u << 10)
+/* Places that hold JSON, and the names on all paths into them. */
+#define LIMIT_RULE_DOCUMENTS  32u
+#define LIMIT_RULE_JSON_NODES 384u
 #define LIMIT_RULE_FILE_BYTES (64u << 10)
 /* Rules of one command: a bit each of one word. */
 #define LIMIT_RULES_OF_COMMAND 64u
@@ -86,6 +89,10 @@
 /* Jobs of one process that are known at a time, in work or done a moment ago: more than one process
    works on at once. Beyond, a job's commands are spans, but there is none of the job. */
 #define LIMIT_JOBS 512u
+
+/* A job whose queue tells no ends, as far as was seen, ends with what was last said of it: after
+   longer than nearly all jobs take, so that the first ones of a queue that does are waited for. */
+#define LIMIT_JOB_SILENCE_NS (30ull * 1000000000ull)
 
 /* Nesting of a JSON document that is read: many times what services say, and less than what common
    readers take. */

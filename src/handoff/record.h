@@ -174,6 +174,7 @@ enum job_action {
     JOB_ACTION_ARCHIVE,
     JOB_ACTION_START,
     JOB_ACTION_FOLD,
+    JOB_ACTION_ACK,
     JOB_ACTION_COUNT
 };
 

@@ -22,14 +22,22 @@ static void begin_value(struct rule_capture *capture, uint16_t target, bool is_n
 {
     capture->target = target;
     capture->is_name = is_name;
+    capture->document = 0;
     capture->value_at = capture->text_used;
 }
 
-static void take_bytes(struct rule_capture *capture, struct slice piece)
+static bool takes_value(const struct rule_capture *capture)
 {
-    size_t limit = capture->value_at + (size_t)LIMIT_RULE_VALUE;
-    size_t end = limit < RULE_CAPTURE_TEXT ? limit : RULE_CAPTURE_TEXT;
-    size_t room = end - capture->text_used;
+    return capture->target != RULE_NO_SOURCE || capture->document != 0;
+}
+
+/* Appends to a value that begins at `value_at`, as much as there is room for before `end`. */
+static void append_bytes(struct rule_capture *capture, size_t value_at, size_t end,
+                         struct slice piece)
+{
+    size_t limit = value_at + (size_t)LIMIT_RULE_VALUE;
+    end = limit < end ? limit : end;
+    size_t room = end > capture->text_used ? end - capture->text_used : 0;
     size_t size = piece.size < room ? piece.size : room;
     capture->is_cut |= size < piece.size && !capture->is_name;
     if (size > 0) {
@@ -38,30 +46,148 @@ static void take_bytes(struct rule_capture *capture, struct slice piece)
     }
 }
 
+static void keep(struct rule_capture *capture, uint16_t what, uint16_t offset, uint16_t size)
+{
+    if (capture->kept_count < RULE_KEPT_MAX) {
+        capture->kept[capture->kept_count++] =
+            (struct rule_kept){.what = what, .offset = offset, .size = size};
+    } else {
+        capture->is_cut = true;
+        capture->text_used = offset;
+    }
+}
+
+/* ---- JSON in a value ---- */
+
+/* What the value is kept as by itself stands before what is found in it, with room for all of it.
+ */
+static void begin_document(const struct rules *rules, struct rule_capture *capture, uint16_t target,
+                           uint8_t document)
+{
+    size_t whole = target == RULE_NO_SOURCE ? 0 : LIMIT_RULE_VALUE;
+    begin_value(capture, target, false);
+    if (document == 0) {
+        return;
+    }
+    if (capture->text_used + whole >= sizeof capture->text_beside_json) {
+        capture->is_cut = true;
+        return;
+    }
+    capture->document = document;
+    capture->member = RULE_NO_SOURCE;
+    capture->whole_size = 0;
+    capture->text_used = (uint16_t)(capture->text_used + whole);
+    json_init(&capture->json, &rules->nodes[rules->documents[document - 1].first_node]);
+}
+
+static void take_member(const struct rules *rules, struct rule_capture *capture,
+                        const struct json_item *item)
+{
+    const struct rule_document *document = &rules->documents[capture->document - 1];
+    uint16_t source = rules->paths[document->first_path + item->path];
+    if (item->begins) {
+        bool is_scalar = item->type != JSON_VALUE_NULL && item->type != JSON_VALUE_ARRAY &&
+                         item->type != JSON_VALUE_OBJECT;
+        bool is_first = kept_value(capture, source).data == NULL;
+        capture->member = is_scalar && is_first ? source : RULE_NO_SOURCE;
+        capture->member_at = capture->text_used;
+    }
+    if (capture->member == RULE_NO_SOURCE) {
+        return;
+    }
+    append_bytes(capture, capture->member_at, sizeof capture->text_beside_json, item->bytes);
+    if (item->ends) {
+        keep(capture, source, capture->member_at,
+             (uint16_t)(capture->text_used - capture->member_at));
+        capture->member = RULE_NO_SOURCE;
+    }
+}
+
+/* A value that has no end is none. */
+static void drop_member(struct rule_capture *capture)
+{
+    if (capture->member != RULE_NO_SOURCE) {
+        capture->text_used = capture->member_at;
+        capture->member = RULE_NO_SOURCE;
+    }
+}
+
+static void read_document(const struct rules *rules, struct rule_capture *capture,
+                          struct slice piece)
+{
+    struct json_item item;
+    enum json_event event;
+    if (capture->target != RULE_NO_SOURCE) {
+        size_t room = (size_t)LIMIT_RULE_VALUE - capture->whole_size;
+        size_t size = piece.size < room ? piece.size : room;
+        capture->is_cut |= size < piece.size;
+        if (size > 0) {
+            memcpy(capture->text + capture->value_at + capture->whole_size, piece.data, size);
+            capture->whole_size = (uint16_t)(capture->whole_size + size);
+        }
+    }
+    while ((event = json_next(&capture->json, &piece, &item)) == JSON_VALUE) {
+        take_member(rules, capture, &item);
+    }
+    if (event == JSON_STOPPED) {
+        drop_member(capture);
+    }
+}
+
+/* What stands behind the value moves up to it. */
+static void end_document(struct rule_capture *capture)
+{
+    drop_member(capture);
+    capture->document = 0;
+    if (capture->target == RULE_NO_SOURCE) {
+        return;
+    }
+    uint32_t behind = (uint32_t)capture->value_at + LIMIT_RULE_VALUE;
+    uint32_t gap = LIMIT_RULE_VALUE - (uint32_t)capture->whole_size;
+    memmove(capture->text + behind - gap, capture->text + behind, capture->text_used - behind);
+    capture->text_used = (uint16_t)(capture->text_used - gap);
+    for (uint32_t i = 0; i < capture->kept_count; i++) {
+        if (capture->kept[i].offset >= behind) {
+            capture->kept[i].offset = (uint16_t)(capture->kept[i].offset - gap);
+        }
+    }
+    keep(capture, capture->target, capture->value_at, capture->whole_size);
+    capture->target = RULE_NO_SOURCE;
+}
+
+/* ---- values that pass ---- */
+
+static void take_bytes(const struct rules *rules, struct rule_capture *capture, struct slice piece)
+{
+    if (capture->document != 0) {
+        read_document(rules, capture, piece);
+    } else {
+        append_bytes(capture, capture->value_at, RULE_CAPTURE_TEXT, piece);
+    }
+}
+
 static struct slice value_at_hand(const struct rule_capture *capture)
 {
-    return slice_of(capture->text + capture->value_at,
-                    (size_t)(capture->text_used - capture->value_at));
+    size_t size = capture->document != 0 ? capture->whole_size
+                                         : (size_t)(capture->text_used - capture->value_at);
+    return slice_of(capture->text + capture->value_at, size);
 }
 
 static void keep_value(struct rule_capture *capture)
 {
-    if (capture->kept_count < RULE_KEPT_MAX) {
-        capture->kept[capture->kept_count++] = (struct rule_kept){
-            .what = capture->target,
-            .offset = capture->value_at,
-            .size = (uint16_t)(capture->text_used - capture->value_at),
-        };
-    } else {
-        capture->is_cut = true;
-        capture->text_used = capture->value_at;
+    if (capture->document != 0) {
+        end_document(capture);
+        return;
     }
+    keep(capture, capture->target, capture->value_at,
+         (uint16_t)(capture->text_used - capture->value_at));
     capture->target = RULE_NO_SOURCE;
 }
 
 /* The bytes of a name are needed no longer. */
 static void drop_value(struct rule_capture *capture)
 {
+    capture->document = 0;
     capture->text_used = capture->value_at;
     capture->target = RULE_NO_SOURCE;
     capture->is_name = false;
@@ -190,11 +316,40 @@ void rules_begin(const struct rules *rules, struct rule_capture *capture, uint8_
     capture->candidates = count == 64 ? UINT64_MAX : (UINT64_C(1) << count) - 1;
 }
 
+/* Where a source's argument stands; 0: the command has none. */
+static uint32_t argument_index(const struct rule_capture *capture, const struct rule_source *source)
+{
+    if (source->kind == RULE_SOURCE_ARGV) {
+        return SCRIPT_KEYS_INDEX + capture->keys + source->position - 1;
+    }
+    if (source->position <= RULE_FROM_END) {
+        return source->position;
+    }
+    uint32_t behind = source->position - RULE_FROM_END;
+    return capture->arguments > behind ? capture->arguments - behind : 0;
+}
+
+/* 1 + the document that some rule wants to read in that argument; 0: none. */
+static uint8_t document_in_argument(const struct rules *rules, const struct rule_list *list,
+                                    const struct rule_capture *capture, uint32_t index)
+{
+    for (uint32_t i = 0; i < list->document_count; i++) {
+        const struct rule_list_document *each = &rules->list_documents[list->first_document + i];
+        const struct rule_source *place = &rules->sources[rules->documents[each->document].place];
+        if ((each->members & capture->candidates) != 0 && argument_index(capture, place) == index) {
+            return (uint8_t)(each->document + 1);
+        }
+    }
+    return 0;
+}
+
 static bool is_wanted_argument(const struct rule_list *list, const struct rule_capture *capture,
                                uint32_t index)
 {
     if (!list->is_script) {
-        return index < 64 && (list->positions >> index & 1) != 0;
+        uint32_t from_end = capture->arguments - index;
+        return (index < 64 && (list->positions >> index & 1) != 0) ||
+               (from_end < 32 && (list->end_positions >> from_end & 1) != 0);
     }
     uint32_t behind = SCRIPT_KEYS_INDEX + capture->keys;
     if (index < behind) {
@@ -205,34 +360,51 @@ static bool is_wanted_argument(const struct rule_list *list, const struct rule_c
     return number < 32 && (list->argv_positions >> number & 1) != 0;
 }
 
+/* Whether the argument may be the name of a field. */
+static bool is_name(const struct rule_list *list, const struct rule_capture *capture,
+                    uint32_t index)
+{
+    return list->field_count > 0 && (capture->arguments - index) % 2 == 0;
+}
+
 static void begin_argument(const struct rules *rules, struct rule_capture *capture, uint32_t index)
 {
     const struct rule_list *list = &rules->lists[capture->list - 1];
-    if (capture->wanted != RULE_NO_SOURCE && capture->wanted_index == index) {
-        begin_value(capture, capture->wanted, false);
+    uint8_t document = document_in_argument(rules, list, capture, index);
+    if ((capture->wanted != RULE_NO_SOURCE || capture->wanted_document != 0) &&
+        capture->wanted_index == index) {
+        document = capture->wanted_document != 0 ? capture->wanted_document : document;
+        begin_document(rules, capture, capture->wanted, document);
         capture->wanted = RULE_NO_SOURCE;
+        capture->wanted_document = 0;
     } else if (is_wanted_argument(list, capture, index)) {
-        begin_value(capture, (uint16_t)(RULE_KEPT_ARGUMENT | index), false);
+        begin_document(rules, capture, (uint16_t)(RULE_KEPT_ARGUMENT | index), document);
+    } else if (document != 0) {
+        begin_document(rules, capture, RULE_NO_SOURCE, document);
     } else if (list->is_script && index == SCRIPT_COUNT_INDEX) {
         begin_value(capture, RULE_KEPT_ARGUMENT | SCRIPT_COUNT_INDEX, true);
-    } else if (list->field_count > 0 && (capture->arguments - index) % 2 == 0) {
+    } else if (is_name(list, capture, index)) {
         begin_value(capture, 0, true);
     }
 }
 
-static void end_name(const struct rules *rules, struct rule_capture *capture, uint32_t index)
+/* A name has passed: whether its value, the next argument, is wanted. */
+static void find_field(const struct rules *rules, struct rule_capture *capture, struct slice name,
+                       uint32_t index)
 {
     const struct rule_list *list = &rules->lists[capture->list - 1];
-    struct slice name = value_at_hand(capture);
+    capture->wanted = RULE_NO_SOURCE;
+    capture->wanted_document = 0;
     for (uint32_t i = 0; i < list->field_count; i++) {
-        uint16_t source = rules->fields[list->first_field + i];
-        if (slice_equals(name, rules_text(rules, rules->sources[source].text))) {
-            capture->wanted = source;
+        uint16_t number = rules->fields[list->first_field + i];
+        const struct rule_source *source = &rules->sources[number];
+        if (slice_equals(name, rules_text(rules, source->text))) {
+            capture->wanted = source->path == 0 ? number : capture->wanted;
+            capture->wanted_document =
+                source->path == 0 ? capture->wanted_document : source->document;
             capture->wanted_index = index + 1;
-            break;
         }
     }
-    drop_value(capture);
 }
 
 /* Few commands are of a queue's: most leave by their first key. */
@@ -263,21 +435,32 @@ static void sift_by_count(const struct rules *rules, struct rule_capture *captur
 
 static void end_argument(const struct rules *rules, struct rule_capture *capture, uint32_t index)
 {
-    bool is_script = rules->lists[capture->list - 1].is_script;
+    const struct rule_list *list = &rules->lists[capture->list - 1];
+    bool is_script = list->is_script;
     if (is_script && index == SCRIPT_COUNT_INDEX) {
         sift_by_count(rules, capture);
         drop_value(capture);
         return;
     }
     if (capture->is_name) {
-        end_name(rules, capture, index);
+        find_field(rules, capture, value_at_hand(capture), index);
+        drop_value(capture);
         return;
     }
     uint32_t first_key = is_script ? SCRIPT_KEYS_INDEX : 1;
     if (index == first_key) {
         sift_by_key(rules, capture, 0);
     }
+    /* One argument may be a field's value and of interest by its position, or so its name. */
+    bool is_of_field = (capture->target & RULE_KEPT_ARGUMENT) == 0;
+    struct slice value = value_at_hand(capture);
     keep_value(capture);
+    if (is_of_field && is_wanted_argument(list, capture, index)) {
+        keep(capture, (uint16_t)(RULE_KEPT_ARGUMENT | index),
+             (uint16_t)(value.data - capture->text), (uint16_t)value.size);
+    } else if (!is_of_field && index > first_key && is_name(list, capture, index)) {
+        find_field(rules, capture, value, index);
+    }
 }
 
 bool rules_argument(const struct rules *rules, struct rule_capture *capture, uint32_t index,
@@ -286,14 +469,14 @@ bool rules_argument(const struct rules *rules, struct rule_capture *capture, uin
     if (index == 0) {
         return true;
     }
-    if (capture->target == RULE_NO_SOURCE) {
+    if (!takes_value(capture)) {
         begin_argument(rules, capture, index);
-        if (capture->target == RULE_NO_SOURCE) {
+        if (!takes_value(capture)) {
             /* Pieces of an argument that nobody wants come here one by one. */
             return capture->candidates != 0;
         }
     }
-    take_bytes(capture, piece);
+    take_bytes(rules, capture, piece);
     if (last) {
         end_argument(rules, capture, index);
     }
@@ -419,17 +602,10 @@ static struct slice find_value(const struct rules *rules, const struct rule_capt
         return rules_text(rules, value->text);
     }
     const struct rule_source *source = &rules->sources[value->source];
-    switch ((enum rule_source_kind)source->kind) {
-    case RULE_SOURCE_ARGUMENT:
-        return kept_value(capture, (uint16_t)(RULE_KEPT_ARGUMENT | source->position));
-    case RULE_SOURCE_ARGV:
+    bool is_argument = source->kind == RULE_SOURCE_ARGUMENT || source->kind == RULE_SOURCE_ARGV;
+    if (is_argument && source->path == 0) {
         return kept_value(capture,
-                          (uint16_t)(RULE_KEPT_ARGUMENT |
-                                     (SCRIPT_KEYS_INDEX + capture->keys + source->position - 1)));
-    case RULE_SOURCE_FIELD:
-    case RULE_SOURCE_REPLY:
-    case RULE_SOURCE_REPLY_FIELD:
-        break;
+                          (uint16_t)(RULE_KEPT_ARGUMENT | argument_index(capture, source)));
     }
     return kept_value(capture, value->source);
 }
@@ -444,7 +620,7 @@ static bool condition_holds(const struct rules *rules, const struct rule_capture
     uint16_t word = condition->words;
     for (uint32_t i = 0; i < condition->word_count && value.data != NULL; i++) {
         struct slice text = rules_text(rules, word);
-        holds |= slice_equals(text, value);
+        holds |= match_pattern(text, value, NULL);
         word = (uint16_t)(word + sizeof(uint16_t) + text.size);
     }
     return holds != condition->is_negated;
@@ -490,7 +666,9 @@ bool rules_choose(const struct rules *rules, struct rule_capture *capture)
             conditions_hold(rules, capture, rule, false)) {
             capture->rule = rules->members[list->first + i];
             capture->wanted = RULE_NO_SOURCE;
+            capture->wanted_document = 0;
             capture->target = RULE_NO_SOURCE;
+            capture->document = 0;
             return true;
         }
     }
@@ -514,6 +692,13 @@ static struct slice decode_into(struct rule_capture *capture, const struct rule_
     memcpy(at, decoded.data, decoded.size);
     capture->text_used = (uint16_t)(capture->text_used + decoded.size);
     return slice_of(at, decoded.size);
+}
+
+bool rules_keys(const struct rules *rules, const struct rule_capture *capture, uint16_t number,
+                struct rule_facts *facts)
+{
+    memset(facts, 0, sizeof *facts);
+    return keys_match(rules, capture, &rules->rules[number], facts);
 }
 
 bool rules_facts(const struct rules *rules, struct rule_capture *capture, uint16_t number,
@@ -555,11 +740,27 @@ static bool path_leads(const struct rule_source *source, const struct rule_captu
     return true;
 }
 
-/* The source of the chosen rule that wants this item; RULE_NO_SOURCE: none. `*is_name`: it wants
-   its name first. */
-static uint16_t find_in_rule(const struct rules *rules, const struct rule *rule,
-                             const struct rule_capture *capture, const struct resp_item *item,
-                             struct slice name, bool *is_name)
+/* What of a rule wants an item of the answer: the value by itself, JSON in it, or what follows it
+   as a name. */
+struct wanting {
+    uint16_t whole;   /* a source; RULE_NO_SOURCE: none */
+    uint8_t document; /* 1 + its number */
+    bool is_name;
+};
+
+static void add_wanting(struct wanting *wanting, uint16_t number, const struct rule_source *source)
+{
+    if (source->path != 0) {
+        wanting->document = source->document;
+    } else if (wanting->whole == RULE_NO_SOURCE) {
+        wanting->whole = number;
+    }
+}
+
+/* With `name`: what wants the value that follows it. */
+static void find_in_rule(const struct rules *rules, const struct rule *rule,
+                         const struct rule_capture *capture, const struct resp_item *item,
+                         struct slice name, struct wanting *wanting)
 {
     uint32_t values = (uint32_t)rule->setting_count + rule->condition_count;
     for (uint32_t i = 0; i < values; i++) {
@@ -573,29 +774,30 @@ static uint16_t find_in_rule(const struct rules *rules, const struct rule *rule,
         const struct rule_source *source = &rules->sources[value->source];
         if (source->kind == RULE_SOURCE_REPLY && name.data == NULL &&
             source->steps == item->depth && path_leads(source, capture)) {
-            *is_name = false;
-            return value->source;
+            add_wanting(wanting, value->source, source);
         }
         bool is_pair = source->kind == RULE_SOURCE_REPLY_FIELD &&
                        source->steps + 1u == item->depth && item->index % 2 == 0;
-        if (is_pair && path_leads(source, capture) &&
-            (name.data == NULL || slice_equals(name, rules_text(rules, source->text)))) {
-            *is_name = true;
-            return value->source;
+        if (is_pair && path_leads(source, capture)) {
+            wanting->is_name |= name.data == NULL;
+            if (name.data != NULL && slice_equals(name, rules_text(rules, source->text))) {
+                add_wanting(wanting, value->source, source);
+            }
         }
     }
-    return RULE_NO_SOURCE;
 }
 
-static uint16_t find_reply_source(const struct rules *rules, const struct rule_capture *capture,
-                                  const struct resp_item *item, struct slice name, bool *is_name)
+static struct wanting find_reply_source(const struct rules *rules,
+                                        const struct rule_capture *capture,
+                                        const struct resp_item *item, struct slice name)
 {
     const struct rule *rule = &rules->rules[capture->rule];
-    uint16_t source = find_in_rule(rules, rule, capture, item, name, is_name);
-    if (source == RULE_NO_SOURCE && rule->has_next) {
-        source = find_in_rule(rules, rule + 1, capture, item, name, is_name);
+    struct wanting wanting = {.whole = RULE_NO_SOURCE};
+    find_in_rule(rules, rule, capture, item, name, &wanting);
+    if (rule->has_next) {
+        find_in_rule(rules, rule + 1, capture, item, name, &wanting);
     }
-    return source;
+    return wanting;
 }
 
 /* An error tells nothing of a job. */
@@ -603,6 +805,24 @@ static bool is_scalar(const struct resp_item *item)
 {
     return item->type != '*' && item->type != '%' && item->type != '~' && item->type != '>' &&
            item->type != '-' && item->type != '!' && !item->null;
+}
+
+static void begin_reply_item(const struct rules *rules, struct rule_capture *capture,
+                             const struct resp_item *item)
+{
+    bool is_wanted = capture->wanted != RULE_NO_SOURCE || capture->wanted_document != 0;
+    if (is_wanted && capture->wanted_depth == item->depth && capture->wanted_index == item->index) {
+        begin_document(rules, capture, capture->wanted, capture->wanted_document);
+        capture->wanted = RULE_NO_SOURCE;
+        capture->wanted_document = 0;
+        return;
+    }
+    struct wanting wanting = find_reply_source(rules, capture, item, slice_of(NULL, 0));
+    if (wanting.whole != RULE_NO_SOURCE || wanting.document != 0) {
+        begin_document(rules, capture, wanting.whole, wanting.document);
+    } else {
+        begin_value(capture, wanting.is_name ? 0 : RULE_NO_SOURCE, wanting.is_name);
+    }
 }
 
 void rules_reply_item(const struct rules *rules, struct rule_capture *capture,
@@ -616,21 +836,12 @@ void rules_reply_item(const struct rules *rules, struct rule_capture *capture,
         return;
     }
     if (item->first) {
-        bool is_name = false;
-        uint16_t source;
-        if (capture->wanted != RULE_NO_SOURCE && capture->wanted_depth == item->depth &&
-            capture->wanted_index == item->index) {
-            source = capture->wanted;
-            capture->wanted = RULE_NO_SOURCE;
-        } else {
-            source = find_reply_source(rules, capture, item, slice_of(NULL, 0), &is_name);
-        }
-        begin_value(capture, source, is_name);
+        begin_reply_item(rules, capture, item);
     }
-    if (capture->target == RULE_NO_SOURCE) {
+    if (!takes_value(capture)) {
         return;
     }
-    take_bytes(capture, item->bytes);
+    take_bytes(rules, capture, item->bytes);
     if (!item->last) {
         return;
     }
@@ -638,8 +849,9 @@ void rules_reply_item(const struct rules *rules, struct rule_capture *capture,
         keep_value(capture);
         return;
     }
-    bool is_name;
-    capture->wanted = find_reply_source(rules, capture, item, value_at_hand(capture), &is_name);
+    struct wanting wanting = find_reply_source(rules, capture, item, value_at_hand(capture));
+    capture->wanted = wanting.whole;
+    capture->wanted_document = wanting.document;
     capture->wanted_depth = item->depth;
     capture->wanted_index = item->index + 1;
     drop_value(capture);

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "rules/rules.h"
+#include "wire/json.h"
 #include "wire/resp.h"
 
 struct rule_kept {
@@ -21,7 +22,7 @@ struct rule_kept {
 
 #define RULE_KEPT_ARGUMENT 0x8000u
 #define RULE_KEPT_MAX      40u
-#define RULE_CAPTURE_TEXT  680u
+#define RULE_CAPTURE_TEXT  664u
 
 struct rule_capture {
     uint64_t candidates; /* of the list, a bit each */
@@ -37,11 +38,21 @@ struct rule_capture {
     bool is_cut;        /* something did not fit */
     uint16_t wanted;    /* the source whose name was seen: its value is next; RULE_NO_SOURCE */
     uint8_t wanted_depth;
-    uint8_t reserved;
+    uint8_t wanted_document; /* the same of JSON: 1 + its number */
     uint32_t wanted_index;
+    uint8_t document;    /* 1 + the number of the one that is being read */
+    uint16_t member;     /* the source that the value in it is kept as; RULE_NO_SOURCE */
+    uint16_t member_at;  /* where it begins in `text` */
+    uint16_t whole_size; /* of the value at hand, which is also kept as it is */
     uint32_t path[RULE_STEPS_MAX + 2]; /* of the answer's item at hand, counted from 1 */
     struct rule_kept kept[RULE_KEPT_MAX];
-    uint8_t text[RULE_CAPTURE_TEXT];
+    union {
+        uint8_t text[RULE_CAPTURE_TEXT];
+        struct {
+            uint8_t text_beside_json[RULE_CAPTURE_TEXT - sizeof(struct json)];
+            struct json json; /* while a document is being read */
+        };
+    };
 };
 
 /* What a rule tells of the job; a slice with NULL data is not known. */
@@ -67,6 +78,10 @@ bool rules_argument(const struct rules *rules, struct rule_capture *capture, uin
 
 /* The command is complete: chooses the first rule that fits. */
 bool rules_choose(const struct rules *rules, struct rule_capture *capture);
+
+/* What the command's keys alone tell. The slices borrow from the capture. */
+bool rules_keys(const struct rules *rules, const struct rule_capture *capture, uint16_t rule,
+                struct rule_facts *facts);
 
 /* An item of the answer. */
 void rules_reply_item(const struct rules *rules, struct rule_capture *capture,

@@ -8,7 +8,7 @@ static const char *const action_names[RULE_ACTIONS] = {
     [RULE_FAIL] = "fail",       [RULE_RETRY] = "retry",     [RULE_REQUEUE] = "requeue",
     [RULE_TIMEOUT] = "timeout", [RULE_CANCEL] = "cancel",   [RULE_PROGRESS] = "progress",
     [RULE_MESSAGE] = "message", [RULE_ARCHIVE] = "archive", [RULE_START] = "start",
-    [RULE_FOLD] = "fold",
+    [RULE_FOLD] = "fold",       [RULE_ACK] = "ack",
 };
 
 static const char *const variable_names[RULE_VARIABLES] = {
@@ -37,6 +37,9 @@ static const char *const variable_names[RULE_VARIABLES] = {
     [RULE_TRACE] = "trace_id",
     [RULE_PARENT] = "parent_id",
     [RULE_TRACEPARENT] = "traceparent",
+    [RULE_WORKFLOW_TRACE] = "workflow_trace_id",
+    [RULE_WORKFLOW_PARENT] = "workflow_parent_id",
+    [RULE_TAG] = "tag",
 };
 
 const char *rules_action_name(enum rule_action action)
@@ -247,12 +250,19 @@ static bool add_text(struct parser *parser, struct slice text, uint16_t *offset)
     return true;
 }
 
-static bool same_source(const struct rules *rules, const struct rule_source *a,
-                        const struct rule_source *b)
+static bool same_place(const struct rules *rules, const struct rule_source *a,
+                       const struct rule_source *b)
 {
     return a->kind == b->kind && a->steps == b->steps && a->position == b->position &&
            memcmp(a->step, b->step, sizeof a->step) == 0 &&
            slice_equals(rules_text(rules, a->text), rules_text(rules, b->text));
+}
+
+static bool same_source(const struct rules *rules, const struct rule_source *a,
+                        const struct rule_source *b)
+{
+    return same_place(rules, a, b) &&
+           slice_equals(rules_text(rules, a->path), rules_text(rules, b->path));
 }
 
 static bool add_source(struct parser *parser, const struct rule_source *source, uint16_t *number)
@@ -325,6 +335,30 @@ static bool put_capture(struct parser *parser, struct pattern *pattern, struct s
            put_byte(parser, pattern, (char)(variable + 1));
 }
 
+static bool hex_value(uint8_t byte, uint8_t *value)
+{
+    uint8_t letter = ascii_lower(byte);
+    *value = (uint8_t)(byte <= '9' ? byte - '0' : letter - 'a' + 10);
+    return (uint8_t)(byte - '0') <= 9 || (uint8_t)(letter - 'a') <= 5;
+}
+
+/* `\xNN` at the beginning of `*text`, whose last byte is left for the caller to take. */
+static bool take_escape(struct parser *parser, struct slice *text, uint8_t *byte)
+{
+    uint8_t high;
+    uint8_t low;
+    if (text->size < 4 || text->data[1] != 'x' || !hex_value(text->data[2], &high) ||
+        !hex_value(text->data[3], &low)) {
+        return wrong_text(parser, "behind '\\' comes 'x' and two hexadecimal digits");
+    }
+    *byte = (uint8_t)(high << 4 | low);
+    if (*byte == RULE_CAPTURE) {
+        return wrong_text(parser, "a pattern cannot hold the byte \\x01");
+    }
+    slice_take(text, 3);
+    return true;
+}
+
 static bool put_pattern(struct parser *parser, struct pattern *pattern, struct slice text)
 {
     while (text.size > 0) {
@@ -340,6 +374,9 @@ static bool put_pattern(struct parser *parser, struct pattern *pattern, struct s
                                                   : "a ')' has no '(' before it");
         }
         pattern->behind_capture = false;
+        if (byte == '\\' && !take_escape(parser, &text, &byte)) {
+            return false;
+        }
         if (!put_byte(parser, pattern, (char)byte)) {
             return false;
         }
@@ -443,7 +480,8 @@ static bool parse_field_name(struct parser *parser, struct slice *line, struct r
 
 static bool is_decoding(struct slice word)
 {
-    return is_word(word, "msgpack") || is_word(word, "as") || is_word(word, "until");
+    return is_word(word, "msgpack") || is_word(word, "as") || is_word(word, "until") ||
+           is_word(word, "json");
 }
 
 static bool parse_reply(struct parser *parser, struct slice *line, struct rule_source *source)
@@ -475,13 +513,16 @@ static bool parse_position(struct parser *parser, struct slice *line, struct rul
         return wrong_text(parser, "'argv' is for scripts (EVAL, EVALSHA, FCALL); here the "
                                   "arguments are 'argument 1', 'argument 2', ...");
     }
-    if (!parse_count(word, is_argv ? 31 : 63, &number)) {
+    bool is_from_end = !is_argv && !parser->rule.is_script && word.size > 1 && word.data[0] == '-';
+    if (!parse_count(is_from_end ? slice_of(word.data + 1, word.size - 1) : word,
+                     is_argv || is_from_end ? 31 : 63, &number)) {
         return wrong(parser,
-                     is_argv ? "'argv' needs a number from 1 to 31, not"
-                             : "'argument' needs a number from 1 to 63, not",
+                     is_argv
+                         ? "'argv' needs a number from 1 to 31, not"
+                         : "'argument' needs, with '-' from the end, a number from 1 to 63, not",
                      word.data != NULL ? word : SLICE(""), "");
     }
-    source->position = (uint8_t)number;
+    source->position = (uint8_t)(is_from_end ? RULE_FROM_END + number : number);
     return true;
 }
 
@@ -512,15 +553,39 @@ static bool parse_source(struct parser *parser, struct slice *line, struct rule_
     return parse_reply(parser, line, source);
 }
 
-/* What may follow a source: `msgpack N`, `as UNIT`. Leaves what it does not know. */
-static bool parse_decoding(struct parser *parser, struct slice *line, struct rule_value *value)
+/* A path is tried on a tree of its own, so that what is wrong with it has its line. */
+static bool parse_json_path(struct parser *parser, struct slice path, struct rule_source *source)
+{
+    struct json_node nodes[1 + LIMIT_JSON_STEPS];
+    size_t count = 1;
+    if (path.size == 0) {
+        return wrong_text(parser, "'json' needs the path to a value, as in: json job.id");
+    }
+    json_tree_init(nodes);
+    if (!json_tree_add(nodes, 1 + LIMIT_JSON_STEPS, &count, path, 0)) {
+        return wrong(parser, "this is no path of at most 8 names with 27 letters each:", path,
+                     "; names have '.' between them, '[]' is any element, '*' any name");
+    }
+    return add_text(parser, path, &source->path);
+}
+
+/* What may follow a source: `json PATH`, `msgpack N`, `as UNIT`. Leaves what it does not know. */
+static bool parse_decoding(struct parser *parser, struct slice *line, struct rule_value *value,
+                           struct rule_source *source)
 {
     static const char *const units[] = {NULL, "ms", "s", "iso"};
     struct slice rest = *line;
     uint32_t step;
     for (struct slice word = take_word(&rest); is_decoding(word); word = take_word(&rest)) {
         struct slice of = take_word(&rest);
-        if (is_word(word, "as")) {
+        if (is_word(word, "json")) {
+            if (source->path != 0) {
+                return wrong_text(parser, "one place has one 'json'");
+            }
+            if (!parse_json_path(parser, of, source)) {
+                return false;
+            }
+        } else if (is_word(word, "as")) {
             if (!find_name(units, 4, of, &value->unit)) {
                 return wrong(parser, "a time is given as ms, s or iso, not as",
                              of.data != NULL ? of : SLICE(""), "");
@@ -547,8 +612,8 @@ static bool parse_decoding(struct parser *parser, struct slice *line, struct rul
 static bool parse_value(struct parser *parser, struct slice *line, struct rule_value *value)
 {
     struct rule_source source = {0};
-    return parse_source(parser, line, &source) && add_source(parser, &source, &value->source) &&
-           parse_decoding(parser, line, value);
+    return parse_source(parser, line, &source) && parse_decoding(parser, line, value, &source) &&
+           add_source(parser, &source, &value->source);
 }
 
 static bool at_end(struct parser *parser, struct slice line)
@@ -622,8 +687,10 @@ static bool parse_when(struct parser *parser, struct slice line)
             return wrong_text(parser, "the word behind 'is' is missing");
         }
         while (words.size > 0) {
+            struct pattern pattern = {0};
             uint16_t offset;
-            if (!add_text(parser, take_choice(&words), &offset)) {
+            if (!put_pattern(parser, &pattern, take_choice(&words)) ||
+                !add_text(parser, slice_of(pattern.bytes, pattern.used), &offset)) {
                 return false;
             }
             condition.words = condition.word_count == 0 ? offset : condition.words;
@@ -632,6 +699,10 @@ static bool parse_when(struct parser *parser, struct slice line)
     } else if (word.data != NULL) {
         return wrong(parser, "a condition goes on with 'is' or 'missing', not with", word, "");
     }
+    const struct rule_source *source = &rules->sources[condition.value.source];
+    parser->rule.is_tentative |=
+        !condition.is_negated && source->path != 0 &&
+        (source->kind == RULE_SOURCE_REPLY || source->kind == RULE_SOURCE_REPLY_FIELD);
     rules->conditions[rules->condition_count++] = condition;
     parser->rule.condition_count++;
     return at_end(parser, line);
@@ -700,8 +771,11 @@ static bool end_rule(struct parser *parser)
         return wrong_text(parser, "behind 'then' another job is told of: it needs an 'id' of its "
                                   "own");
     }
+    if (parser->rule.action == RULE_ACK && !sets(parser, RULE_TAG)) {
+        return wrong_text(parser, "an 'ack' needs the 'tag' that the job was handed out with");
+    }
     if (parser->rule.action != RULE_FOLD && parser->rule.action != RULE_START &&
-        !names_job(parser)) {
+        parser->rule.action != RULE_ACK && !names_job(parser)) {
         return false;
     }
     if (rules->rule_count == LIMIT_RULES) {
@@ -816,13 +890,14 @@ static bool parse_jobs(struct parser *parser, struct slice line)
 {
     struct slice word = take_word(&line);
     if (word.size == 0) {
-        return wrong_text(parser, "'jobs' needs fork, serial or unique");
+        return wrong_text(parser, "'jobs' needs fork, serial, unique or pool");
     }
     for (; word.size > 0; word = take_word(&line)) {
-        static const char *const names[] = {"fork", "serial", "unique"};
+        static const char *const names[] = {"fork", "serial", "unique", "pool"};
         uint8_t number;
-        if (!find_name(names, 3, word, &number)) {
-            return wrong_choice(parser, "jobs are fork, serial or unique, not", word, names, 3, "");
+        if (!find_name(names, 4, word, &number)) {
+            return wrong_choice(parser, "jobs are fork, serial, unique or pool, not", word, names,
+                                4, "");
         }
         queue_at_hand(parser)->flags |= (uint8_t)(1u << number);
     }
@@ -992,7 +1067,12 @@ static bool note_source(struct rules *rules, struct rule_list *list, uint16_t nu
         return true;
     }
     const struct rule_source *source = &rules->sources[number];
-    if (source->kind == RULE_SOURCE_ARGUMENT) {
+    if (source->path != 0 && source->kind != RULE_SOURCE_FIELD) {
+        return true; /* note_documents */
+    }
+    if (source->kind == RULE_SOURCE_ARGUMENT && source->position > RULE_FROM_END) {
+        list->end_positions |= 1u << (source->position - RULE_FROM_END);
+    } else if (source->kind == RULE_SOURCE_ARGUMENT) {
         list->positions |= UINT64_C(1) << source->position;
     } else if (source->kind == RULE_SOURCE_ARGV) {
         list->argv_positions |= 1u << source->position;
@@ -1020,6 +1100,96 @@ static bool note_rule(struct rules *rules, struct rule_list *list, const struct 
             note_source(rules, list, rules->conditions[rule->first_condition + i].value.source);
     }
     return has_room;
+}
+
+/* ---- JSON ---- */
+
+/* One tree for all that is wanted of one place. */
+static bool make_document(struct rules *rules, uint16_t place)
+{
+    size_t count = 1;
+    if (rules->document_count == LIMIT_RULE_DOCUMENTS ||
+        rules->node_count == LIMIT_RULE_JSON_NODES) {
+        return false;
+    }
+    struct rule_document *document = &rules->documents[rules->document_count++];
+    *document = (struct rule_document){
+        .place = place, .first_node = rules->node_count, .first_path = rules->path_count};
+    struct json_node *nodes = rules->nodes + rules->node_count;
+    json_tree_init(nodes);
+    for (uint16_t i = place; i < rules->source_count; i++) {
+        struct rule_source *source = &rules->sources[i];
+        if (source->path == 0 || !same_place(rules, source, &rules->sources[place])) {
+            continue;
+        }
+        if (document->path_count == JSON_NO_PATH ||
+            !json_tree_add(nodes, LIMIT_RULE_JSON_NODES - (size_t)rules->node_count, &count,
+                           rules_text(rules, source->path), (uint8_t)document->path_count)) {
+            return false;
+        }
+        source->document = (uint8_t)rules->document_count;
+        rules->paths[rules->path_count++] = i;
+        document->path_count++;
+    }
+    rules->node_count = (uint16_t)(rules->node_count + count);
+    return true;
+}
+
+static bool make_documents(struct rules *rules)
+{
+    for (uint16_t i = 0; i < rules->source_count; i++) {
+        const struct rule_source *source = &rules->sources[i];
+        if (source->path != 0 && source->document == 0 && !make_document(rules, i)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool note_document(struct rules *rules, struct rule_list *list, uint8_t document,
+                          uint32_t member)
+{
+    for (uint32_t i = 0; i < list->document_count; i++) {
+        struct rule_list_document *each = &rules->list_documents[list->first_document + i];
+        if (each->document == document) {
+            each->members |= UINT64_C(1) << member;
+            return true;
+        }
+    }
+    if (rules->list_document_count == 2 * LIMIT_RULE_DOCUMENTS) {
+        return false;
+    }
+    rules->list_documents[rules->list_document_count++] =
+        (struct rule_list_document){.members = UINT64_C(1) << member, .document = document};
+    list->document_count++;
+    return true;
+}
+
+/* Arguments in which the list's rules read JSON. */
+static bool note_documents(struct rules *rules, struct rule_list *list)
+{
+    list->first_document = rules->list_document_count;
+    for (uint32_t member = 0; member < list->count; member++) {
+        const struct rule *rule = &rules->rules[rules->members[list->first + member]];
+        uint32_t values = (uint32_t)rule->setting_count + rule->condition_count;
+        for (uint32_t i = 0; i < values; i++) {
+            uint16_t number =
+                i < rule->setting_count
+                    ? rules->settings[rule->first_setting + i].source
+                    : rules->conditions[rule->first_condition + i - rule->setting_count]
+                          .value.source;
+            const struct rule_source *source =
+                number == RULE_NO_SOURCE ? NULL : &rules->sources[number];
+            bool is_argument =
+                source != NULL && source->path != 0 &&
+                (source->kind == RULE_SOURCE_ARGUMENT || source->kind == RULE_SOURCE_ARGV);
+            if (is_argument &&
+                !note_document(rules, list, (uint8_t)(source->document - 1), member)) {
+                return false;
+            }
+        }
+    }
+    return true;
 }
 
 static bool is_for(const struct rule *rule, uint16_t entry)
@@ -1051,12 +1221,15 @@ static bool make_list(struct rules *rules, uint16_t entry, struct parser *parser
             return wrong_text(parser, "the rules name too many fields");
         }
     }
-    return true;
+    return note_documents(rules, list) || wrong_text(parser, "the rules look into too much JSON");
 }
 
 bool rules_finish(struct rules *rules, struct rules_error *error)
 {
     struct parser parser = {.rules = rules, .error = error};
+    if (!make_documents(rules)) {
+        return wrong_text(&parser, "the rules look into too much JSON");
+    }
     for (uint32_t i = 0; i < rules->rule_count; i++) {
         const struct rule *rule = &rules->rules[i];
         for (uint32_t c = 0; c < rule->command_count; c++) {

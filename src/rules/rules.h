@@ -12,6 +12,7 @@
 
 #include "base/limits.h"
 #include "base/slice.h"
+#include "wire/json_path.h"
 
 /* What a command does to a job. */
 enum rule_action {
@@ -31,6 +32,7 @@ enum rule_action {
     RULE_ARCHIVE,
     RULE_START, /* a claimed job begins to run */
     RULE_FOLD,  /* bookkeeping: counted on the job, no span */
+    RULE_ACK,   /* the same, and perhaps the last that is said of the job */
     RULE_ACTIONS
 };
 
@@ -61,6 +63,9 @@ enum rule_variable {
     RULE_TRACE,   /* carried context: a trace id, a span id, a traceparent */
     RULE_PARENT,
     RULE_TRACEPARENT,
+    RULE_WORKFLOW_TRACE, /* of the workflow that the job is a step of */
+    RULE_WORKFLOW_PARENT,
+    RULE_TAG, /* by which a queue acknowledges what it has handed out */
     RULE_VARIABLES
 };
 
@@ -79,8 +84,21 @@ struct rule_source {
     uint8_t kind; /* enum rule_source_kind */
     uint8_t steps;
     uint8_t step[RULE_STEPS_MAX]; /* counted from 1 */
-    uint8_t position;
-    uint16_t text; /* 0: none */
+    uint8_t position;             /* RULE_FROM_END + n: the nth from the command's end */
+    uint8_t document;             /* 1 + that of its place, where the source is in one */
+    uint16_t text;                /* 0: none */
+    uint16_t path; /* text: the value at this path of the JSON that stands there; 0: all */
+};
+
+#define RULE_FROM_END 64u
+
+/* A place that holds JSON, and the tree of all that is wanted of it. The numbers of its paths are
+   those of `paths` from `first_path` on: sources. */
+struct rule_document {
+    uint16_t place; /* a source whose kind, steps, position and text are the place */
+    uint16_t first_node;
+    uint16_t first_path;
+    uint16_t path_count;
 };
 
 enum rule_decoding {
@@ -126,6 +144,7 @@ struct rule {
     bool needs_claim; /* only where this process has the job in work */
     bool is_next;     /* what the answer to the rule before tells: that is of another job */
     bool has_next;
+    bool is_tentative;  /* a claim, but only if the answer holds such JSON */
     uint16_t first_key; /* in `keys` */
     uint16_t first_setting;
     uint16_t first_condition;
@@ -135,7 +154,8 @@ struct rule {
 enum rule_queue_flag {
     RULE_QUEUE_FORKS = 1,  /* each job runs in a forked child of the process that claimed it */
     RULE_QUEUE_SERIAL = 2, /* a thread that claims has done with the job that it claimed before */
-    RULE_QUEUE_UNIQUE_IDS = 4 /* the id alone never comes again, whatever it looks like */
+    RULE_QUEUE_UNIQUE_IDS = 4, /* the id alone never comes again, whatever it looks like */
+    RULE_QUEUE_POOL = 8        /* any thread or process may run and end what one of them claimed */
 };
 
 struct rule_queue {
@@ -151,9 +171,18 @@ struct rule_list {
     uint8_t count;
     bool is_script;
     uint32_t argv_positions; /* arguments that some rule looks at, a bit each */
+    uint32_t end_positions;  /* the same, counted from the end */
     uint64_t positions;
     uint16_t first_field; /* in `fields`: sources of kind FIELD */
     uint16_t field_count;
+    uint16_t first_document; /* in `list_documents` */
+    uint16_t document_count;
+};
+
+/* An argument of a list's commands that holds JSON, for some of its rules. */
+struct rule_list_document {
+    uint64_t members; /* of the list, a bit each */
+    uint8_t document;
 };
 
 /* As many as redis_table.h has slots, and 0 for a command that is in no table. */
@@ -172,6 +201,10 @@ struct rules {
     uint16_t member_count;
     uint16_t field_count;
     uint16_t text_used;
+    uint16_t document_count;
+    uint16_t list_document_count;
+    uint16_t path_count;
+    uint16_t node_count;
     uint8_t list_of[RULES_ENTRIES]; /* redis_command_entry() to 1 + the list; 0: no rule */
     struct rule_queue queues[LIMIT_RULE_QUEUES];
     struct rule_list lists[LIMIT_RULE_LISTS];
@@ -182,6 +215,10 @@ struct rules {
     uint16_t keys[LIMIT_RULE_KEYS];       /* text: patterns */
     uint16_t members[LIMIT_RULE_MEMBERS]; /* rules, in order */
     uint16_t fields[LIMIT_RULE_SOURCES];
+    struct rule_document documents[LIMIT_RULE_DOCUMENTS];
+    struct rule_list_document list_documents[2 * LIMIT_RULE_DOCUMENTS];
+    uint16_t paths[LIMIT_RULE_SOURCES]; /* sources */
+    struct json_node nodes[LIMIT_RULE_JSON_NODES];
     char text[LIMIT_RULE_TEXT]; /* strings: size (16 bit, native order), bytes; the first is none */
 };
 

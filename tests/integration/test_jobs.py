@@ -5,7 +5,7 @@ with what the worker did for it beneath."""
 import os
 
 from support import case, losses, spans, truth
-from support.process import run
+from support.process import Daemon, clean_environment, run, wait_until
 from support.servers import RedisServer
 
 JOBS = case.TREE / "tests" / "integration" / "jobs"
@@ -154,6 +154,100 @@ class PlainSchema(Jobs):
         self.check_plain(3)
 
 
+class Broker(Jobs):
+    """A function of the server hands out jobs, as JSON."""
+
+    COUNT = 6
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.node_folder = cls.install_queues()
+
+    def check_broker(self, carries: str) -> None:
+        output, produced = self.observed(self.python, JOBS / "broker_api.py", self.redis.port, self.COUNT, carries)
+        told = [line.split() for line in output.splitlines()]
+        _, worked = self.observed(
+            "node", JOBS / "broker_worker.mjs", self.redis.port, self.truth.port, self.COUNT + 3,
+            NODE_FOLDER=self.node_folder,
+        )
+        submitted, saved = by_job(produced, "job.submit"), by_job(produced, "job.save_redis")
+        attempts, claims = by_job(worked, "job.process"), by_job(worked, "job.claim")
+        self.assertEqual(set(submitted), {job for job, _, _ in told})
+        self.assertEqual(set(attempts), set(submitted))
+        self.assertEqual(set(claims), set(submitted))
+        for number, (job, trace, span) in enumerate(told):
+            failed = number % 3 == 2
+            end = by_job(worked, "job.fail" if failed else "job.complete")[job]
+            archived, message = by_job(worked, "job.archive")[job], by_job(worked, "job.send_complete_msg")[job]
+            made, done = [submitted[job], saved[job]], [claims[job], attempts[job], end, archived, message]
+            if carries in ("none", "void"):
+                self.assertEqual({each.parent_id for each in made + done}, {""})
+                self.assertNotEqual(submitted[job].trace_id, trace)
+                self.assertEqual([link["spanId"] for link in attempts[job].links], [submitted[job].span_id])
+                self.assertEqual([link["spanId"] for link in submitted[job].links], [saved[job].span_id])
+            else:
+                # What the job carries is the parent of its submission and of all that becomes of it.
+                self.assertEqual({each.trace_id for each in made + done}, {trace})
+                self.assertEqual({each.parent_id for each in made + done}, {span})
+                self.assertEqual({each.get("wirespan.parent.source") for each in made + done}, {"content"})
+                self.assertEqual(claims[job].get("trace.context_retrieved"), True)
+            self.assertEqual(len({each.trace_id for each in made + done}), 1)
+            self.check_attempt(worked, attempts[job], claims[job], failed)
+            if failed:
+                self.assertEqual(archived.events[0]["name"], "exception")
+                self.assertIn(f"no room for {job}", str(archived.events))
+            if carries == "workflow":
+                self.assertEqual(attempts[job].get("workflow.id"), "wf_123")
+                self.assertEqual(attempts[job].get("workflow.step_number"), "1")
+        # Empty claims and bookkeeping are no spans, values never shown.
+        self.assertEqual([span for span in worked if span.name.lower().startswith(("fcall", "hdel"))], [])
+        self.assertNotIn("xxxx", str([span.attributes for span in produced + worked]))
+
+    def check_attempt(self, worked: list[spans.Span], attempt: spans.Span, claim: spans.Span, failed: bool) -> None:
+        self.assertEqual(attempt.get("job.type"), "openai_image")
+        self.assertEqual(attempt.get("job.priority"), "75")
+        self.assertEqual(attempt.get("job.attempt"), 1)
+        self.assertEqual(attempt.get("customer.id"), "customer-1")
+        self.assertEqual(attempt.get("worker.id"), "gpu-1-worker-0")
+        self.assertEqual(attempt.get("job.progress.percent"), 50)
+        self.assertEqual(attempt.get("processing.status"), "failed" if failed else "completed")
+        self.assertGreater(attempt.get("queue.wait_time_ms"), 0)
+        self.assertEqual(claim.get("matching.function"), "findMatchingJob")
+        below = [span for span in worked if span.parent_id == attempt.span_id and span.get("url.full")]
+        self.assertEqual([f"job={attempt.get('job.id')}&" in span.get("url.full") for span in below], [True])
+
+    def test_jobs_that_carry_nothing(self):
+        self.check_broker("none")
+
+    def test_jobs_that_carry_what_is_none(self):
+        self.check_broker("void")
+
+    def test_jobs_that_carry_their_own_context(self):
+        self.check_broker("job")
+
+    def test_jobs_that_carry_a_traceparent(self):
+        self.check_broker("traceparent")
+
+    def test_jobs_that_carry_their_workflows_context(self):
+        self.check_broker("workflow")
+
+    def test_a_context_that_is_read_after_the_claim(self):
+        """The attempt and what is below it move into the trace that the job carries."""
+        output, _ = self.observed(self.python, JOBS / "broker_api.py", self.redis.port, self.COUNT, "job")
+        _, worked = self.observed(
+            self.python, JOBS / "plain_worker.py", self.redis.port, self.truth.port, self.COUNT
+        )
+        attempts, claims = by_job(worked, "job.process"), by_job(worked, "job.claim")
+        for job, trace, span in (line.split() for line in output.splitlines()):
+            attempt = attempts[job]
+            self.assertEqual((attempt.trace_id, attempt.parent_id), (trace, span))
+            self.assertIn(claims[job].span_id, [link["spanId"] for link in attempt.links])
+            below = [each for each in worked if each.parent_id == attempt.span_id]
+            self.assertEqual({each.trace_id for each in below}, {trace})
+            self.assertEqual(len(below), 4)
+
+
 class BullMq(Jobs):
     COUNT = 12
 
@@ -253,6 +347,165 @@ class Rq(Jobs):
             self.assertLessEqual(attempt.start_ns, calls[0].start_ns)
             self.assertLessEqual(calls[0].end_ns, attempt.end_ns)
         self.assertNotIn("xxxx", str([span.attributes for span in produced + worked]))
+
+
+class ListQueue(Jobs):
+    """A list of JSON: a job has no end on the wire but its worker's next claim."""
+
+    COUNT = 6
+
+    def run_queue(self, what: str, count: int, protocol: int = 2) -> tuple[list[str], list[spans.Span]]:
+        output, found = self.observed(
+            self.python, JOBS / "list_queue.py", what, self.redis.port, self.truth.port, count, protocol
+        )
+        return output.split(), found
+
+    def check_list(self, protocol: int) -> None:
+        ids, produced = self.run_queue("produce", self.COUNT, protocol)
+        again = ids[2::3]
+        _, worked = self.run_queue("work", self.COUNT + len(again), protocol)
+        submitted, claims = by_job(produced, "job.submit"), named(worked, "job.claim")
+        self.assertEqual(set(submitted), set(ids))
+        attempts = sorted(named(worked, "job.process"), key=lambda span: span.start_ns)
+        self.assertEqual([span.get("job.id") for span in attempts], ids + again)
+        self.assertEqual([span.get("job.id") for span in claims], ids + again)
+        for number, attempt in enumerate(attempts):
+            job = attempt.get("job.id")
+            self.assertEqual(attempt.trace_id, submitted[job].trace_id)
+            self.assertEqual([link["spanId"] for link in attempt.links], [submitted[job].span_id])
+            self.assertEqual(attempt.get("messaging.system"), "list")
+            self.assertEqual(attempt.get("messaging.destination.name"), "pictures:jobs")
+            self.assertEqual(attempt.get("job.type"), "resize")
+            below = [span for span in worked if span.parent_id == attempt.span_id]
+            if number < self.COUNT and job in again:
+                # Pushed again by who worked on it.
+                self.assertEqual(attempt.get("processing.status"), "retried")
+                self.assertEqual(sorted(span.name.split()[0] for span in below), ["GET", "SET"])
+                self.assertEqual(by_job(worked, "job.retry")[job].trace_id, attempt.trace_id)
+            else:
+                self.assertEqual(attempt.get("wirespan.job.end"), "unknown")
+                self.assertIsNone(attempt.get("processing.status"))
+            self.assertIn(f"job={job}&", next(span for span in below if span.get("url.full")).get("url.full"))
+        self.assertEqual(len({span.trace_id for span in attempts}), self.COUNT)
+        self.assertEqual(named(worked, "job.submit"), [])
+        # What came out empty is counted, not shown.
+        self.assertEqual([span for span in worked if span.name.startswith("BLPOP")], [])
+        self.assertNotIn("xxxx", str([span.attributes for span in produced + worked]))
+
+    def test_resp2(self):
+        self.check_list(2)
+
+    def test_resp3(self):
+        self.check_list(3)
+
+    def test_poisoned_payloads(self):
+        """Each is an attempt, with what could be read before it went wrong."""
+        self.run_queue("poison", 0)
+        output, worked = self.run_queue("work", 10)
+        attempts = sorted(named(worked, "job.process"), key=lambda span: span.start_ns)
+        self.assertEqual(
+            [(span.get("job.id"), span.get("job.type")) for span in attempts],
+            [("job-1", "first"), (None, None), (None, None), ("job-2", "large"), ("job-3", None), (None, None),
+             ("job-5", None), ("job-6", None), (None, None), ("job-7", "last")],
+        )
+        for attempt in attempts:
+            below = [span for span in worked if span.parent_id == attempt.span_id]
+            self.assertEqual([span.name.split()[0] for span in below], ["GET"])
+        self.run_queue("poison", 0)
+        plain = run([self.python, JOBS / "list_queue.py", "work", self.redis.port, self.truth.port, 10],
+                    clean_environment())
+        # The program holds 10 MiB several times; what watches it none of it.
+        self.assertLess(int(output[0]) - int(plain.output), 8 << 10)
+
+    def test_a_list_of_other_things_is_no_queue(self):
+        """What is popped from a list that had no job is an exchange as any other."""
+        client = ("import sys, redis; client = redis.Redis(port=int(sys.argv[1]));"
+                  "client.rpush('words', 'a', '{\"b\": 1}'); client.blpop('words'); client.blpop('words');"
+                  "client.blpop('words', timeout=0.05); client.rpop('words')")
+        _, found = self.observed(self.python, "-c", client, self.redis.port)
+        names = [span.name.split()[0] for span in found if not span.name.startswith(("CLIENT", "HELLO"))]
+        self.assertEqual(names, ["RPUSH", "BLPOP", "BLPOP", "BLPOP", "RPOP"])
+
+
+class Celery(Jobs):
+    """One process claims, a pool executes; only a result tells of an end."""
+
+    COUNT = 8
+
+    def work(self, pool: str, backend: bool) -> tuple[list[str], list[spans.Span], list[spans.Span]]:
+        environment = {"TEST_REDIS_PORT": str(self.redis.port), "PYTHONPATH": str(JOBS), "PYTHONDONTWRITEBYTECODE": "1"}
+        environment |= {"CELERY_BACKEND": "1"} if backend else {}
+        output, produced = self.observed(self.python, JOBS / "celery_producer.py", self.COUNT, **environment)
+        file = self.new_path("spans.jsonl")
+        arguments = [self.python, "-m", "celery", "-A", "celery_tasks", "worker", "--pool", pool, "--concurrency", 2,
+                     "-Q", "pictures", "--without-gossip", "--without-mingle", "--loglevel", "WARNING"]
+        attempts = self.COUNT + self.COUNT // 4
+        with Daemon(arguments, case.preload_environment(file, **environment), self.new_path("log")) as worker:
+            wait_until(lambda: len(self.notes()) >= attempts or worker.process.poll() is not None, 60, "the attempts")
+            self.assertEqual(worker.end(deadline_seconds=60), 0, worker.said()[-2000:])
+        lost, worked = losses.told(spans.read_file(file))
+        self.assertEqual(lost, {})
+        spans.check_ids(worked)
+        self.assertEqual(len(self.notes()), attempts)
+        return output.split(), produced, worked
+
+    def notes(self) -> list[str]:
+        finished = run(["/usr/bin/redis-cli", "-p", self.redis.port, "-n", 1, "LRANGE", "notes", 0, -1],
+                       clean_environment())
+        return finished.output.decode().split("\n")[:-1]
+
+    def check_celery(self, pool: str, backend: bool) -> None:
+        ids, produced, worked = self.work(pool, backend)
+        submitted = by_job(produced, "job.submit")
+        self.assertEqual(set(submitted), set(ids))
+        attempts = {(span.get("job.id"), span.get("job.attempt")): span for span in named(worked, "job.process")}
+        self.assertEqual(len(attempts), len(named(worked, "job.process")))
+        told = {(note.split()[0], int(note.split()[1]) + 1) for note in self.notes()}
+        self.assertEqual(set(attempts), told)
+        for (job, number), attempt in attempts.items():
+            kind = ids.index(job) % 4
+            self.assertEqual(attempt.trace_id, submitted[job].trace_id)
+            self.assertIn(submitted[job].span_id, [link["spanId"] for link in attempt.links])
+            self.assertEqual(attempt.get("job.type"), "celery_tasks.resize")
+            self.assertEqual(attempt.get("messaging.system"), "celery")
+            self.assertEqual(attempt.get("messaging.destination.name"), "pictures")
+            status = "failed" if kind == 2 else "retried" if kind == 3 and number == 1 else "completed"
+            if backend:
+                self.assertEqual(attempt.get("processing.status"), status, (job, number))
+                self.assertIsNone(attempt.get("wirespan.job.end"))
+                self.assertGreater(attempt.end_ns - attempt.start_ns, 20_000_000)
+            elif status == "retried":
+                # That it was pushed again is all that can be known of an end.
+                self.assertEqual(attempt.get("processing.status"), "retried", (job, number))
+            else:
+                self.assertEqual(attempt.get("wirespan.job.end"), "unknown")
+                self.assertIsNone(attempt.get("processing.status"))
+        claims = {(span.get("job.id"), span.trace_id) for span in named(worked, "job.claim")}
+        self.assertEqual(claims, {(job, submitted[job].trace_id) for job in ids})
+        if backend:
+            failed = by_job(worked, "job.fail")
+            self.assertEqual(set(failed), set(ids[2::4]))
+            for job, span in failed.items():
+                self.assertEqual(span.get("error.type"), "ValueError")
+                self.assertIn(f"no room for {job}", str(span.events))
+                self.assertIn("Traceback", str(span.events))
+            self.assertEqual(set(by_job(worked, "job.retry")), set(ids[3::4]))
+        # No empty poll, no heartbeat, no acknowledgement; no value.
+        for span in worked:
+            self.assertFalse(span.name.startswith(("BRPOP", "ZADD", "ZREM", "HDEL", "HSET")), span.name)
+        self.assertNotIn("xxxx", str([span.attributes for span in produced + worked]))
+
+    def test_prefork_with_results(self):
+        self.check_celery("prefork", True)
+
+    def test_prefork_without_results(self):
+        self.check_celery("prefork", False)
+
+    def test_threads_with_results(self):
+        self.check_celery("threads", True)
+
+    def test_threads_without_results(self):
+        self.check_celery("threads", False)
 
 
 class OwnQueue(Jobs):

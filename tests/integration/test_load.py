@@ -130,7 +130,7 @@ class Load(case.Case):
             with NumberServer(folder) as server:
                 done = run(
                     [case.COMPILED / "ping_pong", mode, "127.0.0.1", server.port, count],
-                    self.environment(receiver, OTEL_BSP_MAX_QUEUE_SIZE="100000"), 280,
+                    self.environment(receiver, OTEL_BSP_MAX_QUEUE_SIZE="100000"), 800,
                 )
             self.assertEqual(done.output, b"%d answered\n" % count, done.errors)
             counts = receiver.counts()

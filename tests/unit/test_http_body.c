@@ -316,12 +316,108 @@ static void test_memory(void **state)
     assert_true(atomic_load(&segment->losses[LOSS_SLAB_FULL]) > 0);
 }
 
+/* A body whose end nobody saw gives its memory to the next one. */
+static void test_unended(void **state)
+{
+    (void)state;
+    struct reply reply;
+    size_t size = compress_to((const uint8_t *)ANSWER, sizeof(ANSWER) - 1, 31, SIZE_MAX / 2);
+    begin(&reply, "application/json", "gzip");
+    for (size_t i = 0; i < LIMIT_INFLATE_SHARE / SLAB_BLOCK_BYTES; i++) {
+        pass(&reply, coded, size / 2);
+        memset(&reply.record, 0, sizeof(reply.record));
+        http_body_begin_reply(&reply.direction, chat_endpoint());
+    }
+    pass(&reply, coded, size);
+    end(&reply);
+    check_answer(&reply);
+}
+
+/* ---- requests ---- */
+
+static void check_request(const char *body, size_t piece)
+{
+    struct reply request;
+    memset(&request, 0, sizeof(request));
+    http_body_begin_request(&request.direction, &request.record, chat_endpoint());
+    for (size_t at = 0; at < strlen(body); at += piece) {
+        size_t left = strlen(body) - at;
+        pass(&request, (const uint8_t *)body + at, piece < left ? piece : left);
+    }
+    end(&request);
+    check_value(&request, "gen_ai.request.model", "gpt-4o");
+    check_value(&request, "gen_ai.request.stream", "true");
+    check_value(&request, "gen_ai.request.max_tokens", "64");
+    check_value(&request, "gen_ai.request.temperature", NULL);
+    check_value(&request, "gen_ai.output.type", "json_object");
+    check_unread(&request, "");
+    assert_null(memmem(&request.record, sizeof(request.record), "secret", 6));
+}
+
+static void test_requests(void **state)
+{
+    (void)state;
+    /* What is null or of another type is none; of two names for one attribute the first counts. */
+    static const char body[] =
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"secret\",\"model\":\"secret\"}],"
+        "\"model\":\"gpt-4o\",\"stream\":true,\"temperature\":\"secret\",\"max_tokens\":null,"
+        "\"max_completion_tokens\":64,\"model\":\"secret\",\"user\":\"secret\","
+        "\"response_format\":{\"type\":\"json_object\",\"json_schema\":\"secret\"}}";
+    for (size_t piece = 1; piece <= sizeof(body); piece++) {
+        check_request(body, piece);
+    }
+}
+
+static void test_fields_of_heads(void **state)
+{
+    (void)state;
+    struct reply reply;
+    static const struct http1_item items[] = {
+        {.name = {(const uint8_t *)"OpenAI-Processing-MS", 20},
+         .value = {(const uint8_t *)"41", 2}},
+        {.name = {(const uint8_t *)"openai-organization", 19},
+         .value = {(const uint8_t *)"secret", 6}},
+        {.name = {(const uint8_t *)"x-ratelimit-limit-requests", 26},
+         .value = {(const uint8_t *)"1", 1},
+         .value_cut = true},
+    };
+    begin(&reply, "application/json", NULL);
+    for (size_t i = 0; i < 3; i++) {
+        http_body_reply_field(&reply.direction, &reply.record, chat_endpoint(), &items[i]);
+    }
+    end(&reply);
+    check_value(&reply, "openai.processing_ms", "41");
+    check_value(&reply, "openai.ratelimit.limit_requests", NULL);
+    assert_null(memmem(&reply.record, sizeof(reply.record), "secret", 6));
+}
+
+/* How many there are is counted, for as many attributes as there is room for. */
+static void test_counts(void **state)
+{
+    (void)state;
+    uint8_t images = service_find(slice("POST"), slice("/v1/images/generations"));
+    struct reply reply;
+    static const char body[] = "{\"data\":[{\"b64_json\":\"x\"},{\"url\":\"y\"},3,null,[]]}";
+    memset(&reply, 0, sizeof(reply));
+    http_body_begin_reply(&reply.direction, images);
+    pass(&reply, (const uint8_t *)body, sizeof(body) - 1);
+    end(&reply);
+    const struct service_endpoint *endpoint = service_endpoint(images);
+    struct slice value = record_find_field(&reply.record, FIELD_SERVICE_VALUE);
+    assert_true(slice_equals(service_text(service_field(endpoint, value.data[0])->attribute),
+                             slice("image.count")));
+    slice_take(&value, 1);
+    assert_true(slice_equals(value, slice("4")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_answers), cmocka_unit_test(test_events),
-        cmocka_unit_test(test_unread),  cmocka_unit_test(test_length),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_answers),  cmocka_unit_test(test_events),
+        cmocka_unit_test(test_unread),   cmocka_unit_test(test_length),
+        cmocka_unit_test(test_memory),   cmocka_unit_test(test_unended),
+        cmocka_unit_test(test_requests), cmocka_unit_test(test_fields_of_heads),
+        cmocka_unit_test(test_counts),
     };
     return cmocka_run_group_tests_name("http_body", tests, set_up, tear_down);
 }

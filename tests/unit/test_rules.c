@@ -67,6 +67,15 @@ static const struct mistake mistakes[] = {
     {QUEUE CLAIM " type is a b\n", 5, "nothing belongs behind the end: 'b'"},
     {QUEUE CLAIM " when reply equals 1\n", 5, "goes on with 'is' or 'missing', not with 'equals'"},
     {QUEUE CLAIM " type from reply until ab\n", 5, "'until' needs one character"},
+    {QUEUE CLAIM " type from reply json\n", 5, "'json' needs the path"},
+    {QUEUE CLAIM " type from reply json a..b\n", 5, "this is no path of at most 8 names"},
+    {QUEUE CLAIM " type from reply json a.b.c.d.e.f.g.h.i\n", 5, "no path of at most 8 names"},
+    {QUEUE CLAIM " type from reply json a json b\n", 5, "one place has one 'json'"},
+    {QUEUE CLAIM " type from argument -32\n", 5, "a number from 1 to 63, not '-32'"},
+    {QUEUE CLAIM " when reply is {idd}\n", 5, "did you mean 'id'?"},
+    {QUEUE CLAIM " when reply is \\x0g\n", 5, "comes 'x' and two hexadecimal digits"},
+    {QUEUE "on LPOP jobs\\x01\n", 2, "cannot hold the byte"},
+    {QUEUE "on HDEL jobs\n ack\n", 2, "needs the 'tag'"},
     {QUEUE CLAIM " keys more\n", 5, "keys stand before everything else"},
     {QUEUE CLAIM " then clam\n", 5, "did you mean 'claim'?"},
     {QUEUE CLAIM " then claim\n type is a\n", 5, "needs an 'id' of its own"},
@@ -236,6 +245,102 @@ static void takes_scripts_and_their_answers(void **state)
     assert_false(match(&capture, two_queues, false));
 }
 
+static void show_answer_in_pieces(struct rule_capture *capture, const char *answer, size_t piece)
+{
+    struct resp parser;
+    struct resp_item item;
+    size_t size = strlen(answer);
+    resp_init(&parser, RESP_REPLIES);
+    for (size_t at = 0; at < size; at += piece) {
+        struct slice in = slice_of(answer + at, size - at < piece ? size - at : piece);
+        enum resp_event event;
+        while ((event = resp_next(&parser, &in, &item)) != RESP_NEED_MORE && event != RESP_END) {
+            assert_int_not_equal(event, RESP_LOST);
+            if (event == RESP_ITEM) {
+                rules_reply_item(&rules, capture, &item);
+            }
+        }
+    }
+}
+
+#define JSON_TEXT                                                                                  \
+    "{\"payload\":{\"id\":\"no\",\"x\":[1,{\"id\":2}]},\"job\":{\"type\":\"a\\u00e9b\","           \
+    "\"n\":-1.5e3,\"yes\":true,\"none\":null,\"id\":\"7\"},\"id\":\"88\"}"
+
+/* JSON in arguments and answers, in whatever pieces; what is wanted whole beside it, too. */
+static void reads_json(void **state)
+{
+    (void)state;
+    compile("queue q\n"
+            "on LPUSH jobs\n"
+            "  when argument 2 json job.yes is true\n"
+            "  submit\n"
+            "  id from argument 2 json job.id\n"
+            "  type from argument 2 json job.type\n"
+            "  priority from argument 2 json job.n\n"
+            "  error from argument -1\n"
+            "  worker from argument 2 json job.none\n"
+            "on LPUSH other\n"
+            "  submit\n"
+            "  id from argument 2\n"
+            "on BLPOP {queue}\n"
+            "  when reply 2 json id is {*}8\n"
+            "  claim\n"
+            "  id from reply 2 json job.id\n"
+            "  type from reply 2 json job.type\n"
+            "  error from reply 2\n"
+            "on HSET job:{id}\n"
+            "  progress\n"
+            "  type from field a json job.type\n"
+            "  worker from field a\n"
+            "  error from argument 3\n");
+    struct rule_capture capture;
+    struct rule_facts facts;
+    for (int pieces = 0; pieces < 2; pieces++) {
+        const char *const push[] = {"LPUSH", "jobs", JSON_TEXT, NULL};
+        assert_true(match(&capture, push, pieces != 0));
+        assert_true(rules_facts(&rules, &capture, capture.rule, &facts));
+        assert_fact(&facts, RULE_ID, "7");
+        assert_fact(&facts, RULE_TYPE, "a\303\251b");
+        assert_fact(&facts, RULE_PRIORITY, "-1.5e3");
+        assert_fact(&facts, RULE_ERROR, JSON_TEXT);
+        assert_null(facts.values[RULE_WORKER].data);
+        const char *const other[] = {"LPUSH", "other", "{not", NULL};
+        assert_true(match(&capture, other, pieces != 0));
+        const char *const none[] = {"LPUSH", "jobs", "{\"job\":{\"id\":1}}", NULL};
+        assert_false(match(&capture, none, pieces != 0));
+
+        const char *const set[] = {"HSET", "job:1", "a", JSON_TEXT, NULL};
+        assert_true(match(&capture, set, pieces != 0));
+        assert_true(rules_facts(&rules, &capture, capture.rule, &facts));
+        assert_fact(&facts, RULE_TYPE, "a\303\251b");
+        assert_fact(&facts, RULE_WORKER, JSON_TEXT);
+        assert_fact(&facts, RULE_ERROR, JSON_TEXT);
+    }
+    static const char answer[] = "*2\r\n$4\r\nlist\r\n$119\r\n" JSON_TEXT "\r\n";
+    for (size_t piece = 1; piece <= sizeof answer; piece++) {
+        const char *const pop[] = {"BLPOP", "list", "0", NULL};
+        assert_true(match(&capture, pop, false));
+        show_answer_in_pieces(&capture, answer, piece);
+        assert_true(rules_facts(&rules, &capture, capture.rule, &facts));
+        assert_fact(&facts, RULE_ID, "7");
+        assert_fact(&facts, RULE_TYPE, "a\303\251b");
+        assert_fact(&facts, RULE_ERROR, JSON_TEXT);
+        assert_fact(&facts, RULE_QUEUE, "list");
+    }
+    const char *const pop[] = {"BLPOP", "list", "0", NULL};
+    assert_true(match(&capture, pop, false));
+    show_answer(&capture, "*2\r\n$4\r\nlist\r\n$14\r\n{\"id\":\"88\",\"jo\r\n");
+    assert_true(rules_facts(&rules, &capture, capture.rule, &facts));
+    assert_null(facts.values[RULE_ID].data);
+    assert_true(match(&capture, pop, false));
+    show_answer(&capture, "*2\r\n$4\r\nlist\r\n$9\r\n{\"id\":\"88\r\n");
+    assert_false(rules_facts(&rules, &capture, capture.rule, &facts));
+    assert_true(match(&capture, pop, false));
+    show_answer(&capture, "*-1\r\n");
+    assert_false(rules_facts(&rules, &capture, capture.rule, &facts));
+}
+
 /* Values beyond their bounds are cut, and more of them than there is room for are left out. */
 static void is_bounded(void **state)
 {
@@ -296,6 +401,7 @@ int main(void)
         cmocka_unit_test(each_mistake_has_its_line_and_reason),
         cmocka_unit_test(takes_keys_fields_and_arguments),
         cmocka_unit_test(takes_scripts_and_their_answers),
+        cmocka_unit_test(reads_json),
         cmocka_unit_test(is_bounded),
         cmocka_unit_test(too_many_are_refused),
         cmocka_unit_test(reads_times),

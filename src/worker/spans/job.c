@@ -127,6 +127,9 @@ static void add_match(struct span *span, const struct record *record,
         span_add_double(span, SLICE("matching.match_duration_ms"),
                         (double)(span->end_ns - span->start_ns) / (double)MS);
     }
+    if (record->parent_source == PARENT_CONTENT) {
+        span_add_bool(span, SLICE("trace.context_retrieved"), true);
+    }
 }
 
 static void add_recovery(struct span *span, struct slice strategy)
@@ -173,6 +176,7 @@ static void add_step(struct span *span, const struct record *record, const struc
     case JOB_ACTION_PROGRESS:
     case JOB_ACTION_START:
     case JOB_ACTION_FOLD:
+    case JOB_ACTION_ACK:
     case JOB_ACTION_COUNT:
         break;
     }
@@ -193,16 +197,11 @@ void spans_add_links(struct span *span, const struct record *record)
 }
 
 /* What the queue itself wrote down of the failure. */
-static void add_failure(struct span *span, const struct record_text *text, struct slice otherwise)
+static void add_exception(struct span *span, const struct record_text *text)
 {
     struct slice type = text->fields[FIELD_JOB_ERROR_TYPE];
     struct slice message = text->fields[FIELD_JOB_ERROR];
     struct slice stack = text->fields[FIELD_JOB_STACK];
-    struct slice valid = type.size > 0 ? span_text(span, type) : otherwise;
-    span_set_error(span, valid.data != NULL ? valid : otherwise);
-    if (message.size > 0) {
-        span->status_message = span_text(span, message);
-    }
     if (message.size == 0 && stack.size == 0) {
         return;
     }
@@ -226,6 +225,18 @@ static void add_failure(struct span *span, const struct record_text *text, struc
                 (struct attribute){.key = told[i].key, .type = ATTRIBUTE_STRING, .string = value};
         }
     }
+}
+
+static void add_failure(struct span *span, const struct record_text *text, struct slice otherwise)
+{
+    struct slice type = text->fields[FIELD_JOB_ERROR_TYPE];
+    struct slice message = text->fields[FIELD_JOB_ERROR];
+    struct slice valid = type.size > 0 ? span_text(span, type) : otherwise;
+    span_set_error(span, valid.data != NULL ? valid : otherwise);
+    if (message.size > 0) {
+        span->status_message = span_text(span, message);
+    }
+    add_exception(span, text);
 }
 
 /* A job that was put off waits from when it was due; since when one waits that is tried again the
@@ -338,5 +349,7 @@ void spans_add_job_role(struct span *span, const struct record *record,
     spans_add_links(span, record);
     if (record->redis.job_action == JOB_ACTION_FAIL && record->error == RECORD_OK) {
         add_failure(span, text, SLICE("_OTHER"));
+    } else {
+        add_exception(span, text);
     }
 }
