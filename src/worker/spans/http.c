@@ -136,30 +136,6 @@ static struct slice step_of(const struct span *span, const struct record *record
     }
     return slice_equals(operation, SLICE("download")) ? SLICE("storage.download")
                                                       : SLICE("process.http_request");
-/* What a request to an object store, or for a model, is to a job; NULL data: nothing of its own. */
-static struct slice transfer_name(const struct span *span)
-{
-    static const struct {
-        struct slice operation;
-        struct slice name;
-    } names[] = {
-        {LITERAL("upload"), LITERAL("process.image_upload")},
-        {LITERAL("upload_part"), LITERAL("process.image_upload")},
-        {LITERAL("download"), LITERAL("storage.download")},
-    };
-    struct slice name = {NULL, 0};
-    for (uint32_t i = 0; i < span->attribute_count; i++) {
-        const struct attribute *attribute = &span->attributes[i];
-        if (slice_equals(attribute->key, SLICE("model.file"))) {
-            return SLICE("process.download_model");
-        }
-        for (size_t j = 0; j < sizeof(names) / sizeof(names[0]) &&
-                           slice_equals(attribute->key, SLICE("storage.operation"));
-             j++) {
-            name = slice_equals(attribute->string, names[j].operation) ? names[j].name : name;
-        }
-    }
-    return name;
 }
 
 /* What a worker calls for its job has the name of that step, but where the service's own is one. */
@@ -169,14 +145,6 @@ static void name_for_job(struct span *span, const struct record *record)
         span->usual_name = span->name;
         span->name = step_of(span, record);
     }
-    struct slice transfer = transfer_name(span);
-    if (slice_equals(span->name, SLICE("triton.infer"))) {
-        return;
-    }
-    span->usual_name = span->name;
-    span->name = (record->flags & RECORD_FLAG_UPGRADED) != 0 ? SLICE("process.ws_connect")
-                 : transfer.size > 0                         ? transfer
-                                                             : SLICE("process.http_request");
 }
 
 void spans_build_http(struct span *span, const struct record *record,
