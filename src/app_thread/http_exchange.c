@@ -284,8 +284,7 @@ static void fill_request_field(struct passage *passage, struct record *record,
 static inline void end_request_head(struct passage *passage, struct record *record)
 {
     if (record != NULL && passage->connection->role == ROLE_SERVER) {
-        trace_context_enter(passage->self, record, passage->connection->serial,
-                            &passage->connection->answers);
+        trace_context_enter(passage->self, record, passage->connection);
     }
 }
 

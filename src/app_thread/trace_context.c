@@ -359,13 +359,15 @@ static void set_context(struct thread_context *context, const struct record *wor
 }
 
 void trace_context_enter(struct thread_state *self, const struct record *server,
-                         uint32_t connection, const _Atomic uint32_t *answers)
+                         const struct connection *from)
 {
     struct thread_context *context = &self->context;
+    uint32_t connection = from->serial;
+    const _Atomic uint32_t *answers = &from->answers;
     if (unlikely(witness != NULL)) {
         struct thread_context work;
         set_context(&work, server, connection, answers);
-        witness->request_read(&work);
+        witness->request_read(&work, from->descriptor);
     }
     context->is_known = trace_context_is_current(context);
     if (self->runs_a_loop) {

@@ -68,10 +68,10 @@ void trace_context_begin_below(struct thread_state *self, struct record *record,
                                const struct record *parent);
 
 /* The thread has read a whole request head: until it is answered, or the thread waits for something
-   else, what the thread does belongs to it. `answers` counts the connection's answers, whoever
-   gives them, and stays readable for ever. */
+   else, what the thread does belongs to it. The connection's count of answers, whoever gives them,
+   stays readable for ever. */
 void trace_context_enter(struct thread_state *self, const struct record *server,
-                         uint32_t connection, const _Atomic uint32_t *answers);
+                         const struct connection *from);
 
 /* The request on that connection is answered. */
 void trace_context_leave(struct thread_state *self, uint32_t connection);

@@ -531,6 +531,7 @@ static void complain_of_unavailable(const struct reader *reader, struct config *
     config->patch_tls = get_boolean(reader, "WIRESPAN_PATCH_TLS", true);
     static const struct word producers[] = {{"unknown", 0}, {"traced", 1}};
     config->producers_are_traced = get_word(reader, "WIRESPAN_PRODUCER", WORDS(producers), 0) != 0;
+    config->python_witness = get_boolean(reader, "WIRESPAN_PYTHON_WITNESS", true);
     config->node_witness = get_boolean(reader, "WIRESPAN_NODE_WITNESS", true);
     config->connection_spans = get_boolean(reader, "WIRESPAN_CONNECTION_SPANS", false);
     config->gcp_trace = get_boolean(reader, "OTEL_EXPORTER_GCP_TRACE", false);

@@ -109,6 +109,7 @@ struct config {
     uint32_t context_seconds;  /* WIRESPAN_CONTEXT_SECONDS: how long a request is a parent */
     uint32_t context_spans;    /* WIRESPAN_CONTEXT_SPANS: and of how many spans */
     bool patch_tls;            /* WIRESPAN_PATCH_TLS: a program's own OpenSSL may be patched */
+    bool python_witness;       /* WIRESPAN_PYTHON_WITNESS: the same for CPython */
     bool node_witness;     /* WIRESPAN_NODE_WITNESS: Node is asked what its requests are made for */
     bool connection_spans; /* WIRESPAN_CONNECTION_SPANS: a span with byte counts per connection */
     bool gcp_trace;        /* OTEL_EXPORTER_GCP_TRACE=true */

@@ -27,6 +27,7 @@
 #include "app_thread/jobs.h"
 #include "app_thread/runs.h"
 #include "app_thread/trace_context.h"
+#include "app_thread/witness.h"
 #include "base/symbol_versions.h"
 #include "base/system_call.h"
 #include "process/agent.h"
@@ -36,6 +37,8 @@
 #include "process/rules_files.h"
 #include "rules/shipped.h"
 #include "runtime/node_witness.h"
+#include "runtime/python_witness.h"
+#include "wire/traceparent.h"
 
 #define PAGE_BYTES   4096u
 #define WIPE_ON_FORK 18
@@ -360,14 +363,28 @@ static void load_rules(const struct config *config)
     jobs_configure(rules != NULL ? rules : rules_shipped());
 }
 
+static void tell_of_witness(const char *runtime, const char *why)
+{
+    tell("wirespan: ");
+    tell(runtime);
+    tell(" cannot say what its requests are made for: ");
+    tell(why);
+    tell("\n");
+}
+
 static void prepare_witness(const struct config *config)
 {
     bool tells = config->log_level >= LOG_LEVEL_INFO;
     const char *why = config->node_witness ? node_witness_prepare(tells) : NULL;
     if (why != NULL && tells) {
-        tell("wirespan: Node cannot say what its requests are made for: ");
-        tell(why);
-        tell("\n");
+        tell_of_witness("Node", why);
+    }
+    if (witness != NULL) {
+        return;
+    }
+    why = config->python_witness ? python_witness_prepare(tells) : NULL;
+    if (why != NULL && tells) {
+        tell_of_witness("Python", why);
     }
 }
 

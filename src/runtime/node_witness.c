@@ -421,8 +421,9 @@ static inline struct testimony *get_testimony(void)
 
 static void install(struct testimony *self);
 
-static void request_read(const struct thread_context *work)
+static void request_read(const struct thread_context *work, int descriptor)
 {
+    (void)descriptor;
     struct testimony *self = get_testimony();
     if (self == NULL || self->gave_up) {
         return;

@@ -1,0 +1,722 @@
+#include "runtime/python_witness.h"
+
+#include <dlfcn.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "app_thread/attachment.h"
+#include "app_thread/connection.h"
+#include "app_thread/hooks/hook.h"
+#include "app_thread/thread_state.h"
+#include "app_thread/trace_context.h"
+#include "app_thread/witness.h"
+#include "base/compiler.h"
+#include "base/limits.h"
+#include "base/symbol_versions.h"
+#include "base/system_call.h"
+
+/* ---- what CPython exports ---- */
+
+/* A PyObject: a count of references, and its type. Everything else is asked for, or tried out. */
+typedef struct py_object {
+    intptr_t references;
+    const void *type;
+} py_object;
+
+typedef int py_visit(py_object *object, void *argument);
+typedef int py_traverse(py_object *object, py_visit *visit, void *argument);
+
+#define PYTHON_FUNCTIONS(X)                                                                        \
+    X(int, PyContext_Enter, (py_object *))                                                         \
+    X(int, PyContext_Exit, (py_object *))                                                          \
+    X(py_object *, PyContext_New, (void))                                                          \
+    X(py_object *, PyContextVar_New, (const char *name, py_object *otherwise))                     \
+    X(py_object *, PyContextVar_Set, (py_object * variable, py_object * value))                    \
+    X(void *, PyCapsule_GetPointer, (py_object *, const char *name))                               \
+    X(py_object *, PyCapsule_New, (void *pointer, const char *name, void (*end)(py_object *)))     \
+    X(py_object *, PyDict_GetItem, (py_object * dictionary, py_object * key))                      \
+    X(void, PyErr_Clear, (void))                                                                   \
+    X(py_object *, PyErr_Occurred, (void))                                                         \
+    X(void *, PyGILState_GetThisThreadState, (void))                                               \
+    X(py_object *, PyImport_GetModule, (py_object * name))                                         \
+    X(void *, PyInterpreterState_Get, (void))                                                      \
+    X(void *, PyInterpreterState_Main, (void))                                                     \
+    X(py_object *, PyLong_FromLong, (long))                                                        \
+    X(py_object *, PyObject_CallObject, (py_object * callable, py_object * arguments))             \
+    X(py_object *, PyObject_GenericGetAttr, (py_object *, py_object * name))                       \
+    X(py_object *, PyObject_GetAttrString, (py_object *, const char *name))                        \
+    X(intptr_t, PyObject_Hash, (py_object *))                                                      \
+    X(void *, PyThreadState_Get, (void))                                                           \
+    X(py_object *, PyTuple_GetItem, (py_object * tuple, intptr_t at))                              \
+    X(void *, PyType_GetSlot, (const void *type, int slot))                                        \
+    X(int, PyType_IsSubtype, (const void *type, const void *of))                                   \
+    X(py_object *, PyUnicode_FromString, (const char *))                                           \
+    X(py_object *, PyWeakref_GetObject, (py_object * reference))                                   \
+    X(int, Py_AddPendingCall, (int (*function)(void *), void *argument))                           \
+    X(int, Py_AtExit, (void (*function)(void)))                                                    \
+    X(void, Py_DecRef, (py_object *))                                                              \
+    X(const char *, Py_GetVersion, (void))                                                         \
+    X(void, Py_IncRef, (py_object *))
+
+#define SLOT_TRAVERSE 71 /* Py_tp_traverse, of the stable ABI */
+
+/* Where greenlet's table (its C API) has what is needed of it. */
+enum { GREENLET_CURRENT = 4, GREENLET_PARENT = 11 };
+
+enum python_state { PYTHON_UNKNOWN, PYTHON_READY, PYTHON_OFF };
+
+static struct {
+#define FIELD(result, name, arguments) result(*name) arguments;
+    PYTHON_FUNCTIONS(FIELD)
+#undef FIELD
+    int (*is_finalizing)(void);
+    int (*collects)(
+        void); /* stops the collection of garbage; whether it was on. NULL before 3.10 */
+    int (*collects_again)(void);
+    _Atomic uint8_t state; /* enum python_state */
+    bool tells;
+    /* What was tried out, and is constant from then on. */
+    py_object *variable;
+    uint32_t hash;       /* of the variable, as a table of variables sees it */
+    uint32_t context_at; /* in the state of a thread */
+    const void *of_few;  /* types of the table's nodes */
+    const void *of_many;
+    const void *capsule;
+    const void *context;
+} python;
+
+/* ---- requests ---- */
+
+/* A request whose head was read, and that is in no context yet. */
+struct unbegun {
+    int descriptor;
+    struct thread_context work;
+};
+
+struct begun {
+    _Atomic uint32_t number; /* 0: none, or being written */
+    _Atomic uint32_t spans;
+    uint32_t epoch;
+    uintptr_t owner; /* the only context that is believed; 0: any that the number came to */
+    struct thread_context work;
+};
+
+/* Written by the main thread alone. `begun` is read by all; who reads an entry looks at its number
+   before and after. */
+static struct {
+    uint32_t epoch; /* of the process that the rest belongs to */
+    bool is_called; /* a pending call is under way */
+    uint32_t unbegun_count;
+    _Atomic uint32_t last_number;
+    struct unbegun unbegun[LIMIT_WITNESS_UNBEGUN];
+    struct begun begun[LIMIT_WITNESS_BEGUN]; /* by number, modulo */
+} python_requests;
+
+/* What this thread was told last; and whether it is the main one, of which process. */
+static __thread struct {
+    struct thread_context work;
+    uint32_t epoch;
+    bool is_main;
+} told __attribute__((tls_model("initial-exec")));
+
+static struct begun *find_begun(uint32_t number)
+{
+    struct begun *entry = &python_requests.begun[number % LIMIT_WITNESS_BEGUN];
+    /* acquire: pairs with the release in begin_request */
+    bool is_it =
+        number != 0 && atomic_load_explicit(&entry->number, memory_order_acquire) == number;
+    return is_it && entry->epoch == attachment_epoch() ? entry : NULL;
+}
+
+/* ---- what is in a context, without a call of Python's ---- */
+
+/* PyContext, its table of variables (a hash array mapped trie: PEP 567) and a capsule, as they have
+   been in all versions since 3.7; tried out before they are relied on. */
+enum {
+    CONTEXT_TABLE = 24,
+    TABLE_ROOT = 16,
+    FEW_BITS = 24,
+    FEW_ENTRIES = 32,
+    MANY_CHILDREN = 16,
+    CAPSULE_POINTER = 16,
+    TABLE_DEPTH = 7
+};
+
+static const char *pointer_at(const void *object, size_t offset)
+{
+    const char *pointer;
+    memcpy(&pointer, (const char *)object + offset, sizeof(pointer));
+    return pointer;
+}
+
+static uint32_t number_of_capsule(const char *value)
+{
+    if (value == NULL || ((const py_object *)(const void *)value)->type != python.capsule) {
+        return 0;
+    }
+    return (uint32_t)(uintptr_t)pointer_at(value, CAPSULE_POINTER);
+}
+
+/* The compiler's own would be a function of its library, which is not linked. */
+static uint32_t count_bits(uint32_t bits)
+{
+    bits -= bits >> 1 & 0x55555555;
+    bits = (bits & 0x33333333) + (bits >> 2 & 0x33333333);
+    bits = (bits + (bits >> 4)) & 0x0f0f0f0f;
+    return bits * 0x01010101 >> 24;
+}
+
+/* The number that the variable has in this context, which lives; 0: none. */
+static uint32_t number_in(const void *context)
+{
+    const char *table = context == NULL ? NULL : pointer_at(context, CONTEXT_TABLE);
+    const char *node = table == NULL ? NULL : pointer_at(table, TABLE_ROOT);
+    uint32_t hash = python.hash;
+    for (int depth = 0; depth < TABLE_DEPTH && node != NULL; depth++, hash >>= 5) {
+        const void *type = ((const py_object *)(const void *)node)->type;
+        uint32_t at = hash & 31;
+        if (type == python.of_many) {
+            node = pointer_at(node, MANY_CHILDREN + at * sizeof(void *));
+            continue;
+        }
+        uint32_t bits;
+        memcpy(&bits, node + FEW_BITS, sizeof(bits));
+        if (type != python.of_few || (bits >> at & 1) == 0) {
+            return 0;
+        }
+        uint32_t before = count_bits(bits & ((1u << at) - 1));
+        const char *key = pointer_at(node, FEW_ENTRIES + before * 2 * sizeof(void *));
+        const char *value = pointer_at(node, FEW_ENTRIES + (before * 2 + 1) * sizeof(void *));
+        if (key != NULL) {
+            return key == (const char *)python.variable ? number_of_capsule(value) : 0;
+        }
+        node = value;
+    }
+    return 0;
+}
+
+/* The context of the code that this thread of Python's runs, or was running when it gave the lock
+   up; it is the thread's own, so that it stays as it is. */
+static const void *current_context(void)
+{
+    const void *thread = python.PyGILState_GetThisThreadState();
+    return thread == NULL || python.is_finalizing() ? NULL : pointer_at(thread, python.context_at);
+}
+
+static struct thread_context *get_cause(void)
+{
+    if (atomic_load_explicit(&python_requests.last_number, memory_order_relaxed) == 0 ||
+        atomic_load_explicit(&python.state, memory_order_acquire) != PYTHON_READY) {
+        return NULL;
+    }
+    const void *context = current_context();
+    uint32_t number = number_in(context);
+    struct begun *entry = number == 0 ? NULL : find_begun(number);
+    if (entry == NULL) {
+        return NULL;
+    }
+    uintptr_t owner = entry->owner;
+    told.work = entry->work;
+    atomic_thread_fence(memory_order_acquire); /* pairs with the fence in begin_request */
+    if (atomic_load_explicit(&entry->number, memory_order_relaxed) != number ||
+        (owner != 0 && owner != (uintptr_t)context) || !trace_context_is_current(&told.work)) {
+        return NULL;
+    }
+    told.work.spans = atomic_fetch_add_explicit(&entry->spans, 1, memory_order_relaxed);
+    return &told.work;
+}
+
+static struct thread_context *cause_of_http(struct slice method, struct slice target)
+{
+    (void)method;
+    (void)target;
+    return get_cause();
+}
+
+static struct thread_context *cause_of_bytes(const struct connection *connection, uint64_t call_ns)
+{
+    (void)connection;
+    (void)call_ns;
+    return get_cause();
+}
+
+static void connecting(const struct connection *connection)
+{
+    (void)connection;
+}
+
+/* ---- what needs Python's lock ---- */
+
+static void forget(py_object *object)
+{
+    if (object != NULL) {
+        python.Py_DecRef(object);
+    }
+}
+
+/* An attribute that is in an object or its class; no code of a program's is asked for it. */
+static py_object *get(py_object *object, const char *name)
+{
+    py_object *text = object == NULL ? NULL : python.PyUnicode_FromString(name);
+    py_object *value = text == NULL ? NULL : python.PyObject_GenericGetAttr(object, text);
+    forget(text);
+    if (value == NULL) {
+        python.PyErr_Clear();
+    }
+    return value;
+}
+
+/* The same, and `object` is given up. */
+static py_object *step(py_object *object, const char *name)
+{
+    py_object *value = get(object, name);
+    forget(object);
+    return value;
+}
+
+/* A module that is loaded already. */
+static py_object *get_module(const char *name)
+{
+    py_object *text = python.PyUnicode_FromString(name);
+    py_object *module = text == NULL ? NULL : python.PyImport_GetModule(text);
+    forget(text);
+    if (module == NULL) {
+        python.PyErr_Clear();
+    }
+    return module;
+}
+
+static py_object *own(py_object *borrowed)
+{
+    if (borrowed != NULL) {
+        python.Py_IncRef(borrowed);
+    }
+    return borrowed;
+}
+
+/* What a dictionary has for a small number; the dictionary is given up. */
+static py_object *step_item(py_object *dictionary, int number)
+{
+    py_object *key = dictionary == NULL ? NULL : python.PyLong_FromLong(number);
+    py_object *value = key == NULL ? NULL : own(python.PyDict_GetItem(dictionary, key));
+    forget(key);
+    forget(dictionary);
+    return value;
+}
+
+static py_object *step_reference(py_object *reference)
+{
+    py_object *object = reference == NULL ? NULL : own(python.PyWeakref_GetObject(reference));
+    if (object == NULL) {
+        python.PyErr_Clear();
+    }
+    forget(reference);
+    return object;
+}
+
+static void *thread_context_slot(void)
+{
+    return (char *)python.PyThreadState_Get() + python.context_at;
+}
+
+/* Puts the number into the context. One that another thread is in stays as it is. */
+static bool put(py_object *context, py_object *capsule)
+{
+    bool is_current = pointer_at(thread_context_slot(), 0) == (const char *)context;
+    if (!is_current && python.PyContext_Enter(context) != 0) {
+        python.PyErr_Clear();
+        return false;
+    }
+    py_object *token = python.PyContextVar_Set(python.variable, capsule);
+    forget(token);
+    bool is_put = token != NULL;
+    if (!is_put) {
+        python.PyErr_Clear();
+    }
+    if (!is_current && python.PyContext_Exit(context) != 0) {
+        python.PyErr_Clear();
+    }
+    return is_put;
+}
+
+static int take_context(py_object *object, void *argument)
+{
+    py_object **found = argument;
+    if (object->type == python.context && *found == NULL) {
+        *found = own(object);
+    }
+    return 0;
+}
+
+/* The context that a task runs in, or that a future's waiter runs in: each the first that the
+   collector of garbage is told of. The future is given up. */
+static py_object *step_context(py_object *future, const char *kind)
+{
+    py_object *found = NULL;
+    py_object *module = future == NULL ? NULL : get_module("_asyncio");
+    py_object *type = step(module, kind);
+    if (type != NULL && python.PyType_IsSubtype(future->type, type)) {
+        py_traverse *traverse = NULL;
+        void *slot = python.PyType_GetSlot(type, SLOT_TRAVERSE);
+        memcpy(&traverse, &slot, sizeof(slot));
+        if (traverse != NULL) {
+            traverse(future, take_context, &found);
+        } else {
+            python.PyErr_Clear();
+        }
+    }
+    forget(type);
+    forget(future);
+    return found;
+}
+
+/* The context of who waits for what the protocol reads: of aiohttp's server, or a stream's reader.
+ */
+static py_object *find_waiter(py_object *protocol)
+{
+    py_object *waiter = step_context(get(protocol, "_waiter"), "Future");
+    if (waiter == NULL) {
+        py_object *reader = step_reference(get(protocol, "_stream_reader_wr"));
+        waiter = step_context(step(reader, "_waiter"), "Future");
+    }
+    return waiter;
+}
+
+/* The context of the task that will wait, if nothing has been done in it for any request. */
+static py_object *find_fresh_task(py_object *protocol)
+{
+    static const char *const names[] = {"_task_handler", "_task"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        py_object *context = step_context(get(protocol, names[i]), "Task");
+        if (context != NULL && number_in(context) == 0) {
+            return context;
+        }
+        forget(context);
+    }
+    return NULL;
+}
+
+static py_object *running_loop(void)
+{
+    py_object *asyncio = get_module("_asyncio");
+    py_object *function = step(asyncio, "_get_running_loop");
+    py_object *loop = function == NULL ? NULL : python.PyObject_CallObject(function, NULL);
+    forget(function);
+    if (loop == NULL) {
+        python.PyErr_Clear();
+    }
+    return loop;
+}
+
+/* The request has its number from here on. */
+static uint32_t begin_request(const struct thread_context *work, uintptr_t owner)
+{
+    uint32_t number = atomic_load_explicit(&python_requests.last_number, memory_order_relaxed) + 1;
+    number += number == 0;
+    struct begun *entry = &python_requests.begun[number % LIMIT_WITNESS_BEGUN];
+    atomic_store_explicit(&entry->number, 0, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release); /* pairs with the fence in get_cause */
+    entry->work = *work;
+    entry->owner = owner;
+    entry->epoch = python_requests.epoch;
+    atomic_store_explicit(&entry->spans, 0, memory_order_relaxed);
+    /* release: pairs with the acquire in find_begun */
+    atomic_store_explicit(&entry->number, number, memory_order_release);
+    atomic_store_explicit(&python_requests.last_number, number, memory_order_relaxed);
+    return number;
+}
+
+static py_object *make_capsule(uint32_t number)
+{
+    py_object *capsule = python.PyCapsule_New((void *)(uintptr_t)number, NULL, NULL);
+    if (capsule == NULL) {
+        python.PyErr_Clear();
+    }
+    return capsule;
+}
+
+/* An earlier request of this connection is not answered yet: the task works for that. */
+static bool is_busy(py_object *reading, const struct thread_context *work)
+{
+    const struct begun *entry = find_begun(number_in(reading));
+    return entry != NULL && entry->work.connection == work->connection &&
+           trace_context_is_current(&entry->work);
+}
+
+/* The request was read by a transport of the running loop. */
+static void begin_in_loop(py_object *loop, const struct unbegun *request)
+{
+    py_object *transport =
+        step_reference(step_item(step(get(loop, "_transports"), "data"), request->descriptor));
+    py_object *protocol = get(transport, "_protocol");
+    py_object *above_tls = get(protocol, "_app_protocol");
+    py_object *key = step_item(step(get(loop, "_selector"), "_fd_to_key"), request->descriptor);
+    py_object *handles = step(key, "data");
+    py_object *handle = handles == NULL ? NULL : own(python.PyTuple_GetItem(handles, 0));
+    py_object *reading = step(handle, "_context");
+    if (protocol != NULL && reading != NULL && reading->type == python.context &&
+        !is_busy(reading, &request->work)) {
+        py_object *served = above_tls != NULL ? above_tls : protocol;
+        py_object *capsule = make_capsule(begin_request(&request->work, 0));
+        py_object *waiter = find_waiter(served);
+        py_object *serving = waiter != NULL ? waiter : find_fresh_task(served);
+        if (capsule != NULL && put(reading, capsule) && serving != NULL) {
+            put(serving, capsule);
+        }
+        forget(serving);
+        forget(capsule);
+    }
+    forget(reading);
+    forget(handles);
+    forget(above_tls);
+    forget(protocol);
+    forget(transport);
+    python.PyErr_Clear();
+}
+
+/* The request was read by the current greenlet, if that is one of those that a hub switches to. */
+static void begin_in_greenlet(const struct unbegun *request)
+{
+    py_object *interface = step(get_module("greenlet"), "_C_API");
+    void *const *table =
+        interface == NULL ? NULL : python.PyCapsule_GetPointer(interface, "greenlet._C_API");
+    forget(interface);
+    if (table == NULL) {
+        python.PyErr_Clear();
+        return;
+    }
+    py_object *(*get_current)(void);
+    py_object *(*get_parent)(py_object *);
+    memcpy(&get_current, &table[GREENLET_CURRENT], sizeof(get_current));
+    memcpy(&get_parent, &table[GREENLET_PARENT], sizeof(get_parent));
+    py_object *current = get_current();
+    py_object *hub = current == NULL ? NULL : get_parent(current);
+    py_object *main_one = hub == NULL ? NULL : get_parent(hub);
+    if (main_one != NULL) {
+        uint32_t number =
+            atomic_load_explicit(&python_requests.last_number, memory_order_relaxed) + 1;
+        py_object *capsule = make_capsule(number + (number == 0));
+        py_object *token =
+            capsule == NULL ? NULL : python.PyContextVar_Set(python.variable, capsule);
+        if (token != NULL) {
+            begin_request(&request->work, (uintptr_t)pointer_at(thread_context_slot(), 0));
+        }
+        forget(token);
+        forget(capsule);
+    }
+    forget(main_one);
+    forget(hub);
+    forget(current);
+    python.PyErr_Clear();
+}
+
+static void begin(const struct unbegun *request)
+{
+    struct touch touch;
+    if (!trace_context_is_current(&request->work) ||
+        !connection_find(request->descriptor, &touch) ||
+        touch.connection->serial != request->work.connection) {
+        return;
+    }
+    py_object *loop = running_loop();
+    begin_in_loop(loop, request);
+    forget(loop);
+    begin_in_greenlet(request);
+}
+
+/* ---- where things are in memory ---- */
+
+#define TRIED_VARIABLES    64
+#define THREAD_STATE_WORDS 128 /* the context stands among the first 64 */
+
+static bool find_context_in_thread(py_object *context)
+{
+    const char *thread = python.PyThreadState_Get();
+    for (uint32_t i = 0; i < THREAD_STATE_WORDS; i++) {
+        if (pointer_at(thread, i * sizeof(void *)) == (const char *)context) {
+            python.context_at = i * (uint32_t)sizeof(void *);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Sets variables around ours, and looks for ours after each: its table grows from few to many. */
+static bool finds_number(py_object *context, py_object *capsule, uint32_t number)
+{
+    py_object *others[TRIED_VARIABLES] = {NULL};
+    bool is_found = true;
+    forget(python.PyContextVar_Set(python.variable, capsule));
+    python.capsule = capsule->type;
+    const char *root = pointer_at(pointer_at(context, CONTEXT_TABLE), TABLE_ROOT);
+    python.of_few = ((const py_object *)(const void *)root)->type;
+    for (int i = 0; i < TRIED_VARIABLES && is_found; i++) {
+        is_found = number_in(context) == number;
+        others[i] = python.PyContextVar_New("wirespan.tried", NULL);
+        forget(others[i] == NULL ? NULL : python.PyContextVar_Set(others[i], capsule));
+        root = pointer_at(pointer_at(context, CONTEXT_TABLE), TABLE_ROOT);
+        const void *type = ((const py_object *)(const void *)root)->type;
+        python.of_many = type != python.of_few ? type : python.of_many;
+    }
+    is_found = is_found && python.of_many != NULL && number_in(context) == number;
+    for (int i = 0; i < TRIED_VARIABLES; i++) {
+        forget(others[i]);
+    }
+    return is_found;
+}
+
+static bool try_out(void)
+{
+    const uint32_t number = 0x5eed5eed;
+    py_object *context = python.PyContext_New();
+    py_object *empty = python.PyContext_New();
+    py_object *capsule = make_capsule(number);
+    python.variable = python.PyContextVar_New("wirespan", NULL);
+    bool is_right = false;
+    if (context != NULL && empty != NULL && capsule != NULL && python.variable != NULL &&
+        python.PyContext_Enter(context) == 0) {
+        intptr_t hash = python.PyObject_Hash(python.variable);
+        uint32_t folded = (uint32_t)hash ^ (uint32_t)((uint64_t)hash >> 32);
+        python.hash = folded == UINT32_MAX ? UINT32_MAX - 1 : folded;
+        python.context = context->type;
+        is_right = find_context_in_thread(context) && finds_number(context, capsule, number) &&
+                   current_context() == context && python.PyContext_Enter(empty) == 0;
+        if (is_right) {
+            is_right = current_context() == empty && number_in(empty) == 0;
+            python.PyContext_Exit(empty);
+        }
+        python.PyContext_Exit(context);
+    }
+    forget(capsule);
+    forget(empty);
+    forget(context);
+    return is_right && python.PyErr_Occurred() == NULL;
+}
+
+static void stop(void)
+{
+    atomic_store_explicit(&python.state, PYTHON_OFF, memory_order_release);
+}
+
+static void tell(const char *why)
+{
+    static const char before[] = "wirespan: Python cannot say what its requests are made for: ";
+    if (python.tells) {
+        raw_system_call(SYS_write, STDERR_FILENO, (long)before, sizeof(before) - 1, 0, 0, 0);
+        raw_system_call(SYS_write, STDERR_FILENO, (long)why, (long)strlen(why), 0, 0, 0);
+        raw_system_call(SYS_write, STDERR_FILENO, (long)"\n", 1, 0, 0, 0);
+    }
+}
+
+static SLOW void install(void)
+{
+    /* release: pairs with the acquire in get_cause */
+    bool is_right = try_out() && python.Py_AtExit(stop) == 0;
+    python.PyErr_Clear();
+    atomic_store_explicit(&python.state, is_right ? PYTHON_READY : PYTHON_OFF,
+                          memory_order_release);
+    if (!is_right) {
+        tell("its contexts are not as they should be");
+    }
+}
+
+/* The pending call: on the main thread, with Python's lock, between two instructions. */
+static int begin_all(void *argument)
+{
+    (void)argument;
+    uint32_t count = python_requests.unbegun_count;
+    bool is_ours = python_requests.epoch == attachment_epoch();
+    python_requests.unbegun_count = 0;
+    python_requests.is_called = false;
+    if (!is_ours || count == 0 || python.PyErr_Occurred() != NULL ||
+        python.PyInterpreterState_Get() != python.PyInterpreterState_Main()) {
+        return 0;
+    }
+    /* Finalizers would run in the contexts that are entered here. */
+    int collects = python.collects != NULL && python.collects();
+    if (unlikely(python.state == PYTHON_UNKNOWN)) {
+        install();
+    }
+    for (uint32_t i = 0; i < count && python.state == PYTHON_READY; i++) {
+        begin(&python_requests.unbegun[i]);
+    }
+    if (collects) {
+        python.collects_again();
+    }
+    return 0;
+}
+
+/* ---- called by the hooks ---- */
+
+static bool is_main_thread(void)
+{
+    if (unlikely(told.epoch != attachment_epoch())) {
+        told.epoch = attachment_epoch();
+        told.is_main = raw_system_call(SYS_gettid, 0, 0, 0, 0, 0, 0) ==
+                       raw_system_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
+    }
+    return told.is_main;
+}
+
+static void request_read(const struct thread_context *work, int descriptor)
+{
+    if (!thread_state.runs_a_loop || !is_main_thread() ||
+        atomic_load_explicit(&python.state, memory_order_relaxed) == PYTHON_OFF ||
+        python.PyGILState_GetThisThreadState() == NULL) {
+        return;
+    }
+    if (python_requests.epoch != attachment_epoch()) {
+        python_requests.epoch = attachment_epoch();
+        python_requests.unbegun_count = 0;
+        python_requests.is_called = false;
+    }
+    if (python_requests.unbegun_count == LIMIT_WITNESS_UNBEGUN) {
+        return;
+    }
+    python_requests.unbegun[python_requests.unbegun_count++] = (struct unbegun){descriptor, *work};
+    if (!python_requests.is_called) {
+        python_requests.is_called = python.Py_AddPendingCall(begin_all, NULL) == 0;
+        if (!python_requests.is_called) {
+            python_requests.unbegun_count = 0;
+        }
+    }
+}
+
+const char *python_witness_prepare(bool tells)
+{
+    if (dlsym(RTLD_DEFAULT, "Py_AddPendingCall") == NULL) {
+        return NULL;
+    }
+    bool is_whole = true;
+#define RESOLVE(result, name, arguments)                                                           \
+    *(void **)&python.name = dlsym(RTLD_DEFAULT, #name);                                           \
+    is_whole = is_whole && python.name != NULL;
+    PYTHON_FUNCTIONS(RESOLVE)
+#undef RESOLVE
+    *(void **)&python.is_finalizing = dlsym(RTLD_DEFAULT, "Py_IsFinalizing");
+    if (python.is_finalizing == NULL) {
+        *(void **)&python.is_finalizing = dlsym(RTLD_DEFAULT, "_Py_IsFinalizing");
+    }
+    *(void **)&python.collects = dlsym(RTLD_DEFAULT, "PyGC_Disable");
+    *(void **)&python.collects_again = dlsym(RTLD_DEFAULT, "PyGC_Enable");
+    if (!is_whole || python.is_finalizing == NULL ||
+        (python.collects != NULL && python.collects_again == NULL)) {
+        return "it lacks a function that is needed";
+    }
+    if (strstr(python.Py_GetVersion(), "free-threading") != NULL) {
+        return "it has no lock";
+    }
+    python.tells = tells;
+    static const struct witness python_witness = {
+        .request_read = request_read,
+        .cause_of_http = cause_of_http,
+        .cause_of_bytes = cause_of_bytes,
+        .connecting = connecting,
+    };
+    witness = &python_witness;
+    return NULL;
+}

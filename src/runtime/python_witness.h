@@ -1,0 +1,28 @@
+/*
+ * CPython as a witness (app_thread/witness.h): asyncio's own event loops, and greenlets of gevent.
+ *
+ * Python carries a value with asynchronous work: a context variable. A task has a context of its
+ * own, which begins as a copy of the one of the code that made it. When the head of a request was
+ * read, a capsule with the request's number is put into a variable of ours in the contexts that
+ * serve that connection: the one that reads it, from which a protocol makes a task for each
+ * request, and the one of the task that waits for what is read. For greenlets it is the context of
+ * the greenlet that has read, and no other: workers that a request starts serve others, too.
+ *
+ * Python's functions may be called only by who holds its lock, and Python gives it up around
+ * sockets' calls. So a number is put in by a pending call (Py_AddPendingCall), which Python makes
+ * on its main thread before the next instruction; it runs no Python code and waits for nothing. A
+ * number is read without any call: the current context is the thread's own, what it consists of
+ * does not change, and it lives as long as it is current. Where its parts stand in memory is tried
+ * out first, with contexts of ours; if anything is not where it is looked for, Python says nothing.
+ *
+ * Nothing is said of loops in other threads than the main one, in interpreters other than the main
+ * one, in builds without the lock, and of what is sent outside of any task, as uvloop does.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+/* Makes CPython the witness if this program is one. NULL if it is done or this is no Python, else
+   why it cannot be. To be called once, before observation is switched on. With `tells` what fails
+   later is said on stderr, once. */
+const char *python_witness_prepare(bool tells);
