@@ -292,6 +292,9 @@ static void become_witnessed(struct record *record, struct thread_context *work)
     work = take_witness(record, work);
     if (work != NULL) {
         work->spans++;
+        if (witness->gave != NULL) {
+            witness->gave(record);
+        }
     }
 }
 
@@ -330,6 +333,15 @@ void trace_context_disown(struct thread_state *self, struct record *record)
     memset(record->parent_span_id, 0, sizeof(record->parent_span_id));
     record->parent_source = PARENT_NONE;
     record->flags &= (uint16_t)~RECORD_FLAG_REMOTE_PARENT;
+}
+
+void trace_context_withdraw(struct thread_state *self, struct record *record,
+                            const uint8_t span_id[8])
+{
+    if (memcmp(record->span_id, span_id, sizeof(record->span_id)) == 0 &&
+        record->parent_source == PARENT_CAUSAL) {
+        trace_context_disown(self, record);
+    }
 }
 
 void trace_context_begin_below(struct thread_state *self, struct record *record,

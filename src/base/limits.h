@@ -295,6 +295,10 @@
 #define LIMIT_WITNESS_PROMISES 20000u
 /* Jobs that were handed out and not taken: as many as one turn brings. */
 #define LIMIT_WITNESS_HANDED 64u
+/* Commands that one call sends whose parent has yet to be proven; more have none. */
+#define LIMIT_WITNESS_DOUBTS 64u
+/* Futures between a request's own task and one that it waits for, with those beside the way. */
+#define LIMIT_WITNESS_WAITING 48u
 /* The target of an announced request; longer ones are without a parent. */
 #define LIMIT_WITNESS_TARGET 512u
 /* Connections of which is known on whose behalf they were made: it matters while that request is

@@ -48,12 +48,14 @@ typedef int py_traverse(py_object *object, py_visit *visit, void *argument);
     X(py_object *, PyLong_FromLong, (long))                                                        \
     X(py_object *, PyObject_CallObject, (py_object * callable, py_object * arguments))             \
     X(py_object *, PyObject_GenericGetAttr, (py_object *, py_object * name))                       \
-    X(py_object *, PyObject_GetAttrString, (py_object *, const char *name))                        \
     X(intptr_t, PyObject_Hash, (py_object *))                                                      \
     X(void *, PyThreadState_Get, (void))                                                           \
+    X(py_object *, PySequence_GetItem, (py_object * sequence, intptr_t at))                        \
+    X(intptr_t, PySequence_Size, (py_object * sequence))                                           \
     X(py_object *, PyTuple_GetItem, (py_object * tuple, intptr_t at))                              \
     X(void *, PyType_GetSlot, (const void *type, int slot))                                        \
     X(int, PyType_IsSubtype, (const void *type, const void *of))                                   \
+    X(const char *, PyUnicode_AsUTF8, (py_object *))                                               \
     X(py_object *, PyUnicode_FromString, (const char *))                                           \
     X(py_object *, PyWeakref_GetObject, (py_object * reference))                                   \
     X(int, Py_AddPendingCall, (int (*function)(void *), void *argument))                           \
@@ -61,6 +63,14 @@ typedef int py_traverse(py_object *object, py_visit *visit, void *argument);
     X(void, Py_DecRef, (py_object *))                                                              \
     X(const char *, Py_GetVersion, (void))                                                         \
     X(void, Py_IncRef, (py_object *))
+
+/* The types of what a callback may consist of. */
+#define PYTHON_TYPES(X)                                                                            \
+    X(PyCFunction_Type)                                                                            \
+    X(PyCell_Type)                                                                                 \
+    X(PyFunction_Type)                                                                             \
+    X(PyMethod_Type)                                                                               \
+    X(PyTuple_Type)
 
 #define SLOT_TRAVERSE 71 /* Py_tp_traverse, of the stable ABI */
 
@@ -72,6 +82,9 @@ enum python_state { PYTHON_UNKNOWN, PYTHON_READY, PYTHON_OFF };
 static struct {
 #define FIELD(result, name, arguments) result(*name) arguments;
     PYTHON_FUNCTIONS(FIELD)
+#undef FIELD
+#define FIELD(name) const void *name;
+    PYTHON_TYPES(FIELD)
 #undef FIELD
     int (*is_finalizing)(void);
     int (*collects)(
@@ -101,8 +114,19 @@ struct begun {
     _Atomic uint32_t number; /* 0: none, or being written */
     _Atomic uint32_t spans;
     uint32_t epoch;
-    uintptr_t owner; /* the only context that is believed; 0: any that the number came to */
+    /* The context of the task or greenlet that serves it; what is in there only is compared. */
+    uintptr_t serving;
+    uintptr_t tasks; /* the set in which a server keeps a task for each request; 0: none */
+    bool is_in_loop; /* other tasks may work for it, too */
     struct thread_context work;
+};
+
+/* A record that was made a child of a request for the word of a context that was inherited. */
+struct doubt {
+    struct record *record;
+    uint8_t span_id[8];
+    uint32_t number;
+    const void *context;
 };
 
 /* Written by the main thread alone. `begun` is read by all; who reads an entry looks at its number
@@ -112,16 +136,23 @@ static struct {
     bool is_called; /* a pending call is under way */
     uint32_t unbegun_count;
     _Atomic uint32_t last_number;
+    uint32_t doubt_count;
     struct unbegun unbegun[LIMIT_WITNESS_UNBEGUN];
+    struct doubt doubts[LIMIT_WITNESS_DOUBTS];
     struct begun begun[LIMIT_WITNESS_BEGUN]; /* by number, modulo */
 } python_requests;
 
 /* What this thread was told last; and whether it is the main one, of which process. */
 static __thread struct {
     struct thread_context work;
+    const void *context;
+    uint32_t number;
     uint32_t epoch;
     bool is_main;
+    bool is_doubted;
 } told __attribute__((tls_model("initial-exec")));
+
+static int begin_all(void *argument);
 
 static struct begun *find_begun(uint32_t number)
 {
@@ -207,6 +238,25 @@ static const void *current_context(void)
     return thread == NULL || python.is_finalizing() ? NULL : pointer_at(thread, python.context_at);
 }
 
+static bool is_main_thread(void)
+{
+    if (unlikely(told.epoch != attachment_epoch())) {
+        told.epoch = attachment_epoch();
+        told.is_main = raw_system_call(SYS_gettid, 0, 0, 0, 0, 0, 0) ==
+                       raw_system_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
+    }
+    return told.is_main;
+}
+
+/* On the main thread: begin_all will be called, before Python's next instruction. */
+static bool call_soon(void)
+{
+    if (!python_requests.is_called) {
+        python_requests.is_called = python.Py_AddPendingCall(begin_all, NULL) == 0;
+    }
+    return python_requests.is_called;
+}
+
 static struct thread_context *get_cause(void)
 {
     if (atomic_load_explicit(&python_requests.last_number, memory_order_relaxed) == 0 ||
@@ -219,13 +269,21 @@ static struct thread_context *get_cause(void)
     if (entry == NULL) {
         return NULL;
     }
-    uintptr_t owner = entry->owner;
+    bool is_doubted = entry->serving != (uintptr_t)context;
+    bool may_be_asked = entry->is_in_loop;
     told.work = entry->work;
     atomic_thread_fence(memory_order_acquire); /* pairs with the fence in begin_request */
     if (atomic_load_explicit(&entry->number, memory_order_relaxed) != number ||
-        (owner != 0 && owner != (uintptr_t)context) || !trace_context_is_current(&told.work)) {
+        !trace_context_is_current(&told.work)) {
         return NULL;
     }
+    if (is_doubted && (!may_be_asked || !is_main_thread() ||
+                       python_requests.doubt_count == LIMIT_WITNESS_DOUBTS || !call_soon())) {
+        return NULL;
+    }
+    told.context = context;
+    told.number = number;
+    told.is_doubted = is_doubted;
     told.work.spans = atomic_fetch_add_explicit(&entry->spans, 1, memory_order_relaxed);
     return &told.work;
 }
@@ -242,6 +300,15 @@ static struct thread_context *cause_of_bytes(const struct connection *connection
     (void)connection;
     (void)call_ns;
     return get_cause();
+}
+
+static void gave(struct record *record)
+{
+    if (told.is_doubted && python_requests.doubt_count < LIMIT_WITNESS_DOUBTS) {
+        struct doubt *doubt = &python_requests.doubts[python_requests.doubt_count++];
+        *doubt = (struct doubt){.record = record, .number = told.number, .context = told.context};
+        memcpy(doubt->span_id, record->span_id, sizeof(doubt->span_id));
+    }
 }
 
 static void connecting(const struct connection *connection)
@@ -412,8 +479,9 @@ static py_object *running_loop(void)
     return loop;
 }
 
-/* The request has its number from here on. */
-static uint32_t begin_request(const struct thread_context *work, uintptr_t owner)
+/* The request has its number from here on. `tasks` is NULL where no loop serves it. */
+static uint32_t begin_request(const struct thread_context *work, const void *serving,
+                              const py_object *tasks, bool is_in_loop)
 {
     uint32_t number = atomic_load_explicit(&python_requests.last_number, memory_order_relaxed) + 1;
     number += number == 0;
@@ -421,7 +489,9 @@ static uint32_t begin_request(const struct thread_context *work, uintptr_t owner
     atomic_store_explicit(&entry->number, 0, memory_order_relaxed);
     atomic_thread_fence(memory_order_release); /* pairs with the fence in get_cause */
     entry->work = *work;
-    entry->owner = owner;
+    entry->serving = (uintptr_t)serving;
+    entry->tasks = (uintptr_t)tasks;
+    entry->is_in_loop = is_in_loop;
     entry->epoch = python_requests.epoch;
     atomic_store_explicit(&entry->spans, 0, memory_order_relaxed);
     /* release: pairs with the acquire in find_begun */
@@ -461,12 +531,14 @@ static void begin_in_loop(py_object *loop, const struct unbegun *request)
     if (protocol != NULL && reading != NULL && reading->type == python.context &&
         !is_busy(reading, &request->work)) {
         py_object *served = above_tls != NULL ? above_tls : protocol;
-        py_object *capsule = make_capsule(begin_request(&request->work, 0));
         py_object *waiter = find_waiter(served);
         py_object *serving = waiter != NULL ? waiter : find_fresh_task(served);
+        py_object *tasks = get(served, "tasks");
+        py_object *capsule = make_capsule(begin_request(&request->work, serving, tasks, true));
         if (capsule != NULL && put(reading, capsule) && serving != NULL) {
             put(serving, capsule);
         }
+        forget(tasks);
         forget(serving);
         forget(capsule);
     }
@@ -503,7 +575,7 @@ static void begin_in_greenlet(const struct unbegun *request)
         py_object *token =
             capsule == NULL ? NULL : python.PyContextVar_Set(python.variable, capsule);
         if (token != NULL) {
-            begin_request(&request->work, (uintptr_t)pointer_at(thread_context_slot(), 0));
+            begin_request(&request->work, pointer_at(thread_context_slot(), 0), NULL, false);
         }
         forget(token);
         forget(capsule);
@@ -526,6 +598,150 @@ static void begin(const struct unbegun *request)
     begin_in_loop(loop, request);
     forget(loop);
     begin_in_greenlet(request);
+}
+
+/* ---- who waits for whom ---- */
+
+/* Futures, of which something else is waiting for the first; each is owned. */
+struct waiting {
+    py_object *partial; /* the type of functools.partial */
+    py_object *future;
+    uint32_t depth;
+    uint32_t count;
+    py_object *futures[LIMIT_WITNESS_WAITING];
+};
+
+#define CALLBACK_DEPTH 5
+
+static int visit_part(py_object *object, void *argument)
+{
+    struct waiting *waiting = argument;
+    const void *type = object->type;
+    if (python.PyType_IsSubtype(type, waiting->future)) {
+        if (waiting->count < LIMIT_WITNESS_WAITING) {
+            waiting->futures[waiting->count++] = own(object);
+        }
+        return 0;
+    }
+    bool is_part = type == python.PyCFunction_Type || type == python.PyCell_Type ||
+                   type == python.PyFunction_Type || type == python.PyMethod_Type ||
+                   type == python.PyTuple_Type || type == waiting->partial;
+    void *slot = is_part ? python.PyType_GetSlot(type, SLOT_TRAVERSE) : NULL;
+    if (slot != NULL && waiting->depth < CALLBACK_DEPTH) {
+        py_traverse *traverse;
+        memcpy(&traverse, &slot, sizeof(traverse));
+        waiting->depth++;
+        traverse(object, visit_part, waiting);
+        waiting->depth--;
+    }
+    return 0;
+}
+
+/* Whether the callback is one of asyncio's own functions: who is called by those waits. */
+static bool is_of_asyncio(py_object *callback)
+{
+    py_object *function = get(callback, "__func__");
+    function = function != NULL ? function : get(callback, "func");
+    py_object *module =
+        function != NULL ? step(function, "__module__") : get(callback, "__module__");
+    const char *name = module == NULL ? NULL : python.PyUnicode_AsUTF8(module);
+    bool is_it = name != NULL && strncmp(name, "asyncio.", strlen("asyncio.")) == 0;
+    forget(module);
+    python.PyErr_Clear();
+    return is_it;
+}
+
+/* Adds who is waited for by that callback; true if it is a server's, of a task for one request. */
+static bool add_waiting(struct waiting *waiting, py_object *callback, uintptr_t tasks)
+{
+    py_object *bound = get(callback, "__self__");
+    bool is_server = bound != NULL && (uintptr_t)bound == tasks;
+    if (bound != NULL && python.PyType_IsSubtype(bound->type, waiting->future)) {
+        visit_part(bound, waiting);
+    } else if (!is_server && is_of_asyncio(callback)) {
+        py_object *parent = get(bound, "_parent_task"); /* of a group of tasks */
+        if (parent != NULL) {
+            visit_part(parent, waiting);
+        } else {
+            visit_part(callback, waiting);
+        }
+        forget(parent);
+    }
+    forget(bound);
+    return is_server;
+}
+
+/* Whether the request's own task is the current one, or waits for it over any number of others. */
+static bool is_waited_for(py_object *task, uint32_t number, const struct begun *entry)
+{
+    py_object *asyncio = get_module("_asyncio");
+    struct waiting waiting = {.future = step(asyncio, "Future"),
+                              .partial = step(get_module("functools"), "partial")};
+    bool is_it = false;
+    if (waiting.future != NULL) {
+        visit_part(task, &waiting);
+    }
+    for (uint32_t i = 0; i < waiting.count && !is_it; i++) {
+        py_object *future = waiting.futures[i];
+        py_object *context = step_context(own(future), "Task");
+        is_it = context != NULL && (uintptr_t)context == entry->serving;
+        bool is_its = context != NULL && number_in(context) == number;
+        forget(context);
+        py_object *callbacks = get(future, "_callbacks");
+        intptr_t size = callbacks == NULL ? 0 : python.PySequence_Size(callbacks);
+        for (intptr_t at = 0; at < size && !is_it; at++) {
+            py_object *pair = python.PySequence_GetItem(callbacks, at);
+            py_object *callback = pair == NULL ? NULL : python.PyTuple_GetItem(pair, 0);
+            is_it = callback != NULL && add_waiting(&waiting, callback, entry->tasks) && is_its;
+            forget(pair);
+        }
+        forget(callbacks);
+    }
+    for (uint32_t i = 0; i < waiting.count; i++) {
+        forget(waiting.futures[i]);
+    }
+    forget(waiting.partial);
+    forget(waiting.future);
+    python.PyErr_Clear();
+    return is_it;
+}
+
+/* The task that runs now; owned. */
+static py_object *current_task(void)
+{
+    py_object *function = step(get_module("_asyncio"), "current_task");
+    if (function != NULL && function->type == python.PyCFunction_Type) {
+        py_object *task = python.PyObject_CallObject(function, NULL);
+        forget(function);
+        python.PyErr_Clear();
+        return task;
+    }
+    forget(function);
+    py_object *loop = running_loop();
+    py_object *tasks = step(get_module("asyncio.tasks"), "_current_tasks");
+    py_object *task =
+        loop == NULL || tasks == NULL ? NULL : own(python.PyDict_GetItem(tasks, loop));
+    forget(tasks);
+    forget(loop);
+    return task;
+}
+
+static void withdraw(const struct doubt *doubt)
+{
+    trace_context_withdraw(&thread_state, doubt->record, doubt->span_id);
+}
+
+/* An inherited number is right for who is waited for by the request's own task. Whoever is not
+   may by now work for others: a worker that the request has started, say. */
+static void settle(const struct doubt *doubt)
+{
+    const struct begun *entry = find_begun(doubt->number);
+    bool is_there = pointer_at(thread_context_slot(), 0) == (const char *)doubt->context;
+    py_object *task = entry != NULL && is_there ? current_task() : NULL;
+    if (task == NULL || !is_waited_for(task, doubt->number, entry)) {
+        withdraw(doubt);
+    }
+    forget(task);
 }
 
 /* ---- where things are in memory ---- */
@@ -629,11 +845,19 @@ static int begin_all(void *argument)
 {
     (void)argument;
     uint32_t count = python_requests.unbegun_count;
+    uint32_t doubts = python_requests.doubt_count;
     bool is_ours = python_requests.epoch == attachment_epoch();
     python_requests.unbegun_count = 0;
+    python_requests.doubt_count = 0;
     python_requests.is_called = false;
-    if (!is_ours || count == 0 || python.PyErr_Occurred() != NULL ||
+    if (!is_ours || count + doubts == 0) {
+        return 0;
+    }
+    if (python.PyErr_Occurred() != NULL ||
         python.PyInterpreterState_Get() != python.PyInterpreterState_Main()) {
+        for (uint32_t i = 0; i < doubts; i++) {
+            withdraw(&python_requests.doubts[i]);
+        }
         return 0;
     }
     /* Finalizers would run in the contexts that are entered here. */
@@ -644,6 +868,9 @@ static int begin_all(void *argument)
     for (uint32_t i = 0; i < count && python.state == PYTHON_READY; i++) {
         begin(&python_requests.unbegun[i]);
     }
+    for (uint32_t i = 0; i < doubts; i++) {
+        settle(&python_requests.doubts[i]);
+    }
     if (collects) {
         python.collects_again();
     }
@@ -651,16 +878,6 @@ static int begin_all(void *argument)
 }
 
 /* ---- called by the hooks ---- */
-
-static bool is_main_thread(void)
-{
-    if (unlikely(told.epoch != attachment_epoch())) {
-        told.epoch = attachment_epoch();
-        told.is_main = raw_system_call(SYS_gettid, 0, 0, 0, 0, 0, 0) ==
-                       raw_system_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
-    }
-    return told.is_main;
-}
 
 static void request_read(const struct thread_context *work, int descriptor)
 {
@@ -672,17 +889,15 @@ static void request_read(const struct thread_context *work, int descriptor)
     if (python_requests.epoch != attachment_epoch()) {
         python_requests.epoch = attachment_epoch();
         python_requests.unbegun_count = 0;
+        python_requests.doubt_count = 0;
         python_requests.is_called = false;
     }
     if (python_requests.unbegun_count == LIMIT_WITNESS_UNBEGUN) {
         return;
     }
     python_requests.unbegun[python_requests.unbegun_count++] = (struct unbegun){descriptor, *work};
-    if (!python_requests.is_called) {
-        python_requests.is_called = python.Py_AddPendingCall(begin_all, NULL) == 0;
-        if (!python_requests.is_called) {
-            python_requests.unbegun_count = 0;
-        }
+    if (!call_soon()) {
+        python_requests.unbegun_count = 0;
     }
 }
 
@@ -696,6 +911,11 @@ const char *python_witness_prepare(bool tells)
     *(void **)&python.name = dlsym(RTLD_DEFAULT, #name);                                           \
     is_whole = is_whole && python.name != NULL;
     PYTHON_FUNCTIONS(RESOLVE)
+#undef RESOLVE
+#define RESOLVE(name)                                                                              \
+    python.name = dlsym(RTLD_DEFAULT, #name);                                                      \
+    is_whole = is_whole && python.name != NULL;
+    PYTHON_TYPES(RESOLVE)
 #undef RESOLVE
     *(void **)&python.is_finalizing = dlsym(RTLD_DEFAULT, "Py_IsFinalizing");
     if (python.is_finalizing == NULL) {
@@ -715,6 +935,7 @@ const char *python_witness_prepare(bool tells)
         .request_read = request_read,
         .cause_of_http = cause_of_http,
         .cause_of_bytes = cause_of_bytes,
+        .gave = gave,
         .connecting = connecting,
     };
     witness = &python_witness;

@@ -15,8 +15,15 @@
  * does not change, and it lives as long as it is current. Where its parts stand in memory is tried
  * out first, with contexts of ours; if anything is not where it is looked for, Python says nothing.
  *
+ * What is inherited proves little: a worker that a request has started serves others, too. So
+ * whoever sends with a number that was not put there by us is looked at once more, by a pending
+ * call right after the send: it is believed if it is waited for by the request's own task, directly
+ * or by means of asyncio's (gather, wait_for, shield, groups), or if it is kept in a server's set
+ * of tasks, one for each request. Else the record is a root again, before it can be answered.
+ *
  * Nothing is said of loops in other threads than the main one, in interpreters other than the main
- * one, in builds without the lock, and of what is sent outside of any task, as uvloop does.
+ * one, in builds without the lock, of what other threads do for a task, and of what is sent outside
+ * of any task, as by uvloop.
  */
 #pragma once
 

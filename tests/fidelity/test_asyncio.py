@@ -3,14 +3,22 @@
 
 from fidelity import FRONTS, PHASES, Front, Suite, main
 
-# What one request at a time is shown to cause where no other can be meant. A timer that was set before
-# may fire in between, and then nothing is shown: this leaves room for two in each run.
 ALONE = ("seq", "gather", "nested", "sleep", "refresh")
-MODES = (*ALONE, "cancel", "thread", "forget")
+# Tasks that nobody waits for (yet), and threads, are not proven to work for the request that began them.
+MODES = (*ALONE, "cancel", "thread", "forget", "queue")
+LEAST = 0.95
+
+
+def witnessed(modes: tuple) -> dict:
+    """asyncio's own loop says whose work its tasks do, however many requests overlap."""
+    return {mode: LEAST if mode in ALONE else 0 for mode in modes} | {
+        (mode, phase): 1.0 for mode in modes if mode in ALONE for phase in ("one", "one, anew", "one, again")}
 
 
 def demands(modes: tuple, alone: tuple = ALONE) -> dict:
-    """Nothing of requests that overlap, nor of modes that wake the loop from outside."""
+    """Of uvloop nothing where requests overlap, nor of modes that wake the loop from outside. One request at a
+    time is shown to cause what no other can be meant by. A timer that was set before may fire in between, and
+    then nothing is shown: this leaves room for two in each run."""
     found = dict.fromkeys(modes, 0)
     for mode in alone:
         found |= {(mode, "one"): 0.8, (mode, "one, anew"): 0.6, (mode, "one, again"): 0.6}
@@ -27,7 +35,7 @@ class Asyncio(Suite):
         self.check(Front(name, [self.bin / "python", FRONTS / script, "{port}", *options], **more))
 
     def test_aiohttp(self):
-        self.front("aiohttp", "asyncio_front.py", modes=MODES, least=demands(MODES))
+        self.front("aiohttp", "asyncio_front.py", modes=MODES, least=witnessed(MODES))
 
     def test_aiohttp_uvloop(self):
         self.front("aiohttp, uvloop", "asyncio_front.py", "uvloop", modes=MODES, least=demands(MODES))
@@ -37,11 +45,11 @@ class Asyncio(Suite):
         modes = ("seq", "gather", "sleep")
         for options in ("heartbeat", "5"), ("heartbeat", "25"), ("heartbeat", "40", "uvloop"), ("thread",):
             self.front(" ".join(options), "asyncio_front.py", *options, modes=modes, phases=PHASES[:3],
-                       least=dict.fromkeys(modes, 0))
+                       least=dict.fromkeys(modes, 0 if "uvloop" in options else LEAST))
 
     def test_streams(self):
         modes = ("seq", "gather")
-        self.front("asyncio streams", "streams_front.py", modes=modes, least=demands(modes, modes))
+        self.front("asyncio streams", "streams_front.py", modes=modes, least=witnessed(modes))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ class Front:
         self.store = redis.asyncio.Redis(host="127.0.0.1", port=int(os.environ["TEST_REDIS"]))
         self.refreshing = None
         self.left = set()
+        self.jobs = None
+        self.workers = []
 
     async def call(self, name, number):
         await self.store.get(f"id:{name}:{number}")
@@ -86,6 +88,23 @@ class Front:
             self.left.add(task := asyncio.create_task(self.sleep(name, 1)))
             task.add_done_callback(self.left.discard)
             await self.fetch(name, number)
+
+    async def queue(self, name, count):
+        """Two tasks that the first request has begun do what all requests put in their queue."""
+        if self.jobs is None:
+            self.jobs = asyncio.Queue()
+            self.workers = [asyncio.create_task(self.work()) for _ in range(2)]
+        done = [asyncio.get_running_loop().create_future() for _ in range(count)]
+        for number in range(count):
+            self.jobs.put_nowait((name, number, done[number]))
+            await asyncio.sleep(0.005)
+        await asyncio.gather(*done)
+
+    async def work(self):
+        while True:
+            name, number, done = await self.jobs.get()
+            await self.call(name, number)
+            done.set_result(None)
 
     async def heartbeat(self, seconds):
         number = 0
