@@ -289,12 +289,13 @@ void trace_context_take_back(const struct trace_identity *identity)
 
 static void become_witnessed(struct record *record, struct thread_context *work)
 {
-    work = take_witness(record, work);
-    if (work != NULL) {
+    bool is_given = take_witness(record, work) != NULL;
+    if (is_given) {
         work->spans++;
-        if (witness->gave != NULL) {
-            witness->gave(record);
-        }
+    }
+    if (work != NULL && witness->gave != NULL && record->parent_source == PARENT_CAUSAL &&
+        memcmp(record->parent_span_id, work->span_id, sizeof(work->span_id)) == 0) {
+        witness->gave(record, is_given);
     }
 }
 
@@ -336,10 +337,16 @@ void trace_context_disown(struct thread_state *self, struct record *record)
 }
 
 void trace_context_withdraw(struct thread_state *self, struct record *record,
-                            const uint8_t span_id[8])
+                            const uint8_t span_id[8], bool is_out)
 {
-    if (memcmp(record->span_id, span_id, sizeof(record->span_id)) == 0 &&
-        record->parent_source == PARENT_CAUSAL) {
+    if (memcmp(record->span_id, span_id, sizeof(record->span_id)) != 0 ||
+        record->parent_source != PARENT_CAUSAL) {
+        return;
+    }
+    if (is_out) {
+        memset(record->parent_span_id, 0, sizeof(record->parent_span_id));
+        record->parent_source = PARENT_NONE;
+    } else {
         trace_context_disown(self, record);
     }
 }

@@ -27,8 +27,9 @@ struct witness {
     void (*take_back)(uint64_t call_ns);
     /* Whose work is what is sent on the connection by the call that began at `call_ns`? */
     struct thread_context *(*cause_of_bytes)(const struct connection *connection, uint64_t call_ns);
-    /* The record was made a child of what was answered last. NULL: nobody wants to know. */
-    void (*gave)(struct record *record);
+    /* The record is a child of what was answered last: `is_given` now, else when it was planned, or
+       for another reason. NULL: nobody wants to know. */
+    void (*gave)(struct record *record, bool is_given);
     /* The code that runs now makes a connection. */
     void (*connecting)(const struct connection *connection);
     /* This thread has read the answer by which it claimed a job of the queue that rules call

@@ -125,6 +125,7 @@ struct begun {
 struct doubt {
     struct record *record;
     uint8_t span_id[8];
+    bool is_out; /* its ids went out with it */
     uint32_t number;
     const void *context;
 };
@@ -150,6 +151,8 @@ static __thread struct {
     uint32_t epoch;
     bool is_main;
     bool is_doubted;
+    bool is_out;
+    bool was_planned; /* the last answer was for a request that was not sent yet */
 } told __attribute__((tls_model("initial-exec")));
 
 static int begin_all(void *argument);
@@ -160,7 +163,7 @@ static struct begun *find_begun(uint32_t number)
     /* acquire: pairs with the release in begin_request */
     bool is_it =
         number != 0 && atomic_load_explicit(&entry->number, memory_order_acquire) == number;
-    return is_it && entry->epoch == attachment_epoch() ? entry : NULL;
+    return is_it && attachment_is_of_process(entry->epoch) ? entry : NULL;
 }
 
 /* ---- what is in a context, without a call of Python's ---- */
@@ -257,7 +260,7 @@ static bool call_soon(void)
     return python_requests.is_called;
 }
 
-static struct thread_context *get_cause(void)
+static struct thread_context *get_cause(bool is_planned)
 {
     if (atomic_load_explicit(&python_requests.last_number, memory_order_relaxed) == 0 ||
         atomic_load_explicit(&python.state, memory_order_acquire) != PYTHON_READY) {
@@ -284,31 +287,47 @@ static struct thread_context *get_cause(void)
     told.context = context;
     told.number = number;
     told.is_doubted = is_doubted;
-    told.work.spans = atomic_fetch_add_explicit(&entry->spans, 1, memory_order_relaxed);
+    told.was_planned = is_planned;
+    told.work.spans =
+        atomic_fetch_add_explicit(&entry->spans, is_planned ? 0 : 1, memory_order_relaxed);
     return &told.work;
 }
 
-static struct thread_context *cause_of_http(struct slice method, struct slice target)
+static struct thread_context *cause_of_http(struct slice method, struct slice target,
+                                            uint64_t call_ns)
 {
     (void)method;
     (void)target;
-    return get_cause();
+    bool was_planned = call_ns != 0 && told.was_planned;
+    struct thread_context *cause = get_cause(call_ns == 0);
+    told.is_out = was_planned;
+    return cause;
 }
 
 static struct thread_context *cause_of_bytes(const struct connection *connection, uint64_t call_ns)
 {
     (void)connection;
     (void)call_ns;
-    return get_cause();
+    told.is_out = false;
+    return get_cause(false);
 }
 
-static void gave(struct record *record)
+static void gave(struct record *record, bool is_given)
 {
-    if (told.is_doubted && python_requests.doubt_count < LIMIT_WITNESS_DOUBTS) {
+    if (told.is_doubted && (is_given || told.is_out) &&
+        python_requests.doubt_count < LIMIT_WITNESS_DOUBTS) {
         struct doubt *doubt = &python_requests.doubts[python_requests.doubt_count++];
-        *doubt = (struct doubt){.record = record, .number = told.number, .context = told.context};
+        *doubt = (struct doubt){.record = record,
+                                .is_out = told.is_out,
+                                .number = told.number,
+                                .context = told.context};
         memcpy(doubt->span_id, record->span_id, sizeof(doubt->span_id));
     }
+}
+
+static void take_back(uint64_t call_ns)
+{
+    (void)call_ns;
 }
 
 static void connecting(const struct connection *connection)
@@ -728,7 +747,7 @@ static py_object *current_task(void)
 
 static void withdraw(const struct doubt *doubt)
 {
-    trace_context_withdraw(&thread_state, doubt->record, doubt->span_id);
+    trace_context_withdraw(&thread_state, doubt->record, doubt->span_id, doubt->is_out);
 }
 
 /* An inherited number is right for who is waited for by the request's own task. Whoever is not
@@ -934,6 +953,7 @@ const char *python_witness_prepare(bool tells)
     static const struct witness python_witness = {
         .request_read = request_read,
         .cause_of_http = cause_of_http,
+        .take_back = take_back,
         .cause_of_bytes = cause_of_bytes,
         .gave = gave,
         .connecting = connecting,
