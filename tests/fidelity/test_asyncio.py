@@ -47,6 +47,10 @@ class Asyncio(Suite):
             self.front(" ".join(options), "asyncio_front.py", *options, modes=modes, phases=PHASES[:3],
                        least=dict.fromkeys(modes, 0 if "uvloop" in options else LEAST))
 
+    def test_uvicorn(self):
+        modes = ("seq", "gather")
+        self.front("uvicorn", "uvicorn_front.py", modes=modes, least=witnessed(modes))
+
     def test_streams(self):
         modes = ("seq", "gather")
         self.front("asyncio streams", "streams_front.py", modes=modes, least=witnessed(modes))
