@@ -38,7 +38,6 @@
 #include "rules/shipped.h"
 #include "runtime/node_witness.h"
 #include "runtime/python_witness.h"
-#include "wire/traceparent.h"
 
 #define PAGE_BYTES   4096u
 #define WIPE_ON_FORK 18

@@ -335,6 +335,19 @@ static void connecting(const struct connection *connection)
     (void)connection;
 }
 
+static void job_claimed(const struct thread_context *work, struct slice system,
+                        const struct rule_facts *facts)
+{
+    (void)work;
+    (void)system;
+    (void)facts;
+}
+
+static bool tells_jobs(void)
+{
+    return false;
+}
+
 /* ---- what needs Python's lock ---- */
 
 static void forget(py_object *object)
@@ -957,6 +970,8 @@ const char *python_witness_prepare(bool tells)
         .cause_of_bytes = cause_of_bytes,
         .gave = gave,
         .connecting = connecting,
+        .job_claimed = job_claimed,
+        .tells_jobs = tells_jobs,
     };
     witness = &python_witness;
     return NULL;
