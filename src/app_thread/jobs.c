@@ -147,8 +147,7 @@ void jobs_argument(struct connection *connection, uint32_t index, struct slice p
 void jobs_take(struct connection *connection, uint8_t list, const struct slice arguments[],
                uint32_t count)
 {
-    if ((count > 1 && likely(!rules_may_fit(jobs_rules, list, arguments[1]))) ||
-        !jobs_begin(connection, list, count)) {
+    if (!jobs_begin(connection, list, count)) {
         return;
     }
     for (uint32_t i = 1; i < count && connection->redis.captures; i++) {

@@ -21,6 +21,12 @@ extern const uint8_t *jobs_lists;
 /* Puts rules in force; once, at the start. They must outlive the process. */
 void jobs_configure(const struct rules *rules);
 
+/* Whether rules may fit a command whose arguments are all there: a quick look. */
+static inline bool jobs_may_fit(uint8_t list, const struct slice arguments[], uint32_t count)
+{
+    return list != 0 && (count < 2 || rules_may_fit(jobs_rules, list, arguments[1]));
+}
+
 /* The command's name is known, and that rules name it: arguments follow. False: none can be taken.
  */
 bool jobs_begin(struct connection *connection, uint8_t list, uint32_t arguments);

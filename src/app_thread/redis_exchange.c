@@ -240,7 +240,7 @@ static bool take_whole_command(struct passage *passage, const struct slice *whol
     struct redis_command *command = command_of(passage->connection);
     redis_command_take(command, arguments, count);
     uint8_t list = jobs_lists[command->entry];
-    if (unlikely(list != 0)) {
+    if (unlikely(jobs_may_fit(list, arguments, count))) {
         jobs_take(passage->connection, list, arguments, count);
         choose_rule(passage->connection, command);
     }

@@ -431,9 +431,9 @@ class Celery(Jobs):
 
     COUNT = 8
 
-    def work(self, pool: str, backend: bool) -> tuple[list[str], list[spans.Span], list[spans.Span]]:
+    def work(self, pool: str, backend: str) -> tuple[list[str], list[spans.Span], list[spans.Span]]:
         environment = {"TEST_REDIS_PORT": str(self.redis.port), "PYTHONPATH": str(JOBS), "PYTHONDONTWRITEBYTECODE": "1"}
-        environment |= {"CELERY_BACKEND": "1"} if backend else {}
+        environment |= {"CELERY_BACKEND": backend} if backend else {}
         output, produced = self.observed(self.python, JOBS / "celery_producer.py", self.COUNT, **environment)
         file = self.new_path("spans.jsonl")
         arguments = [self.python, "-m", "celery", "-A", "celery_tasks", "worker", "--pool", pool, "--concurrency", 2,
@@ -453,7 +453,7 @@ class Celery(Jobs):
                        clean_environment())
         return finished.output.decode().split("\n")[:-1]
 
-    def check_celery(self, pool: str, backend: bool) -> None:
+    def check_celery(self, pool: str, backend: str) -> None:
         ids, produced, worked = self.work(pool, backend)
         submitted = by_job(produced, "job.submit")
         self.assertEqual(set(submitted), set(ids))
@@ -495,16 +495,19 @@ class Celery(Jobs):
         self.assertNotIn("xxxx", str([span.attributes for span in produced + worked]))
 
     def test_prefork_with_results(self):
-        self.check_celery("prefork", True)
+        self.check_celery("prefork", "a day")
+
+    def test_prefork_with_results_that_stay(self):
+        self.check_celery("prefork", "for ever")
 
     def test_prefork_without_results(self):
-        self.check_celery("prefork", False)
+        self.check_celery("prefork", "")
 
     def test_threads_with_results(self):
-        self.check_celery("threads", True)
+        self.check_celery("threads", "a day")
 
     def test_threads_without_results(self):
-        self.check_celery("threads", False)
+        self.check_celery("threads", "")
 
 
 class OwnQueue(Jobs):

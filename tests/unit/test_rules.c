@@ -395,10 +395,32 @@ static void reads_times(void **state)
     assert_int_equal(rules_time(SLICE(""), RULE_UNIT_MS), 0);
 }
 
+static bool may_fit(const char *command, const char *key)
+{
+    uint8_t list = rules_list_of(&rules, redis_command_entry(slice_of(command, strlen(command))));
+    return rules_may_fit(&rules, list, slice_of(key, strlen(key)));
+}
+
+static void keys_of_no_queue_are_told_at_once(void **state)
+{
+    (void)state;
+    compile(QUEUE "on SET result-{id}\n complete\n"
+                  "on SET done:{id}\n complete\n"
+                  "on ZADD {queue}:waiting\n submit\n id from argument 3\n"
+                  "on ZADD jobs\n submit\n id from argument 3\n");
+    assert_true(may_fit("SET", "result-1"));
+    assert_true(may_fit("SET", "done:1"));
+    assert_false(may_fit("SET", "key"));
+    assert_false(may_fit("SET", ""));
+    assert_true(may_fit("ZADD", "key"));
+    assert_true(may_fit("ZADD", ""));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_mistake_has_its_line_and_reason),
+        cmocka_unit_test(keys_of_no_queue_are_told_at_once),
         cmocka_unit_test(takes_keys_fields_and_arguments),
         cmocka_unit_test(takes_scripts_and_their_answers),
         cmocka_unit_test(reads_json),
