@@ -53,14 +53,15 @@ class Demo(unittest.TestCase):
         self.assert_nothing_is_left(demo)
         # The worker's calls below the request that they belong to, and the same for one that failed.
         # What it writes of its job as such is the job's.
-        for status, calls in (("200", ["HGETALL", "HSET", "generate_content", "PUT", "HEAD", "PUBLISH"]),
-                              ("502", ["HGETALL", "HSET", "generate_content", "PUBLISH"])):
+        for status, calls in (("200", ["HGETALL", "HSET", "generate_content", "PUT", "HEAD"]),
+                              ("502", ["HGETALL", "HSET", "generate_content"])):
             tree = re.search(rf"(?m)^.*◀ POST .* {status}  /jobs\?source=demo.*\n((?:.*[├└]─ .*\n)+)", out)
             self.assertTrue(tree, out)
             self.assertEqual(re.findall(r"[├└]─ ▶ (\w+)", tree[1]), calls, out)
         self.assertEqual(len(re.findall(r"└─ ▶ websocket ", out)), 2, out)
         for count, call in ((2, "/v1/chat/completions"), (2, "/prompt "), (10, "publish update_job_progress"),
-                            (3, "/v1/images/generations")):
+                            (3, "/v1/images/generations"), (2, " process.execute_comfyui "),
+                            (5, " job.send_complete_msg ")):
             self.assertEqual(len([line for line in out.splitlines() if call in line]), count, out)
         self.assertRegex(out, r"\ndemo-node-worker +\d+ +0 ")
         self.assertRegex(out, r"\ndemo-python-worker +\d+ +3 ")
