@@ -7,16 +7,12 @@
 
 #include "app_thread/attachment.h"
 #include "app_thread/exchange.h"
+#include "app_thread/spin.h"
 #include "app_thread/trace_context.h"
 #include "base/system_call.h"
 #include "rules/time.h"
 #include "wire/sha1.h"
 #include "wire/traceparent.h"
-
-/* Tries to take the table: whoever holds it is done within a microsecond, unless it was
- * interrupted.
- */
-#define LOCK_TRIES 256
 
 /* Lists whose answers were jobs: more than one process waits for. */
 #define KNOWN_LISTS 8u
@@ -172,7 +168,7 @@ void jobs_answer_item(uint32_t block, const struct resp_item *item)
 static bool lock_table(void)
 {
     uint32_t epoch = attachment_epoch();
-    for (int tries = 0; tries < LOCK_TRIES; tries++) {
+    for (int tries = 0; tries < SPIN_TRIES + SPIN_YIELDS; tries++) {
         uint32_t holder = atomic_load_explicit(&jobs_table.lock, memory_order_relaxed);
         /* Another process's holder was a thread of the one that this one was forked from. */
         if ((holder == 0 || !attachment_is_of_process(holder)) &&
@@ -180,6 +176,7 @@ static bool lock_table(void)
                                                   memory_order_acquire, memory_order_relaxed)) {
             return true;
         }
+        spin_wait(tries);
     }
     exchange_count_loss(LOSS_ABANDONED);
     return false;

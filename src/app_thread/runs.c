@@ -6,12 +6,10 @@
 #include "app_thread/attachment.h"
 #include "app_thread/exchange.h"
 #include "app_thread/service_values.h"
+#include "app_thread/spin.h"
 #include "app_thread/trace_context.h"
 #include "base/limits.h"
 #include "wire/service.h"
-
-/* Whoever holds the table is done within a microsecond, unless it was interrupted. */
-#define LOCK_TRIES 256
 
 /* What is known of a run: asked for (it has a slot), only heard of, or over. */
 struct run {
@@ -38,7 +36,7 @@ static struct run_table runs_table;
 static bool lock_table(void)
 {
     uint32_t epoch = attachment_epoch();
-    for (int tries = 0; tries < LOCK_TRIES; tries++) {
+    for (int tries = 0; tries < SPIN_TRIES + SPIN_YIELDS; tries++) {
         uint32_t holder = atomic_load_explicit(&runs_table.lock, memory_order_relaxed);
         /* Another process's holder was a thread of the one that this one was forked from. */
         if ((holder == 0 || !attachment_is_of_process(holder)) &&
@@ -46,6 +44,7 @@ static bool lock_table(void)
                                                   memory_order_acquire, memory_order_relaxed)) {
             return true;
         }
+        spin_wait(tries);
     }
     exchange_count_loss(LOSS_ABANDONED);
     return false;
