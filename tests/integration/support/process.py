@@ -12,6 +12,11 @@ from dataclasses import dataclass
 
 TREE = pathlib.Path(__file__).resolve().parents[3]
 
+# Programs inherit which signals are ignored, such as SIGHUP from nohup; what they do when one comes is tested.
+for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+    if signal.getsignal(ignored) == signal.SIG_IGN:
+        signal.signal(ignored, signal.SIG_DFL)
+
 
 @dataclass
 class Finished:
