@@ -23,6 +23,26 @@ uint32_t attachment_context_spans = LIMIT_CONTEXT_SPANS;
 bool attachment_reports_connections;
 attachment_renewal *attachment_renew;
 
+/* enum witness_state; a forked child has its parent's. */
+static _Atomic uint32_t witness_state;
+
+static void tell_of_witness(struct segment *segment)
+{
+    if (segment != NULL) {
+        atomic_store_explicit(&segment->witness,
+                              atomic_load_explicit(&witness_state, memory_order_relaxed),
+                              memory_order_relaxed);
+    }
+}
+
+void attachment_note_witness(enum witness_state state)
+{
+    atomic_store_explicit(&witness_state, state, memory_order_relaxed);
+    if (attachment != NULL) {
+        tell_of_witness(atomic_load_explicit(&attachment->segment, memory_order_acquire));
+    }
+}
+
 SLOW struct segment *attachment_segment_slow(void)
 {
     struct attachment *page = attachment;
@@ -38,6 +58,7 @@ SLOW struct segment *attachment_segment_slow(void)
         return NULL;
     }
     struct segment *segment = attachment_renew(page);
+    tell_of_witness(segment);
     /* release: the page is complete before the segment can be seen, and the segment is there before
        the renewal is over */
     atomic_store_explicit(&page->segment, segment, memory_order_release);
@@ -78,6 +99,7 @@ void attachment_replace_segment(void)
     if (segment == NULL) {
         return;
     }
+    tell_of_witness(segment);
     uint32_t epoch = attachment_epoch();
     uint32_t count = (epoch + ATTACHMENT_NEXT_SEGMENT) % ATTACHMENT_NEXT_PROCESS;
     /* Never without a segment, in which bytes would go unseen. A slot of the old one that a thread

@@ -14,6 +14,7 @@
 #include "base/compiler.h"
 #include "base/limits.h"
 #include "handoff/segment.h"
+#include "handoff/witness_state.h"
 
 enum attachment_renewal_state {
     RENEWAL_NONE = 0, /* nobody has tried: a new process */
@@ -78,6 +79,10 @@ extern uint32_t attachment_context_spans;
 /* Diagnosis: every connection that carried bytes is also reported as a span of its own with its
    counts, whatever was read of it. Set once at start. */
 extern bool attachment_reports_connections;
+
+/* Notes how far the runtime's witness has come, where whoever looks at the process finds it: in its
+   segment, and in those that it will have. */
+void attachment_note_witness(enum witness_state state);
 
 /* What the process folder lends: makes a segment for a process that was born by fork. Called on an
    application thread; must not wait. NULL: no segment can be had. */

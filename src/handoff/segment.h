@@ -69,7 +69,7 @@ struct segment {
     struct segment_clock clock;
     struct doorbell doorbell; /* used where the segment is the only one of its drainer */
     _Atomic uint32_t open_exchanges_hint;
-    uint32_t reserved2;
+    _Atomic uint32_t witness; /* diagnosis only: enum witness_state */
     _Atomic uint64_t losses[LOSS_COUNT];
     _Atomic uint64_t completed; /* diagnosis only: records ever completed, by ring 0's drainer */
     _Alignas(64) struct segment_ring rings[LIMIT_SEGMENT_RINGS];

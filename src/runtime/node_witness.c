@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "app_thread/attachment.h"
 #include "app_thread/connection.h"
 #include "app_thread/hooks/hook.h"
 #include "app_thread/thread_state.h"
@@ -783,12 +784,17 @@ static bool tells_jobs(void)
 
 /* ---- start and end ---- */
 
+#define SCRIPT_FAILED "its script failed"
+
 static const char script[] =
 #include "node_witness.inc"
     ;
 
 static void tell(const char *why, size_t size)
 {
+    attachment_note_witness(size == strlen(SCRIPT_FAILED) && memcmp(why, SCRIPT_FAILED, size) == 0
+                                ? WITNESS_NODE_FAILED
+                                : WITNESS_NODE_LACKS_MODULES);
     static const char before[] = "wirespan: Node cannot say what its requests are made for: ";
     if (node.tells) {
         raw_system_call(SYS_write, STDERR_FILENO, (long)before, sizeof(before) - 1, 0, 0, 0);
@@ -844,7 +850,7 @@ static napi_value run_script(napi_env env, char *why, size_t room, size_t *why_s
 
 static napi_value start(napi_env env, napi_value exports)
 {
-    char why[128] = "its script failed";
+    char why[128] = SCRIPT_FAILED;
     size_t why_size = strlen(why);
     struct testimony *self = testimony;
     napi_value functions = run_script(env, why, sizeof(why), &why_size);
@@ -854,6 +860,8 @@ static napi_value start(napi_env env, napi_value exports)
         node.napi_add_env_cleanup_hook(env, forget_thread, self) != 0) {
         tell(why, why_size);
         self->env = NULL;
+    } else {
+        attachment_note_witness(WITNESS_NODE_TELLS);
     }
     return exports;
 }
@@ -899,6 +907,7 @@ const char *node_witness_prepare(bool tells)
 #undef RESOLVE
 #undef RESOLVE_CXX
     if (!is_whole) {
+        attachment_note_witness(WITNESS_NODE_LACKS_FUNCTION);
         return "it lacks a function that is needed";
     }
     node.tells = tells;
@@ -912,5 +921,6 @@ const char *node_witness_prepare(bool tells)
         .tells_jobs = tells_jobs,
     };
     witness = &node_witness;
+    attachment_note_witness(WITNESS_NODE_WAITS);
     return NULL;
 }

@@ -867,6 +867,7 @@ static SLOW void install(void)
     python.PyErr_Clear();
     atomic_store_explicit(&python.state, is_right ? PYTHON_READY : PYTHON_OFF,
                           memory_order_release);
+    attachment_note_witness(is_right ? WITNESS_PYTHON_TELLS : WITNESS_PYTHON_DIFFERS);
     if (!is_right) {
         tell("its contexts are not as they should be");
     }
@@ -957,9 +958,11 @@ const char *python_witness_prepare(bool tells)
     *(void **)&python.collects_again = dlsym(RTLD_DEFAULT, "PyGC_Enable");
     if (!is_whole || python.is_finalizing == NULL ||
         (python.collects != NULL && python.collects_again == NULL)) {
+        attachment_note_witness(WITNESS_PYTHON_LACKS_FUNCTION);
         return "it lacks a function that is needed";
     }
     if (strstr(python.Py_GetVersion(), "free-threading") != NULL) {
+        attachment_note_witness(WITNESS_PYTHON_HAS_NO_LOCK);
         return "it has no lock";
     }
     python.tells = tells;
@@ -974,5 +977,6 @@ const char *python_witness_prepare(bool tells)
         .tells_jobs = tells_jobs,
     };
     witness = &python_witness;
+    attachment_note_witness(WITNESS_PYTHON_WAITS);
     return NULL;
 }

@@ -61,6 +61,49 @@ int main(int argc, char **argv)
 """
 
 
+# A server that, told to, asks itself for what it answers only by asking again.
+SERVES_IN_NODE = r"""
+const http = require('http');
+const server = http.createServer((request, response) => {
+    if (request.url === '/inner') return response.end('inner');
+    http.get({ port: server.address().port, path: '/inner' }, (answer) => answer.pipe(response));
+});
+server.listen(0, '127.0.0.1', () => console.log('there'));
+process.stdin.once('data', () => {
+    http.get({ port: server.address().port, path: '/' }, (answer) => answer.resume().on('end', () => console.log('served')));
+});
+process.stdin.on('end', () => process.exit());
+"""
+
+# The same, once with asyncio; then it forks a child, which talks to a server as well.
+SERVES_IN_PYTHON = r"""
+import asyncio, os, sys
+async def serve(reader, writer):
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+async def main():
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    print("there", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    await ask(server.sockets[0].getsockname()[1])
+async def ask(port):
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+    await reader.readuntil(b"ok")
+    writer.close()
+asyncio.run(main())
+asked, answer = os.pipe()
+if os.fork() == 0:
+    asyncio.run(asyncio.start_server(serve, "127.0.0.1", 0))
+    os.write(answer, b".")
+    sys.stdin.read()
+    os._exit(0)
+os.read(asked, 1)
+print("served", flush=True)
+sys.stdin.read()
+"""
+
+
 class Doctor(case.Case):
     @classmethod
     def setUpClass(cls):
@@ -338,6 +381,42 @@ sys.stdin.readline()
                 self.assertEqual(child.stdout.readline(), "lost\n")
                 found = self.check(child, UNSEEN, "losses")
                 self.assertRegex(found["losses"]["text"], r"^It has lost on its side: .*malformed 1")
+
+    def test_witness_of_node(self):
+        """Before it has served, and after; what it lacks; and switched off."""
+        script = self.folder / "serves.cjs"
+        script.write_text(SERVES_IN_NODE)
+        variables = {"LD_PRELOAD": str(case.LIBRARY), "OTEL_TRACES_EXPORTER": "file", "WIRESPAN_FILE": "/dev/null"}
+        child = self.start(program("node"), script, **variables)
+        self.assertIn("will be asked", self.check(child, SEEN, "witness")["witness"]["text"])
+        self.go_on(child)
+        self.assertEqual(self.check(child, SEEN)["witness"]["text"], "Node says whose work its calls are.")
+        lacks = self.folder / "lacks.cjs"
+        lacks.write_text("process.getBuiltinModule = undefined;")
+        child = self.start(program("node"), script, NODE_OPTIONS=f"--require={lacks}", **variables)
+        self.go_on(child)
+        found = self.check(child, SEEN)["witness"]
+        self.assertEqual(found["level"], "note")
+        self.assertIn("has no process.getBuiltinModule", found["text"])
+        child = self.start(program("node"), script, WIRESPAN_NODE_WITNESS="false", **variables)
+        self.go_on(child)
+        self.assertIn("WIRESPAN_NODE_WITNESS=false", self.check(child, SEEN)["witness"]["text"])
+
+    def test_witness_of_python(self):
+        """Under a launcher, and in a child that was forked."""
+        variables = {"OTEL_TRACES_EXPORTER": "file", "WIRESPAN_FILE": "/dev/null"}
+        child = self.start(WIRESPAN, "run", "--", program("python3"), "-c", SERVES_IN_PYTHON, **variables)
+        self.assertIn("will be asked", self.check(child, SEEN, "witness")["witness"]["text"])
+        self.go_on(child)
+        self.assertEqual(self.check(child, SEEN)["witness"]["text"], "Python says whose work its calls are.")
+        forked = pathlib.Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
+        self.assertEqual(len(forked), 1)
+        self.assertIn("Python says", self.ask(forked[0])[1]["witness"]["text"])
+
+    def go_on(self, child):
+        child.stdin.write("\n")
+        child.stdin.flush()
+        self.assertEqual(child.stdout.readline(), "served\n")
 
     def test_not_preloaded(self):
         self.check(self.start(self.folder / "witness", given="absent"), UNSEEN, "not-preloaded")

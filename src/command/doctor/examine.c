@@ -8,6 +8,7 @@
 
 #include "base/slice.h"
 #include "command/doctor/tls_library.h"
+#include "handoff/witness_state.h"
 
 #define LIBRARY "libwirespan.so"
 
@@ -279,6 +280,68 @@ static void examine_tls(const struct subject *subject, struct findings *findings
                     where, findings);
         }
     }
+}
+
+/* ---- witnesses ---- */
+
+static void say_witness(enum witness_state state, struct findings *findings)
+{
+    static const struct {
+        enum finding_level level;
+        const char *text;
+    } sayings[WITNESS_STATE_COUNT] = {
+        [WITNESS_NODE_WAITS] = {FINDING_GOOD,
+                                "Node will be asked whose work its calls are, from the first one "
+                                "of a thread that serves, or the first job of BullMQ's."},
+        [WITNESS_NODE_TELLS] = {FINDING_GOOD, "Node says whose work its calls are."},
+        [WITNESS_NODE_LACKS_FUNCTION] =
+            {FINDING_NOTE, "Node is not asked whose work its calls are: it lacks a function that "
+                           "is needed."},
+        [WITNESS_NODE_LACKS_MODULES] =
+            {FINDING_NOTE, "Node is not asked whose work its calls are: it has no "
+                           "process.getBuiltinModule, which came with 20.16 and 22.3."},
+        [WITNESS_NODE_FAILED] = {FINDING_NOTE, "Node is not asked whose work its calls are: the "
+                                               "script that would do so failed."},
+        [WITNESS_PYTHON_WAITS] = {FINDING_GOOD,
+                                  "Python will be asked whose work its calls are, from the first "
+                                  "request that asyncio or gevent serves."},
+        [WITNESS_PYTHON_TELLS] = {FINDING_GOOD, "Python says whose work its calls are."},
+        [WITNESS_PYTHON_LACKS_FUNCTION] =
+            {FINDING_NOTE, "Python is not asked whose work its calls are: it lacks a function that "
+                           "is needed (3.9 and later have all)."},
+        [WITNESS_PYTHON_HAS_NO_LOCK] = {FINDING_NOTE, "Python is not asked whose work its calls "
+                                                      "are: it is built for free threading."},
+        [WITNESS_PYTHON_DIFFERS] = {FINDING_NOTE, "Python is not asked whose work its calls are: "
+                                                  "its contexts are not as they should be."},
+    };
+    findings_add(findings, sayings[state].level, "witness", "%s", sayings[state].text);
+}
+
+/* A process tells how far it is; of a command it is known only what it would begin with. */
+static void examine_witness(const struct subject *subject, struct findings *findings)
+{
+    const struct process_view *process = subject->process;
+    bool is_node = subject->executable->is_node;
+    bool is_python = false;
+    for (size_t i = 0; i <= subject->libraries->count; i++) {
+        is_python |= object_at(subject, i)->is_python;
+    }
+    if ((!is_node && !is_python) || (process != NULL && !process->has_library)) {
+        return;
+    }
+    bool is_wanted = is_node ? subject->config->node_witness : subject->config->python_witness;
+    if (!is_wanted) {
+        findings_add(findings, FINDING_NOTE, "witness",
+                     "%s is not asked whose work its calls are: %s=false.",
+                     is_node ? "Node" : "Python",
+                     is_node ? "WIRESPAN_NODE_WITNESS" : "WIRESPAN_PYTHON_WITNESS");
+        return;
+    }
+    uint32_t told = process != NULL && process->losses.is_known ? process->losses.witness : 0;
+    if (told == WITNESS_NONE || told >= WITNESS_STATE_COUNT) {
+        told = is_node ? WITNESS_NODE_WAITS : WITNESS_PYTHON_WAITS;
+    }
+    say_witness(told, findings);
 }
 
 /* ---- others in the process ---- */
@@ -639,6 +702,7 @@ static void examine_executable(const struct subject *subject, struct findings *f
     examine_io_uring(subject, findings);
     examine_deep_binding(subject, findings);
     examine_tls(subject, findings);
+    examine_witness(subject, findings);
     examine_preloads(variable(subject, "LD_PRELOAD"), "LD_PRELOAD", findings);
     if (subject->system_preload != NULL) {
         examine_preloads(subject->system_preload, "/etc/ld.so.preload", findings);

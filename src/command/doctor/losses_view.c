@@ -25,6 +25,9 @@ static bool take_segment(struct losses_view *view, int memory, uint64_t address,
     for (int i = 0; is_its && i < LOSS_COUNT; i++) {
         view->counts[i] = atomic_load_explicit(&segment->losses[i], memory_order_relaxed);
     }
+    if (is_its) {
+        view->witness = atomic_load_explicit(&segment->witness, memory_order_relaxed);
+    }
     view->is_known |= is_its;
     free(segment);
     return is_its;

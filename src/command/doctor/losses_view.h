@@ -1,6 +1,6 @@
 /*
- * What a running process has lost of its exchanges, as its segment says: read out of its memory,
- * and not believed beyond its form.
+ * What a running process has lost of its exchanges, and how far its witness is, as its segment
+ * says: read out of its memory, and not believed beyond its form.
  */
 #pragma once
 
@@ -13,6 +13,7 @@
 struct losses_view {
     bool is_known; /* the process has a segment, and this user may read its memory */
     uint64_t counts[LOSS_COUNT];
+    uint32_t witness; /* enum witness_state, or what this version does not know */
 };
 
 /* `maps` is the text of /proc/PID/maps; `own_id` the number that the process knows itself by. A

@@ -44,6 +44,8 @@ static void note_import(struct object *object, struct slice name)
 
 static void note_export(struct object *object, struct slice name)
 {
+    object->is_node |= is_name(name, "napi_module_register");
+    object->is_python |= is_name(name, "Py_AddPendingCall");
     for (size_t i = 0; i < object->tls_inside; i++) {
         if (tls_libraries[i].symbol != NULL && is_name(name, tls_libraries[i].symbol)) {
             object->tls_inside = i;

@@ -20,8 +20,10 @@ struct object {
     char *old_run_path; /* DT_RPATH, which counts only without the former */
     struct text_list needed;
     bool is_go;
-    bool uses_io_uring;       /* it calls liburing */
-    bool opens_objects;       /* it calls dlopen */
+    bool uses_io_uring; /* it calls liburing */
+    bool opens_objects; /* it calls dlopen */
+    bool is_node;       /* it offers what only Node does, or a build of Python's */
+    bool is_python;
     bool is_patched;          /* so that the TLS library inside is read: see tls_libraries */
     size_t tls_inside;        /* tls_libraries; their number: none */
     struct text_list imports; /* those among the wanted names that it takes from other objects */

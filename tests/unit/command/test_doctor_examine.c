@@ -19,6 +19,7 @@
 #include "command/doctor/examine.h"
 #include "command/doctor/present.h"
 #include "command/doctor/tls_library.h"
+#include "handoff/witness_state.h"
 
 #define LOADER  "/lib64/ld-linux-x86-64.so.2"
 #define USER    1000
@@ -273,6 +274,24 @@ static void tls_not_patched(struct scene *scene)
     set(scene, "WIRESPAN_PATCH_TLS=false");
 }
 
+static void witness_of_node(struct scene *scene)
+{
+    scene->executable.path = text("/usr/bin/node");
+    scene->executable.is_node = true;
+}
+
+static void witness_switched_off(struct scene *scene)
+{
+    witness_of_node(scene);
+    set(scene, "WIRESPAN_NODE_WITNESS=false");
+}
+
+static void witness_of_python(struct scene *scene)
+{
+    add_object(scene, "/lib/libpython3.13.so");
+    scene->objects[1].is_python = true;
+}
+
 static void others(struct scene *scene)
 {
     set(scene, "LD_PRELOAD=/opt/liboneagentproc.so:/opt/libwirespan.so:libjemalloc.so.2");
@@ -348,6 +367,27 @@ static void process_that_lost(struct scene *scene)
     scene->process.losses.is_known = true;
     scene->process.losses.counts[LOSS_SEGMENT_FULL] = 12;
     scene->process.losses.counts[LOSS_MALFORMED] = 1;
+}
+
+static void process_witness_tells(struct scene *scene)
+{
+    process_loaded(scene);
+    witness_of_node(scene);
+    scene->process.losses.is_known = true;
+    scene->process.losses.witness = WITNESS_NODE_TELLS;
+}
+
+static void process_witness_lacks(struct scene *scene)
+{
+    process_witness_tells(scene);
+    scene->process.losses.witness = WITNESS_NODE_LACKS_MODULES;
+}
+
+/* A segment of a later version's. */
+static void process_witness_unknown(struct scene *scene)
+{
+    process_witness_tells(scene);
+    scene->process.losses.witness = WITNESS_STATE_COUNT;
 }
 
 static void process_with_limits(struct scene *scene)
@@ -443,6 +483,9 @@ static const struct {
     CASE(tls, FINDING_NOTE),
     CASE(tls_patched, FINDING_GOOD),
     CASE(tls_not_patched, FINDING_NOTE),
+    CASE(witness_of_node, FINDING_GOOD),
+    CASE(witness_switched_off, FINDING_NOTE),
+    CASE(witness_of_python, FINDING_GOOD),
     CASE(others, FINDING_NOTE),
     CASE(switched_off, FINDING_UNSEEN),
     CASE(not_chosen, FINDING_UNSEEN),
@@ -455,6 +498,9 @@ static const struct {
     CASE(hostile_names, FINDING_GOOD),
     CASE(process_loaded, FINDING_GOOD),
     CASE(process_that_lost, FINDING_PARTLY),
+    CASE(process_witness_tells, FINDING_GOOD),
+    CASE(process_witness_lacks, FINDING_NOTE),
+    CASE(process_witness_unknown, FINDING_GOOD),
     CASE(process_with_limits, FINDING_PARTLY),
     CASE(process_not_preloaded, FINDING_UNSEEN),
     CASE(process_cleared, FINDING_UNSEEN),
