@@ -17,6 +17,7 @@ uint64_t attachment_sampling_threshold;
 bool attachment_sampling_follows_parent;
 bool attachment_frames_ahead;
 bool attachment_reads_traceparent;
+bool attachment_reads_baggage;
 bool attachment_producers_are_traced;
 uint64_t attachment_context_age_ns = LIMIT_CONTEXT_SECONDS * UINT64_C(1000000000);
 uint32_t attachment_context_spans = LIMIT_CONTEXT_SPANS;

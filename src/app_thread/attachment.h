@@ -64,8 +64,10 @@ extern bool attachment_sampling_follows_parent;
    Set once at start. */
 extern bool attachment_frames_ahead;
 
-/* `traceparent` in requests is read (OTEL_PROPAGATORS). Set once at start. */
+/* `traceparent` and `tracestate` in requests are read, and `baggage` (OTEL_PROPAGATORS). Set once
+   at start. */
 extern bool attachment_reads_traceparent;
+extern bool attachment_reads_baggage;
 
 /* Whoever submits jobs is observed as well, so that the submission's span, whose id both sides come
    to, is there to be a parent. Set once at start. */

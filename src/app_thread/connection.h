@@ -70,10 +70,13 @@ struct direction {
     bool malformed;        /* its bytes broke the protocol's rules: going adrift for good */
     uint8_t body_kind;     /* HTTP replies: what the head says of the body; http_body.c */
     uint16_t current_slot; /* requests: the record that the message at hand fills */
-    uint16_t status;       /* HTTP replies: of the answer at hand */
-    uint32_t carry_block;  /* slab buffer lent to http1 */
-    uint32_t body_block;   /* slab buffer: reads a service's body or messages; begins with a struct
-                              inflater, whose memory goes with it; http_body.c, messages.c */
+    union {
+        uint16_t status;  /* HTTP replies: of the answer at hand */
+        uint16_t carried; /* HTTP requests: the place of what the head at hand carries; carried.h */
+    };
+    uint32_t carry_block; /* slab buffer lent to http1 */
+    uint32_t body_block;  /* slab buffer: reads a service's body or messages; begins with a struct
+                             inflater, whose memory goes with it; http_body.c, messages.c */
     uint64_t bytes;
     uint64_t first_ns; /* when the bytes in `first` began to pass */
     union {

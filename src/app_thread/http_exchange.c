@@ -1,6 +1,7 @@
 #include "app_thread/http_exchange.h"
 
 #include "app_thread/attachment.h"
+#include "app_thread/carried.h"
 #include "app_thread/exchange.h"
 #include "app_thread/http_body.h"
 #include "app_thread/runs.h"
@@ -31,6 +32,7 @@ static struct record *request_record(struct passage *passage)
     (1u << HTTP1_FIELD_HOST | 1u << HTTP1_FIELD_USER_AGENT | 1u << HTTP1_FIELD_X_FORWARDED_FOR |   \
      1u << HTTP1_FIELD_X_FORWARDED_PROTO | 1u << HTTP1_FIELD_X_FORWARDED_HOST |                    \
      1u << HTTP1_FIELD_X_REQUEST_ID | 1u << HTTP1_FIELD_TRACEPARENT |                              \
+     1u << HTTP1_FIELD_TRACESTATE | 1u << HTTP1_FIELD_BAGGAGE |                                    \
      1u << HTTP1_FIELD_X_AMZ_CONTENT_SHA256 | 1u << HTTP1_FIELD_X_MS_VERSION)
 #define REPLY_FIELDS                                                                               \
     (1u << HTTP1_FIELD_X_REQUEST_ID | 1u << HTTP1_FIELD_UPGRADE |                                  \
@@ -40,14 +42,13 @@ bool http_exchange_preview(struct http_preview *preview, struct slice bytes)
 {
     struct slice in = bytes;
     http1_init(&preview->parser, HTTP1_REQUESTS);
-    http1_report_only(&preview->parser, REQUEST_FIELDS | 1u << HTTP1_FIELD_TRACESTATE);
+    http1_report_only(&preview->parser, REQUEST_FIELDS);
     preview->data = bytes.data;
     preview->is_planned = false;
     preview->plan.slot = SEGMENT_NO_SLOT;
     if (!http1_take_head(&preview->parser, &in, &preview->head)) {
         return false;
     }
-    http1_report_only(&preview->parser, REQUEST_FIELDS);
     preview->size = bytes.size - in.size;
     return true;
 }
@@ -58,6 +59,14 @@ void http_exchange_start(struct direction *requests, struct direction *replies)
     http1_init(&replies->http1, HTTP1_RESPONSES);
     http1_report_only(&requests->http1, REQUEST_FIELDS);
     http1_report_only(&replies->http1, REPLY_FIELDS);
+}
+
+void http_exchange_drop_head(struct direction *requests)
+{
+    if (unlikely(requests->carried != 0)) {
+        carried_end(requests->carried, false);
+        requests->carried = 0;
+    }
 }
 
 void http_exchange_give_buffers(struct direction *direction)
@@ -71,6 +80,7 @@ void http_exchange_give_buffers(struct direction *direction)
 
 void http_exchange_restart_requests(struct direction *requests)
 {
+    http_exchange_drop_head(requests);
     http_exchange_give_buffers(requests);
     http1_init(&requests->http1, HTTP1_REQUESTS);
     http1_report_only(&requests->http1, REQUEST_FIELDS);
@@ -230,6 +240,29 @@ static void take_traceparent(struct passage *passage, struct record *record, str
     }
 }
 
+/* What stands beside a traceparent, which may come later. Who sends a request has baggage for
+   others than us. */
+static SLOW void take_carried(struct passage *passage, enum http1_field field, struct slice value,
+                              bool is_cut)
+{
+    struct direction *requests = direction_of(passage);
+    bool is_state = field == HTTP1_FIELD_TRACESTATE;
+    if (is_state ? !attachment_reads_traceparent
+                 : !attachment_reads_baggage || passage->connection->role != ROLE_SERVER) {
+        return;
+    }
+    if (requests->carried == 0 && (requests->carried = carried_begin()) == 0) {
+        return;
+    }
+    if (is_cut) {
+        carried_cut(requests->carried);
+    } else if (is_state) {
+        carried_add_tracestate(requests->carried, value);
+    } else {
+        carried_add_baggage(requests->carried, value);
+    }
+}
+
 static void fill_request_field(struct passage *passage, struct record *record,
                                enum http1_field field, struct slice value, bool is_cut)
 {
@@ -255,6 +288,10 @@ static void fill_request_field(struct passage *passage, struct record *record,
     case HTTP1_FIELD_TRACEPARENT:
         take_traceparent(passage, record, value, is_cut);
         break;
+    case HTTP1_FIELD_TRACESTATE:
+    case HTTP1_FIELD_BAGGAGE:
+        take_carried(passage, field, value, is_cut);
+        break;
     case HTTP1_FIELD_X_AMZ_CONTENT_SHA256:
         record->http.store = STORE_S3;
         break;
@@ -269,8 +306,6 @@ static void fill_request_field(struct passage *passage, struct record *record,
     case HTTP1_FIELD_EXPECT:
     case HTTP1_FIELD_CONTENT_TYPE:
     case HTTP1_FIELD_FORWARDED:
-    case HTTP1_FIELD_TRACESTATE:
-    case HTTP1_FIELD_BAGGAGE:
     case HTTP1_FIELD_SEC_WEBSOCKET_KEY:
     case HTTP1_FIELD_SEC_WEBSOCKET_PROTOCOL:
     case HTTP1_FIELD_SEC_WEBSOCKET_EXTENSIONS:
@@ -281,10 +316,26 @@ static void fill_request_field(struct passage *passage, struct record *record,
     }
 }
 
+/* Returns what the request's context has of them. */
+static SLOW uint32_t end_carried(struct direction *requests, struct record *record)
+{
+    uint16_t number = requests->carried;
+    requests->carried = 0;
+    bool has_parent = record != NULL && (record->parent_source == PARENT_REMOTE ||
+                                         record->parent_source == PARENT_SDK);
+    uint32_t carried = carried_end(number, has_parent);
+    if (carried != 0) {
+        carried_tell(record, carried);
+    }
+    return carried;
+}
+
 static inline void end_request_head(struct passage *passage, struct record *record)
 {
+    struct direction *requests = direction_of(passage);
+    uint32_t carried = likely(requests->carried == 0) ? 0 : end_carried(requests, record);
     if (record != NULL && passage->connection->role == ROLE_SERVER) {
-        trace_context_enter(passage->self, record, passage->connection);
+        trace_context_enter(passage->self, record, passage->connection, carried);
     }
 }
 
@@ -854,6 +905,7 @@ void http_exchange_finish(struct thread_state *self, struct connection *connecti
         http_exchange_request_sent(self, requests->current_slot, now);
         requests->current_slot = SEGMENT_NO_SLOT;
     }
+    http_exchange_drop_head(requests);
     for (int i = 0; i < 2; i++) {
         http_exchange_give_buffers(&connection->directions[i]);
     }

@@ -24,6 +24,8 @@ void http_exchange_restart_requests(struct direction *requests);
 
 /* Gives back what memory a direction has for the message at hand. */
 void http_exchange_give_buffers(struct direction *direction);
+/* A head that came in part is not to be read to its end: what it carried goes. */
+void http_exchange_drop_head(struct direction *requests);
 
 /* Both directions are at the beginning of a message. */
 void http_exchange_start(struct direction *requests, struct direction *replies);

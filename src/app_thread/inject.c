@@ -2,16 +2,19 @@
 
 #include <string.h>
 
+#include "app_thread/carried.h"
 #include "app_thread/readable.h"
 #include "base/compiler.h"
 #include "wire/http1.h"
 #include "wire/identify.h"
 
-/* The rest of a field that was sent in part. */
+/* The rest of fields that were sent in part. */
 struct owed {
     _Atomic bool taken;
-    uint8_t sent; /* of the field */
     uint8_t field[INJECT_FIELD_BYTES];
+    uint16_t sent;      /* of both */
+    uint32_t carried;   /* whose line is pinned; 0: none */
+    struct slice state; /* that line */
 };
 
 bool inject_is_on;
@@ -192,22 +195,38 @@ static void write_field(uint8_t field[INJECT_FIELD_BYTES], const struct trace_id
     *text++ = '\n';
 }
 
-size_t inject_build(const struct injection *injection, const struct iovec *iov, size_t count,
-                    uint8_t field[INJECT_FIELD_BYTES], struct iovec longer[LIMIT_INJECT_PARTS + 2])
+static struct iovec iovec_of(struct slice bytes)
 {
-    write_field(field, &injection->preview.plan.identity);
-    longer[0] = (struct iovec){iov[0].iov_base, injection->at};
-    longer[1] = (struct iovec){field, INJECT_FIELD_BYTES};
-    longer[2] =
+    union {
+        const uint8_t *borrowed;
+        void *base;
+    } pointer = {.borrowed = bytes.data};
+    return (struct iovec){pointer.base, bytes.size};
+}
+
+size_t inject_build(struct injection *injection, const struct iovec *iov, size_t count,
+                    uint8_t field[INJECT_FIELD_BYTES], struct iovec longer[INJECT_PARTS])
+{
+    const struct trace_identity *identity = &injection->preview.plan.identity;
+    write_field(field, identity);
+    injection->state = carried_pin_line(identity->carried);
+    size_t parts = 0;
+    longer[parts++] = (struct iovec){iov[0].iov_base, injection->at};
+    longer[parts++] = (struct iovec){field, INJECT_FIELD_BYTES};
+    if (injection->state.size > 0) {
+        longer[parts++] = iovec_of(injection->state);
+    }
+    longer[parts++] =
         (struct iovec){(uint8_t *)iov[0].iov_base + injection->at, iov[0].iov_len - injection->at};
     for (size_t i = 1; i < count; i++) {
-        longer[i + 2] = iov[i];
+        longer[parts++] = iov[i];
     }
-    return count + 2;
+    return parts;
 }
 
 /* The table has room: inject_plan leaves half of it to threads that are sending just now. */
-static void owe(struct connection *connection, const uint8_t *field, uint8_t sent)
+static void owe(struct connection *connection, const struct injection *injection,
+                const uint8_t *field, uint16_t sent)
 {
     atomic_fetch_add_explicit(&inject_owed_count, 1, memory_order_relaxed);
     for (uint32_t i = 0; i < LIMIT_INJECT_OWED; i++) {
@@ -215,6 +234,9 @@ static void owe(struct connection *connection, const uint8_t *field, uint8_t sen
         if (!atomic_exchange_explicit(&owed->taken, true, memory_order_acquire)) {
             memcpy(owed->field, field, sizeof(owed->field));
             owed->sent = sent;
+            owed->state = injection->state;
+            owed->carried =
+                injection->state.size > 0 ? injection->preview.plan.identity.carried : 0;
             atomic_store_explicit(&connection->pairing.owed, i + 1, memory_order_release);
             return;
         }
@@ -225,14 +247,15 @@ ssize_t inject_settle(struct connection *connection, const struct injection *inj
                       const uint8_t field[INJECT_FIELD_BYTES], ssize_t sent)
 {
     ssize_t at = (ssize_t)injection->at;
-    if (sent <= at) {
-        return sent;
+    ssize_t size = (ssize_t)(INJECT_FIELD_BYTES + injection->state.size);
+    if (sent > at && sent < at + size) {
+        owe(connection, injection, field, (uint16_t)(sent - at));
+        return at;
     }
-    if (sent >= at + (ssize_t)INJECT_FIELD_BYTES) {
-        return sent - (ssize_t)INJECT_FIELD_BYTES;
+    if (injection->state.size > 0) {
+        carried_unpin(injection->preview.plan.identity.carried);
     }
-    owe(connection, field, (uint8_t)(sent - at));
-    return at;
+    return sent <= at ? sent : sent - size;
 }
 
 struct slice inject_take_owed(struct connection *connection, uint32_t *owed)
@@ -242,11 +265,18 @@ struct slice inject_take_owed(struct connection *connection, uint32_t *owed)
         return slice_of(NULL, 0);
     }
     const struct owed *rest = &inject_owed[*owed - 1];
-    return slice_of(rest->field + rest->sent, INJECT_FIELD_BYTES - rest->sent);
+    if (rest->sent < INJECT_FIELD_BYTES) {
+        return slice_of(rest->field + rest->sent, INJECT_FIELD_BYTES - rest->sent);
+    }
+    size_t of_state = rest->sent - INJECT_FIELD_BYTES;
+    return slice_of(rest->state.data + of_state, rest->state.size - of_state);
 }
 
 static void give_up(uint32_t owed)
 {
+    if (inject_owed[owed - 1].carried != 0) {
+        carried_unpin(inject_owed[owed - 1].carried);
+    }
     atomic_store_explicit(&inject_owed[owed - 1].taken, false, memory_order_release);
     atomic_fetch_sub_explicit(&inject_owed_count, 1, memory_order_relaxed);
 }
@@ -254,8 +284,8 @@ static void give_up(uint32_t owed)
 bool inject_paid(struct connection *connection, uint32_t owed, ssize_t sent)
 {
     struct owed *rest = &inject_owed[owed - 1];
-    rest->sent = (uint8_t)(rest->sent + (sent > 0 ? sent : 0));
-    if (rest->sent < INJECT_FIELD_BYTES) {
+    rest->sent = (uint16_t)(rest->sent + (sent > 0 ? sent : 0));
+    if (rest->sent < INJECT_FIELD_BYTES + rest->state.size) {
         atomic_store_explicit(&connection->pairing.owed, owed, memory_order_release);
         return false;
     }

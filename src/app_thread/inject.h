@@ -1,9 +1,10 @@
 /*
- * `traceparent` in the heads of HTTP/1 requests that the program sends.
+ * `traceparent`, and the `tracestate` that came with it, in the heads of HTTP/1 requests that the
+ * program sends.
  *
- * What is sent is the program's own bytes with one field behind the request line; the program's
+ * What is sent is the program's own bytes with the fields behind the request line; the program's
  * memory is not touched, and it is told how many of its own bytes went. If the kernel took a part
- * of the field only, the rest is owed: it goes before the connection's next bytes. Nothing else
+ * of the fields only, the rest is owed: it goes before the connection's next bytes. Nothing else
  * needs it, because the head's end, which comes behind the field, was not sent either: a program
  * that sends no more has sent no request, then as without us.
  */
@@ -20,12 +21,15 @@
 #include "base/limits.h"
 #include "base/slice.h"
 
-/* The field's line: name, version, two ids, flags. */
+/* The first field's line: name, version, two ids, flags. */
 #define INJECT_FIELD_BYTES 70u
+/* Parts of the fields. */
+#define INJECT_FIELD_PARTS 2u
 
 struct injection {
     struct http_preview preview; /* of the request */
-    uint32_t at;                 /* bytes of the first buffer that go before the field */
+    uint32_t at;                 /* bytes of the first buffer that go before the fields */
+    struct slice state;          /* the second field's line, pinned from inject_build on */
 };
 
 /* Context is written into requests (OTEL_PROPAGATORS). Set once at start. */
@@ -51,12 +55,15 @@ enum inject_plan {
 enum inject_plan inject_plan(struct thread_state *self, const struct iovec *iov, size_t count,
                              uint64_t start_ns, struct injection *injection);
 
-/* The field's line, and the parts of what is to be sent: their number, count + 2 at most. */
-size_t inject_build(const struct injection *injection, const struct iovec *iov, size_t count,
-                    uint8_t field[INJECT_FIELD_BYTES], struct iovec longer[LIMIT_INJECT_PARTS + 2]);
+#define INJECT_PARTS (LIMIT_INJECT_PARTS + 1u + INJECT_FIELD_PARTS)
+
+/* The first field's line, and the parts of what is to be sent: their number. inject_settle is to
+   follow. */
+size_t inject_build(struct injection *injection, const struct iovec *iov, size_t count,
+                    uint8_t field[INJECT_FIELD_BYTES], struct iovec longer[INJECT_PARTS]);
 
 /* The kernel's answer to the longer call as the program is to see it. What was not sent of the
-   field is owed. */
+   fields is owed. */
 ssize_t inject_settle(struct connection *connection, const struct injection *injection,
                       const uint8_t field[INJECT_FIELD_BYTES], ssize_t sent);
 
@@ -66,8 +73,8 @@ static inline bool inject_owes(const struct connection *connection)
     return atomic_load_explicit(&connection->pairing.owed, memory_order_relaxed) != 0;
 }
 
-/* What is owed, to be sent by the caller alone, who says then by inject_paid how much of it went;
-   empty if another thread is at it. */
+/* What is owed, or a part of it, to be sent by the caller alone, who says then by inject_paid how
+   much of it went; empty if nothing is, or if another thread is at it. */
 struct slice inject_take_owed(struct connection *connection, uint32_t *owed);
 /* True if nothing is left. */
 bool inject_paid(struct connection *connection, uint32_t owed, ssize_t sent);

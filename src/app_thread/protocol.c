@@ -915,6 +915,7 @@ void protocol_abandon(struct thread_state *self, struct connection *connection, 
     }
     exchange_abandon(current, LOSS_ABANDONED);
     requests->current_slot = SEGMENT_NO_SLOT;
+    http_exchange_drop_head(requests);
     for (int i = 0; i < 2; i++) {
         http_exchange_give_buffers(&connection->directions[i]);
     }

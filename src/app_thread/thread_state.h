@@ -17,6 +17,7 @@ struct thread_context {
     uint32_t connection; /* serial of the server connection */
     uint32_t answered;   /* `*answers` when the request was read: another value ends the work */
     uint32_t spans;      /* that were given this parent */
+    uint32_t carried;    /* what came with the request (carried.h); 0: nothing */
     uint64_t began_ns;
     const _Atomic uint32_t *answers;
 };

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "app_thread/attachment.h"
+#include "app_thread/carried.h"
 #include "app_thread/clock.h"
 #include "app_thread/turn.h"
 #include "app_thread/witness.h"
@@ -28,6 +29,7 @@ static struct {
     _Atomic bool is_set;
     uint8_t trace_flags;
     _Atomic uint32_t spans;
+    uint32_t carried; /* 0: nothing */
     uint64_t began_ns;
     uint8_t trace_id[16];
     uint8_t span_id[8];
@@ -172,7 +174,8 @@ static SLOW void begin_below_sole(struct thread_state *self, struct record *reco
     become_child(record, &work);
 }
 
-void trace_context_set_ambient(struct slice traceparent, uint64_t now)
+void trace_context_set_ambient(struct slice traceparent, struct slice tracestate,
+                               struct slice baggage, uint64_t now)
 {
     struct traceparent parent;
     struct record record = {0};
@@ -184,6 +187,7 @@ void trace_context_set_ambient(struct slice traceparent, uint64_t now)
     memcpy(ambient.span_id, parent.parent_id, sizeof(ambient.span_id));
     ambient.trace_flags = record.trace_flags;
     ambient.began_ns = now;
+    ambient.carried = carried_for_good(tracestate, baggage);
     atomic_store_explicit(&ambient.is_set, true, memory_order_release);
 }
 
@@ -229,9 +233,26 @@ static inline struct thread_context *give_ids(struct thread_state *self, struct 
     return context;
 }
 
+/* What goes with a context, for what it is the parent of. */
+static inline uint32_t carried_by(uint8_t parent_source, const struct thread_context *work)
+{
+    if (work != NULL) {
+        return work->carried;
+    }
+    return unlikely(parent_source == PARENT_AMBIENT) ? ambient.carried : 0;
+}
+
+static inline void tell_carried(struct record *record, uint32_t carried)
+{
+    if (unlikely(carried != 0)) {
+        carried_tell(record, carried);
+    }
+}
+
 void trace_context_begin_client(struct thread_state *self, struct record *record, uint64_t now)
 {
     struct thread_context *work = give_ids(self, record, now);
+    tell_carried(record, carried_by(record->parent_source, work));
     if (work != NULL) {
         work->spans++;
     }
@@ -265,6 +286,7 @@ void trace_context_plan_http(struct thread_state *self, struct trace_identity *i
     identity->trace_flags = record.trace_flags;
     identity->parent_source = record.parent_source;
     identity->record_flags = record.flags;
+    identity->carried = carried_by(record.parent_source, identity->work);
 }
 
 void trace_context_fulfil(struct record *record, const struct trace_identity *identity)
@@ -275,6 +297,7 @@ void trace_context_fulfil(struct record *record, const struct trace_identity *id
     record->trace_flags = identity->trace_flags;
     record->parent_source = identity->parent_source;
     record->flags |= identity->record_flags;
+    tell_carried(record, identity->carried);
     if (identity->work != NULL) {
         identity->work->spans++;
     }
@@ -291,6 +314,7 @@ static void become_witnessed(struct record *record, struct thread_context *work)
 {
     bool is_given = take_witness(record, work) != NULL;
     if (is_given) {
+        tell_carried(record, work->carried);
         work->spans++;
     }
     if (work != NULL && witness->gave != NULL && record->parent_source == PARENT_CAUSAL &&
@@ -343,6 +367,7 @@ void trace_context_withdraw(struct thread_state *self, struct record *record,
         record->parent_source != PARENT_CAUSAL) {
         return;
     }
+    record_drop_field(record, FIELD_TRACESTATE);
     if (is_out) {
         memset(record->parent_span_id, 0, sizeof(record->parent_span_id));
         record->parent_source = PARENT_NONE;
@@ -359,6 +384,10 @@ void trace_context_begin_below(struct thread_state *self, struct record *record,
     trace_context_draw(self, record->span_id);
     record->trace_flags = parent->trace_flags;
     record->parent_source = PARENT_CAUSAL;
+    struct slice state = record_find_field(parent, FIELD_TRACESTATE);
+    if (unlikely(state.size > 0)) {
+        record_add_field(record, FIELD_TRACESTATE, state, LIMIT_TRACESTATE_TEXT);
+    }
 }
 
 static void set_context(struct thread_context *context, const struct record *work,
@@ -370,6 +399,7 @@ static void set_context(struct thread_context *context, const struct record *wor
     context->connection = connection;
     context->began_ns = work->start_ns;
     context->spans = 0;
+    context->carried = 0;
     context->answers = answers;
     context->answered = atomic_load_explicit(answers, memory_order_relaxed);
     context->is_for_child = false;
@@ -378,7 +408,7 @@ static void set_context(struct thread_context *context, const struct record *wor
 }
 
 void trace_context_enter(struct thread_state *self, const struct record *server,
-                         const struct connection *from)
+                         const struct connection *from, uint32_t carried)
 {
     struct thread_context *context = &self->context;
     uint32_t connection = from->serial;
@@ -386,6 +416,7 @@ void trace_context_enter(struct thread_state *self, const struct record *server,
     if (unlikely(witness != NULL)) {
         struct thread_context work;
         set_context(&work, server, connection, answers);
+        work.carried = carried;
         witness->request_read(&work, from->descriptor);
     }
     context->is_known = trace_context_is_current(context);
@@ -407,6 +438,7 @@ void trace_context_enter(struct thread_state *self, const struct record *server,
         return;
     }
     set_context(context, server, connection, answers);
+    context->carried = carried;
 }
 
 uint8_t trace_context_flags(const uint8_t trace_id[16])

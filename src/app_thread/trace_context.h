@@ -44,6 +44,7 @@ struct trace_identity {
     uint8_t trace_flags;
     uint8_t parent_source; /* enum parent_source */
     uint16_t record_flags;
+    uint32_t carried;            /* what goes out beside them (carried.h); 0: nothing */
     struct thread_context *work; /* of which it will be counted as a child; NULL: of none */
 };
 
@@ -74,10 +75,10 @@ void trace_context_begin_below(struct thread_state *self, struct record *record,
                                const struct record *parent);
 
 /* The thread has read a whole request head: until it is answered, or the thread waits for something
-   else, what the thread does belongs to it. The connection's count of answers, whoever gives them,
-   stays readable for ever. */
+   else, what the thread does belongs to it, and is given what it came with. The connection's count
+   of answers, whoever gives them, stays readable for ever. */
 void trace_context_enter(struct thread_state *self, const struct record *server,
-                         const struct connection *from);
+                         const struct connection *from, uint32_t carried);
 
 /* The request on that connection is answered. */
 void trace_context_leave(struct thread_state *self, uint32_t connection);
@@ -104,9 +105,10 @@ void trace_context_tell_claim(const struct record *job, const _Atomic uint32_t *
 void trace_context_set_sole(const struct record *job);
 
 /* The program was started on behalf of this one: what has no other cause is its child, within the
-   bounds of a context, until the process serves a request. Nothing if it is invalid. Called at
-   start. */
-void trace_context_set_ambient(struct slice traceparent, uint64_t now);
+   bounds of a context, until the process serves a request. Nothing if it is invalid, whatever
+   stands beside it. Called at start. */
+void trace_context_set_ambient(struct slice traceparent, struct slice tracestate,
+                               struct slice baggage, uint64_t now);
 
 /* The thread waits for many things: what it does next may belong to any. */
 void trace_context_forget(struct thread_state *self);

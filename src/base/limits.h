@@ -28,6 +28,17 @@
    call's requests. Beyond it the connection goes adrift. */
 #define LIMIT_HELD_BYTES (64u << 10)
 
+/* A tracestate that is passed on: what W3C Trace Context, 3.3.1.5, asks for at least. A baggage:
+   the same of W3C Baggage, 3.3.2. */
+#define LIMIT_TRACESTATE      512u
+#define LIMIT_BAGGAGE         8192u
+#define LIMIT_BAGGAGE_MEMBERS 64u
+/* Requests in work at a time that came with one of them. One more takes the place of the oldest,
+   whose calls then go without. */
+#define LIMIT_CARRIED 512u
+/* Of a tracestate, what a span shows: whole members, beside the other text of a record. */
+#define LIMIT_TRACESTATE_TEXT 160u
+
 /* A head into which context is written: more than any client sends, and looked at before each call.
  */
 #define LIMIT_INJECT_HEAD_BYTES (16u << 10)

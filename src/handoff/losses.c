@@ -10,6 +10,7 @@ const char *loss_name(enum loss loss)
         [LOSS_ABANDONED] = "abandoned",           [LOSS_RECORD_INVALID] = "record_invalid",
         [LOSS_QUEUE_FULL] = "queue_full",         [LOSS_EXPORT_REFUSED] = "export_refused",
         [LOSS_EXPORT_EXPIRED] = "export_expired", [LOSS_EXPORT_PARTIAL] = "export_partial",
+        [LOSS_CONTEXT_CUT] = "context_cut",
     };
     return (unsigned)loss < LOSS_COUNT ? names[loss] : "unknown";
 }

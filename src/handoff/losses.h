@@ -16,6 +16,7 @@ enum loss {
     LOSS_EXPORT_REFUSED,   /* worker: spans that the receiver refused for good */
     LOSS_EXPORT_EXPIRED,   /* worker: spans not delivered within the time for retries, or at exit */
     LOSS_EXPORT_PARTIAL,   /* worker: spans rejected by a partial success */
+    LOSS_CONTEXT_CUT,      /* requests: tracestate or baggage that was not passed on whole */
     LOSS_COUNT
 };
 

@@ -107,6 +107,18 @@ struct slice record_find_field(const struct record *record, enum field_tag tag)
     return (struct slice){NULL, 0};
 }
 
+void record_drop_field(struct record *record, enum field_tag tag)
+{
+    struct slice value = record_find_field(record, tag);
+    if (value.data != NULL) {
+        size_t at = (size_t)(value.data - record->text);
+        size_t end = at + value.size;
+        memmove(record->text + at - RECORD_FIELD_HEAD_BYTES, record->text + end,
+                record->text_used - end);
+        record->text_used = (uint16_t)(record->text_used - value.size - RECORD_FIELD_HEAD_BYTES);
+    }
+}
+
 static bool family_is_valid(const struct endpoint *endpoint)
 {
     return endpoint->family == ADDRESS_NONE || endpoint->family == ADDRESS_IPV4 ||

@@ -418,6 +418,9 @@ static inline bool record_add_field(struct record *record, enum field_tag tag, s
 bool record_extend_field(struct record *record, enum field_tag tag, struct slice more,
                          size_t limit);
 
+/* Takes the first field of `tag` out again, if there is one. */
+void record_drop_field(struct record *record, enum field_tag tag);
+
 /* Walks the fields: `*offset` starts at 0. Returns false at the end, or where the text is
    malformed. `*value` borrows from the record. */
 bool record_next_field(const struct record *record, uint32_t *offset, enum field_tag *tag,

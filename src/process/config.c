@@ -254,6 +254,8 @@ static void parse_switches(const struct reader *reader, struct config *config)
     config->agent = get(reader, "WIRESPAN_AGENT");
     config->rules = get(reader, "WIRESPAN_RULES");
     config->traceparent = get(reader, "TRACEPARENT");
+    config->tracestate = get(reader, "TRACESTATE");
+    config->baggage = get(reader, "BAGGAGE");
     config->propagate_to = get(reader, "WIRESPAN_PROPAGATE_TO");
     config->propagate_not_to = get(reader, "WIRESPAN_PROPAGATE_NOT_TO");
     config->profile = get(reader, "WIRESPAN_PROFILE");

@@ -66,7 +66,9 @@ struct config {
 
     unsigned propagators; /* enum propagator; 0: OTEL_PROPAGATORS=none */
 
-    struct slice traceparent;      /* TRACEPARENT: of who started the program; empty: none */
+    struct slice traceparent; /* TRACEPARENT: of who started the program; empty: none */
+    struct slice tracestate;  /* TRACESTATE, BAGGAGE: what stands beside it */
+    struct slice baggage;
     struct slice propagate_to;     /* WIRESPAN_PROPAGATE_TO: hosts; empty: all */
     struct slice propagate_not_to; /* WIRESPAN_PROPAGATE_NOT_TO */
 

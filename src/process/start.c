@@ -107,13 +107,14 @@ static struct attachment *make_page(void)
 static bool is_ours(const char *entry)
 {
     static const char *const prefixes[] = {
-        "OTEL_",      "WIRESPAN_", "MACHINE_ID=", "WORKER_ID=",   "NODE_ENV=",    "RAILWAY_",
-        "SENTRY_",    "FLUENT",    "SERVICE_",    "TRACEPARENT=", "HOSTNAME=",    "DASH0_",
-        "NO_PROXY=",  "no_proxy=", "http_proxy=", "https_proxy=", "HTTPS_PROXY=", "ALL_PROXY=",
-        "all_proxy=", "SSL_CERT_", "OPENSSL_",    "CURL_",        "TZ=",
+        "OTEL_",       "WIRESPAN_",   "MACHINE_ID=",  "WORKER_ID=",   "NODE_ENV=",
+        "RAILWAY_",    "SENTRY_",     "FLUENT",       "SERVICE_",     "TRACEPARENT=",
+        "TRACESTATE=", "BAGGAGE=",    "HOSTNAME=",    "DASH0_",       "NO_PROXY=",
+        "no_proxy=",   "http_proxy=", "https_proxy=", "HTTPS_PROXY=", "ALL_PROXY=",
+        "all_proxy=",  "SSL_CERT_",   "OPENSSL_",     "CURL_",        "TZ=",
     };
     for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
-        if (strncmp(entry, prefixes[i], strlen(prefixes[i])) == 0) {
+        if (entry[0] == prefixes[i][0] && strncmp(entry, prefixes[i], strlen(prefixes[i])) == 0) {
             return true;
         }
     }
@@ -397,11 +398,14 @@ static void switch_on(const struct config *config, struct start_memory *memory)
     attachment_producers_are_traced = config->producers_are_traced;
     attachment_sampling_follows_parent = config->sampler >= SAMPLER_PARENTBASED_ALWAYS_ON;
     attachment_reads_traceparent = (config->propagators & PROPAGATOR_TRACECONTEXT) != 0;
+    attachment_reads_baggage = (config->propagators & PROPAGATOR_BAGGAGE) != 0;
     attachment_context_age_ns = config->context_seconds * UINT64_C(1000000000);
     attachment_context_spans = config->context_spans;
     inject_configure(attachment_reads_traceparent, config->propagate_to, config->propagate_not_to);
     if (attachment_reads_traceparent) {
-        trace_context_set_ambient(config->traceparent, clock_now_ns());
+        trace_context_set_ambient(config->traceparent, config->tracestate,
+                                  attachment_reads_baggage ? config->baggage : SLICE(""),
+                                  clock_now_ns());
     }
     attachment_reports_connections = config->connection_spans;
     load_rules(config);

@@ -41,7 +41,7 @@ CLIENT = """
 import http.client, sys
 for header in sys.argv[2:]:
     connection = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]))
-    connection.request("GET", "/", headers={"traceparent": header})
+    connection.request("GET", "/", headers={"traceparent": header, "tracestate": "a=1"})
     print(connection.getresponse().status)
 """
 
@@ -186,6 +186,53 @@ class Served(case.Case):
         self.assertNotEqual(span.trace_id, TRACE)
         self.assertEqual(span.parent_id, "")
 
+    def test_what_comes_beside_it(self):
+        """Fields of a request; whether the trace goes on; the state that it takes along."""
+        parent = f"traceparent: {VALID}"
+        many = ",".join(f"k{number}=v" for number in range(32))
+        cases = (
+            ([parent, "tracestate: congo=t61rcWkgMzE,rojo=00f067aa0ba902b7"], True, "congo=t61rcWkgMzE,rojo=00f067aa0ba902b7"),
+            (["TraceState: a=1", parent, "TRACESTATE:\tb=2 , a=3, "], True, "a=1,b=2"),
+            ([parent], True, ""),
+            ([parent, "tracestate:"], True, ""),
+            ([parent, "tracestate: a=1,b"], True, ""),
+            ([parent, "tracestate: a=1", "tracestate: Nonsense!"], True, ""),
+            ([parent, "tracestate: a=\x01\x02"], True, ""),
+            ([parent, f"tracestate: {many},one=more"], True, ""),
+            ([parent, "tracestate: a=1," + "b=" + "v" * 600], True, ""),
+            ([parent, "tracestate: a=1,b=" + "v" * 255 + ",c=" + "v" * 255 + ",d=1"], True, "a=1"),
+            ([parent, "baggage: k=v", "tracestate: a=1"], True, "a=1"),
+            ([parent, "baggage: " + "x" * 9000, "tracestate: a=1"], True, "a=1"),
+            ([parent, "baggage: \"\\\x01,,,=;;", "tracestate: a=1"], True, "a=1"),
+            ([parent, *["baggage: k=v"] * 80, "tracestate: a=1"], True, "a=1"),
+            (["tracestate: a=1"], False, ""),
+            (["traceparent: 00-nonsense", "tracestate: a=1"], False, ""),
+            ([parent, parent, "tracestate: a=1"], False, ""),
+            ([parent, "tracestate: a=1", parent], False, ""),
+            (["traceparent: " + "0" * 9000, "tracestate: a=1"], False, ""),
+        )
+        found = self.serve([heads(headers, "/outer") for headers, _, _ in cases])
+        # A server, its call, and who serves that; what was cut is counted beside them.
+        found = [span for span in found if span.kind in (spans.SERVER, spans.CLIENT)]
+        self.assertEqual(len(found), 3 * len(cases))
+        for number, (headers, goes_on, state) in enumerate(cases):
+            with self.subTest(headers=[header[:60] for header in headers[:4]]):
+                three = outer, client, inner = found[3 * number:3 * number + 3]
+                self.assertEqual({span.trace_id for span in three}, {outer.trace_id})
+                self.assertEqual((client.parent_id, inner.parent_id), (outer.span_id, client.span_id))
+                self.assertEqual(outer.trace_id == TRACE, goes_on)
+                self.assertEqual([span.state for span in three], [state] * 3)
+
+    def test_what_comes_beside_it_is_not_wanted(self):
+        headers = [f"traceparent: {VALID}", "tracestate: a=1"]
+        found = self.serve([heads(headers, "/outer")], OTEL_PROPAGATORS="none")
+        self.assertEqual([span.state for span in found], [""] * 3)
+
+    def test_what_is_too_long_is_counted(self):
+        beside = [f"traceparent: {VALID}", "tracestate: a=1,b=" + "v" * 255 + ",c=" + "v" * 255]
+        found = self.serve([heads(beside), heads([f"traceparent: {VALID}", "baggage: " + "k=v," * 80])])
+        self.assertEqual(sum(span.get("wirespan.losses.context_cut", 0) for span in found), 2)
+
     def test_an_unsampled_parent_is_believed(self):
         unsampled = heads([f"traceparent: 00-{TRACE}-{PARENT}-00"])
         self.assertEqual(self.serve([unsampled]), [])
@@ -210,8 +257,8 @@ class Sent(case.Case):
             self.assertEqual(finished.code, 0, finished.errors.decode())
         first, second = sorted(spans.read_file(file), key=lambda span: span.start_ns)
         self.assertEqual((first.trace_id, first.parent_id), (TRACE, PARENT))
-        self.assertEqual(first.get("wirespan.parent.source"), "sdk")
-        self.assertEqual((second.parent_id, second.get("wirespan.parent.source")), ("", "none"))
+        self.assertEqual((first.get("wirespan.parent.source"), first.state), ("sdk", "a=1"))
+        self.assertEqual((second.parent_id, second.get("wirespan.parent.source"), second.state), ("", "none", ""))
 
 
 if __name__ == "__main__":

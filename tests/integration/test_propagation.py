@@ -168,6 +168,13 @@ class Propagation(case.Case):
         self.assertEqual({span.get("wirespan.parent.source") for span in found}, {"ambient"})
         self.check_children(found, 3)
 
+    def test_what_stands_beside_it(self):
+        for alone in (self.ambient("nonsense", TRACESTATE="a=1"), self.ambient(TRACEPARENT, TRACESTATE="a")):
+            self.assertEqual([span.state for span in alone], [""] * 3)
+        found = self.ambient(TRACEPARENT, TRACESTATE="a=1, b=2", BAGGAGE="k=v")
+        self.assertEqual([span.state for span in found], ["a=1,b=2"] * 3)
+        self.assertEqual([span.state for span in self.served()], [""] * 6 + ["a=1,b=2"] * 3)
+
     def test_it_ends_with_its_bound(self):
         found = self.ambient(TRACEPARENT, WIRESPAN_CONTEXT_SPANS="2")
         self.assertEqual([(span.trace_id, span.parent_id) for span in found[:2]], [STARTER] * 2)

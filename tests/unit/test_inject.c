@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "app_thread/attachment.h"
+#include "app_thread/carried.h"
 #include "app_thread/connection.h"
 #include "app_thread/inject.h"
 #include "app_thread/observe.h"
@@ -218,15 +219,19 @@ static ssize_t call(int fd, struct wire *wire, const struct iovec *iov, size_t c
     ssize_t result;
     if (seen.step == SEND_INSERTING) {
         uint8_t field[INJECT_FIELD_BYTES];
-        struct iovec longer[LIMIT_INJECT_PARTS + 2];
+        struct iovec longer[INJECT_PARTS];
         size_t parts = inject_build(&seen.injection, iov, count, field, longer);
         result = inject_settle(connection, &seen.injection, field, give(wire, longer, parts, room));
     } else if (seen.step == SEND_OWED) {
         uint32_t owed;
-        struct slice rest = inject_take_owed(connection, &owed);
-        struct iovec part = part_of((const char *)rest.data, rest.size);
-        bool is_paid = inject_paid(connection, owed, give(wire, &part, 1, owed_room));
-        result = is_paid ? give(wire, iov, count, room) : -1;
+        struct slice rest;
+        bool goes_on = true;
+        while (goes_on && (rest = inject_take_owed(connection, &owed)).size > 0) {
+            struct iovec part = part_of((const char *)rest.data, rest.size);
+            ssize_t sent = give(wire, &part, 1, owed_room);
+            goes_on = inject_paid(connection, owed, sent) || sent == (ssize_t)rest.size;
+        }
+        result = goes_on ? give(wire, iov, count, room) : -1;
     } else {
         result = give(wire, iov, count, room);
     }
@@ -399,6 +404,61 @@ static void a_parent_is_counted_once(void **state)
     witness = NULL;
 }
 
+/* The request that it is for came with a tracestate: that goes out behind it, however it is cut. */
+static void a_state_goes_with_it(void **state)
+{
+    (void)state;
+    static const char line[] = "tracestate: a=1,b=2\r\n";
+    static const size_t owed_rooms[] = {0, 1, 7, SIZE_MAX};
+    static struct wire wire;
+    const int fd = 26;
+    attachment_context_age_ns = UINT64_MAX - 1;
+    attachment_context_spans = 10;
+    uint16_t number = carried_begin();
+    carried_add_tracestate(number, SLICE("a=1 , b=2"));
+    uint32_t carried = carried_end(number, true);
+    assert_int_not_equal(carried, 0);
+    size_t most = sizeof(request) + INJECT_FIELD_BYTES + sizeof(line);
+    for (size_t run = 0; run < 4 * most; run++) {
+        size_t room = run / 4;
+        size_t owed_room = owed_rooms[run % 4];
+        thread_state.context = a_context();
+        thread_state.context.carried = carried;
+        wire.size = 0;
+        descriptor_made(&thread_state, fd, DESCRIPTOR_STREAM);
+        size_t sent = 0;
+        for (unsigned calls = 0; sent < sizeof(request) - 1; calls++) {
+            assert_true(calls < 300);
+            struct iovec iov = part_of(request + sent, sizeof(request) - 1 - sent);
+            /* A peer that takes nothing begins to. */
+            size_t owed = calls > 2 && owed_room == 0 ? 5 : owed_room;
+            ssize_t result = call(fd, &wire, &iov, 1, calls == 0 ? room : SIZE_MAX, owed);
+            assert_true(result == -1 || (result > 0 && (size_t)result <= iov.iov_len));
+            sent += result > 0 ? (size_t)result : 0;
+        }
+        thread_state.context.is_known = false;
+        receive_reply(fd);
+        char context[56];
+        if (strip(&wire, context) == 1) {
+            assert_memory_equal(wire.bytes + REQUEST_LINE, line, sizeof(line) - 1);
+            wire.size -= sizeof(line) - 1;
+            memmove(wire.bytes + REQUEST_LINE, wire.bytes + REQUEST_LINE + sizeof(line) - 1,
+                    wire.size - REQUEST_LINE);
+        }
+        assert_int_equal(wire.size, sizeof(request) - 1);
+        assert_memory_equal(wire.bytes, request, sizeof(request) - 1);
+        struct record record;
+        assert_true(segment_reader_next(&reader, &record));
+        assert_true(slice_equals(record_find_field(&record, FIELD_TRACESTATE), SLICE("a=1,b=2")));
+        descriptor_closing(&thread_state, fd);
+    }
+    /* Nobody holds it any more: as many others as there are places, and it is gone. */
+    for (uint32_t i = 0; i < LIMIT_CARRIED; i++) {
+        carried_end(carried_begin(), true);
+    }
+    assert_int_equal(carried_pin_line(carried).size, 0);
+}
+
 /* No id goes out for which there is no record; the request does. */
 static void without_a_record_nothing_is_written(void **state)
 {
@@ -551,6 +611,7 @@ int main(void)
         cmocka_unit_test_setup(the_stream_is_the_same_however_cut, set_up),
         cmocka_unit_test_setup(buffers_may_end_anywhere, set_up),
         cmocka_unit_test_setup(a_parent_is_counted_once, set_up),
+        cmocka_unit_test_setup(a_state_goes_with_it, set_up),
         cmocka_unit_test_setup(without_a_record_nothing_is_written, set_up),
         cmocka_unit_test_setup(a_connection_given_up_still_owes, set_up),
         cmocka_unit_test_setup(owing_ends_with_the_connection, set_up),

@@ -70,7 +70,7 @@ static void open_request(struct connection *connection)
     record.start_ns = clock_now_ns();
     atomic_fetch_add(&attachment->sole.open, 1);
     atomic_fetch_add(&attachment->sole.begun, 1);
-    trace_context_enter(&thread_state, &record, connection);
+    trace_context_enter(&thread_state, &record, connection, 0);
 }
 
 static void read_request(struct connection *connection)

@@ -66,30 +66,29 @@ static int error_of_part(int fd, const struct way *way)
     return may_not_wait ? EAGAIN : EINTR;
 }
 
-/* What is left of a field that an earlier call sent in part. False, with errno, if some of it is
+/* What is left of the fields that an earlier call sent in part. False, with errno, if some of it is
    still left. */
 static SLOW bool send_owed(struct connection *connection, int fd, const struct way *way)
 {
     uint32_t owed;
-    struct slice rest = inject_take_owed(connection, &owed);
-    if (rest.size == 0) {
-        return true;
+    struct slice rest;
+    while ((rest = inject_take_owed(connection, &owed)).size > 0) {
+        struct iovec part = iovec_of(rest.data, rest.size);
+        ssize_t sent = send_parts(fd, &(struct way){way->is_message, way->flags, NULL}, &part, 1);
+        int error = sent < 0 ? errno : 0;
+        if (!inject_paid(connection, owed, sent) && sent < (ssize_t)rest.size) {
+            errno = sent < 0 ? error : error_of_part(fd, way);
+            return false;
+        }
     }
-    struct iovec part = iovec_of(rest.data, rest.size);
-    ssize_t sent = send_parts(fd, &(struct way){way->is_message, way->flags, NULL}, &part, 1);
-    int error = sent < 0 ? errno : 0;
-    if (inject_paid(connection, owed, sent)) {
-        return true;
-    }
-    errno = sent < 0 ? error : error_of_part(fd, way);
-    return false;
+    return true;
 }
 
 static SLOW ssize_t send_inserting(struct observation *seen, int fd, const struct way *way,
                                    const struct iovec *iov, size_t count)
 {
     uint8_t field[INJECT_FIELD_BYTES];
-    struct iovec longer[LIMIT_INJECT_PARTS + 2];
+    struct iovec longer[INJECT_PARTS];
     size_t parts = inject_build(&seen->injection, iov, count, field, longer);
     ssize_t sent = send_parts(fd, way, longer, parts);
     return inject_settle(seen->touch.connection, &seen->injection, field, sent);

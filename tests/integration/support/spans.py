@@ -27,6 +27,7 @@ class Span:
     links: list = field(default_factory=list)
     events: list = field(default_factory=list)
     message: str = ""  # of the status
+    state: str = ""  # tracestate
 
     def get(self, name: str, otherwise=None):
         return self.attributes.get(name, otherwise)
@@ -68,6 +69,7 @@ def from_request(request: dict) -> list[Span]:
                         int(span["endTimeUnixNano"]), span.get("status", {}).get("code", 0),
                         _attributes(span.get("attributes", [])), resource, span.get("links", []),
                         span.get("events", []), span.get("status", {}).get("message", ""),
+                        span.get("traceState", ""),
                     )
                 )
     return found
