@@ -41,10 +41,14 @@ typedef int py_traverse(py_object *object, py_visit *visit, void *argument);
     X(py_object *, PyDict_GetItem, (py_object * dictionary, py_object * key))                      \
     X(void, PyErr_Clear, (void))                                                                   \
     X(py_object *, PyErr_Occurred, (void))                                                         \
+    X(py_object *, PyEval_GetFrame, (void))                                                        \
+    X(py_object *, PyEval_GetLocals, (void))                                                       \
+    X(py_object *, PyFrame_GetCode, (py_object * frame))                                           \
     X(void *, PyGILState_GetThisThreadState, (void))                                               \
     X(py_object *, PyImport_GetModule, (py_object * name))                                         \
     X(void *, PyInterpreterState_Get, (void))                                                      \
     X(void *, PyInterpreterState_Main, (void))                                                     \
+    X(long, PyLong_AsLong, (py_object *))                                                          \
     X(py_object *, PyLong_FromLong, (long))                                                        \
     X(py_object *, PyObject_CallObject, (py_object * callable, py_object * arguments))             \
     X(py_object *, PyObject_GenericGetAttr, (py_object *, py_object * name))                       \
@@ -53,6 +57,8 @@ typedef int py_traverse(py_object *object, py_visit *visit, void *argument);
     X(py_object *, PySequence_GetItem, (py_object * sequence, intptr_t at))                        \
     X(intptr_t, PySequence_Size, (py_object * sequence))                                           \
     X(py_object *, PyTuple_GetItem, (py_object * tuple, intptr_t at))                              \
+    X(py_object *, PyTuple_New, (intptr_t size))                                                   \
+    X(int, PyTuple_SetItem, (py_object * tuple, intptr_t at, py_object * item))                    \
     X(void *, PyType_GetSlot, (const void *type, int slot))                                        \
     X(int, PyType_IsSubtype, (const void *type, const void *of))                                   \
     X(const char *, PyUnicode_AsUTF8, (py_object *))                                               \
@@ -64,13 +70,14 @@ typedef int py_traverse(py_object *object, py_visit *visit, void *argument);
     X(const char *, Py_GetVersion, (void))                                                         \
     X(void, Py_IncRef, (py_object *))
 
-/* The types of what a callback may consist of. */
+/* The types of what a callback may consist of, and None. */
 #define PYTHON_TYPES(X)                                                                            \
     X(PyCFunction_Type)                                                                            \
     X(PyCell_Type)                                                                                 \
     X(PyFunction_Type)                                                                             \
     X(PyMethod_Type)                                                                               \
-    X(PyTuple_Type)
+    X(PyTuple_Type)                                                                                \
+    X(_Py_NoneStruct)
 
 #define SLOT_TRAVERSE 71 /* Py_tp_traverse, of the stable ABI */
 
@@ -110,6 +117,11 @@ struct unbegun {
     struct thread_context work;
 };
 
+/* By a greenlet, other than which none works for it; by a loop, whose other tasks may; by one that
+   reads for all connections of a server in one context, from which a task has the number of
+   whichever was read from last. */
+enum begun_by { BEGUN_BY_GREENLET, BEGUN_BY_LOOP, BEGUN_BY_SHARED };
+
 struct begun {
     _Atomic uint32_t number; /* 0: none, or being written */
     _Atomic uint32_t spans;
@@ -117,7 +129,8 @@ struct begun {
     /* The context of the task or greenlet that serves it; what is in there only is compared. */
     uintptr_t serving;
     uintptr_t tasks; /* the set in which a server keeps a task for each request; 0: none */
-    bool is_in_loop; /* other tasks may work for it, too */
+    enum begun_by by;
+    int descriptor;
     struct thread_context work;
 };
 
@@ -273,7 +286,7 @@ static struct thread_context *get_cause(bool is_planned)
         return NULL;
     }
     bool is_doubted = entry->serving != (uintptr_t)context;
-    bool may_be_asked = entry->is_in_loop;
+    bool may_be_asked = entry->by != BEGUN_BY_GREENLET;
     told.work = entry->work;
     atomic_thread_fence(memory_order_acquire); /* pairs with the fence in begin_request */
     if (atomic_load_explicit(&entry->number, memory_order_relaxed) != number ||
@@ -485,18 +498,44 @@ static py_object *find_waiter(py_object *protocol)
     return waiter;
 }
 
+/* The request whose number is in the context, if it came by the same connection. A task that serves
+   a connection can have another's only from the context in which it was made. */
+static const struct begun *begun_before(const void *context, const struct thread_context *work)
+{
+    const struct begun *entry = find_begun(number_in(context));
+    return entry != NULL && entry->work.connection == work->connection ? entry : NULL;
+}
+
 /* The context of the task that will wait, if nothing has been done in it for any request. */
-static py_object *find_fresh_task(py_object *protocol)
+static py_object *find_fresh_task(py_object *protocol, const struct thread_context *work)
 {
     static const char *const names[] = {"_task_handler", "_task"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         py_object *context = step_context(get(protocol, names[i]), "Task");
-        if (context != NULL && number_in(context) == 0) {
+        uint32_t number = number_in(context);
+        if (context != NULL &&
+            (number == 0 || (find_begun(number) != NULL && begun_before(context, work) == NULL))) {
             return context;
         }
         forget(context);
     }
     return NULL;
+}
+
+/* The same of aiohttp's server, whose task has yet to be told that it may wait again: it begins a
+   task of its own for each request, and what it began for the last one is done. */
+static py_object *find_idle_task(py_object *protocol, const struct thread_context *work)
+{
+    py_object *served = get(protocol, "_current_request");
+    bool is_idle = (const void *)served == python._Py_NoneStruct;
+    forget(served);
+    py_object *context = is_idle ? step_context(get(protocol, "_task_handler"), "Task") : NULL;
+    const struct begun *last = begun_before(context, work);
+    if (last != NULL && trace_context_is_current(&last->work)) {
+        forget(context);
+        return NULL;
+    }
+    return context;
 }
 
 static py_object *running_loop(void)
@@ -512,18 +551,19 @@ static py_object *running_loop(void)
 }
 
 /* The request has its number from here on. `tasks` is NULL where no loop serves it. */
-static uint32_t begin_request(const struct thread_context *work, const void *serving,
-                              const py_object *tasks, bool is_in_loop)
+static uint32_t begin_request(const struct unbegun *request, const void *serving,
+                              const py_object *tasks, enum begun_by by)
 {
     uint32_t number = atomic_load_explicit(&python_requests.last_number, memory_order_relaxed) + 1;
     number += number == 0;
     struct begun *entry = &python_requests.begun[number % LIMIT_WITNESS_BEGUN];
     atomic_store_explicit(&entry->number, 0, memory_order_relaxed);
     atomic_thread_fence(memory_order_release); /* pairs with the fence in get_cause */
-    entry->work = *work;
+    entry->work = request->work;
+    entry->descriptor = request->descriptor;
     entry->serving = (uintptr_t)serving;
     entry->tasks = (uintptr_t)tasks;
-    entry->is_in_loop = is_in_loop;
+    entry->by = by;
     entry->epoch = python_requests.epoch;
     atomic_store_explicit(&entry->spans, 0, memory_order_relaxed);
     /* release: pairs with the acquire in find_begun */
@@ -544,9 +584,28 @@ static py_object *make_capsule(uint32_t number)
 /* An earlier request of this connection is not answered yet: the task works for that. */
 static bool is_busy(py_object *reading, const struct thread_context *work)
 {
-    const struct begun *entry = find_begun(number_in(reading));
-    return entry != NULL && entry->work.connection == work->connection &&
-           trace_context_is_current(&entry->work);
+    const struct begun *entry = begun_before(reading, work);
+    return entry != NULL && trace_context_is_current(&entry->work);
+}
+
+/* The request was read by a transport of that protocol, which reads in that context. */
+static void begin_for(py_object *protocol, py_object *reading, const struct unbegun *request,
+                      enum begun_by by)
+{
+    if (reading->type != python.context || is_busy(reading, &request->work)) {
+        return;
+    }
+    py_object *waiter = find_waiter(protocol);
+    py_object *serving = waiter != NULL ? waiter : find_fresh_task(protocol, &request->work);
+    serving = serving != NULL ? serving : find_idle_task(protocol, &request->work);
+    py_object *tasks = get(protocol, "tasks");
+    py_object *capsule = make_capsule(begin_request(request, serving, tasks, by));
+    if (capsule != NULL && put(reading, capsule) && serving != NULL) {
+        put(serving, capsule);
+    }
+    forget(tasks);
+    forget(serving);
+    forget(capsule);
 }
 
 /* The request was read by a transport of the running loop. */
@@ -560,25 +619,82 @@ static void begin_in_loop(py_object *loop, const struct unbegun *request)
     py_object *handles = step(key, "data");
     py_object *handle = handles == NULL ? NULL : own(python.PyTuple_GetItem(handles, 0));
     py_object *reading = step(handle, "_context");
-    if (protocol != NULL && reading != NULL && reading->type == python.context &&
-        !is_busy(reading, &request->work)) {
-        py_object *served = above_tls != NULL ? above_tls : protocol;
-        py_object *waiter = find_waiter(served);
-        py_object *serving = waiter != NULL ? waiter : find_fresh_task(served);
-        py_object *tasks = get(served, "tasks");
-        py_object *capsule = make_capsule(begin_request(&request->work, serving, tasks, true));
-        if (capsule != NULL && put(reading, capsule) && serving != NULL) {
-            put(serving, capsule);
-        }
-        forget(tasks);
-        forget(serving);
-        forget(capsule);
+    if (protocol != NULL && reading != NULL) {
+        begin_for(above_tls != NULL ? above_tls : protocol, reading, request, BEGUN_BY_LOOP);
     }
     forget(reading);
     forget(handles);
     forget(above_tls);
     forget(protocol);
     forget(transport);
+    python.PyErr_Clear();
+}
+
+static bool is_text(py_object *text, const char *wanted, size_t size)
+{
+    const char *is = text == NULL ? NULL : python.PyUnicode_AsUTF8(text);
+    bool equals = is != NULL && strncmp(is, wanted, size) == 0;
+    forget(text);
+    if (is == NULL) {
+        python.PyErr_Clear();
+    }
+    return equals;
+}
+
+/* uvloop shows neither its transports nor in which context each reads. But it has just entered that
+   context, and called the protocol with what was read: that is the function about to run. */
+static bool is_receiving(void)
+{
+    static const char name[] = "data_received";
+    py_object *frame = python.PyEval_GetFrame();
+    py_object *code = frame == NULL ? NULL : python.PyFrame_GetCode(frame);
+    return is_text(step(code, "co_name"), name, sizeof(name));
+}
+
+/* The descriptor of a transport of uvloop's, all of which is compiled; below 0: it is none. */
+static long descriptor_of(py_object *transport)
+{
+    static const char module[] = "uvloop.";
+    long descriptor = -1;
+    py_object *type = transport == NULL ? NULL : (py_object *)(uintptr_t)transport->type;
+    if (!is_text(get(type, "__module__"), module, sizeof(module) - 1)) {
+        return -1;
+    }
+    py_object *ask = get(transport, "get_extra_info");
+    py_object *name = python.PyUnicode_FromString("socket");
+    py_object *arguments = python.PyTuple_New(1);
+    if (ask != NULL && name != NULL && arguments != NULL) {
+        python.PyTuple_SetItem(arguments, 0, own(name));
+        py_object *number = step(python.PyObject_CallObject(ask, arguments), "fileno");
+        py_object *answer = number == NULL ? NULL : python.PyObject_CallObject(number, NULL);
+        descriptor = answer == NULL ? -1 : python.PyLong_AsLong(answer);
+        forget(answer);
+        forget(number);
+    }
+    forget(arguments);
+    forget(name);
+    forget(ask);
+    python.PyErr_Clear();
+    return descriptor;
+}
+
+static void begin_in_uvloop(const struct unbegun *request)
+{
+    py_object *locals = is_receiving() ? python.PyEval_GetLocals() : NULL;
+    py_object *name = locals == NULL ? NULL : python.PyUnicode_FromString("self");
+    py_object *protocol = name == NULL ? NULL : own(python.PyDict_GetItem(locals, name));
+    py_object *transport = get(protocol, "transport");
+    if (transport == NULL) {
+        transport = get(protocol, "_transport");
+    }
+    py_object *reading = own((py_object *)(uintptr_t)pointer_at(thread_context_slot(), 0));
+    if (reading != NULL && descriptor_of(transport) == request->descriptor) {
+        begin_for(protocol, reading, request, BEGUN_BY_SHARED);
+    }
+    forget(reading);
+    forget(transport);
+    forget(protocol);
+    forget(name);
     python.PyErr_Clear();
 }
 
@@ -607,7 +723,7 @@ static void begin_in_greenlet(const struct unbegun *request)
         py_object *token =
             capsule == NULL ? NULL : python.PyContextVar_Set(python.variable, capsule);
         if (token != NULL) {
-            begin_request(&request->work, pointer_at(thread_context_slot(), 0), NULL, false);
+            begin_request(request, pointer_at(thread_context_slot(), 0), NULL, BEGUN_BY_GREENLET);
         }
         forget(token);
         forget(capsule);
@@ -627,7 +743,13 @@ static void begin(const struct unbegun *request)
         return;
     }
     py_object *loop = running_loop();
-    begin_in_loop(loop, request);
+    py_object *selector = get(loop, "_selector");
+    if (selector != NULL) {
+        begin_in_loop(loop, request);
+    } else {
+        begin_in_uvloop(request);
+    }
+    forget(selector);
     forget(loop);
     begin_in_greenlet(request);
 }
@@ -703,6 +825,26 @@ static bool add_waiting(struct waiting *waiting, py_object *callback, uintptr_t 
     return is_server;
 }
 
+/* Whether what the task runs is a method of what holds the request's connection. */
+static bool serves_connection(py_object *task, const struct begun *entry)
+{
+    struct touch touch;
+    if (!connection_find(entry->descriptor, &touch) ||
+        touch.connection->serial != entry->work.connection) {
+        return false;
+    }
+    py_object *frame = step(get(task, "_coro"), "cr_frame");
+    py_object *locals = step(frame, "f_locals");
+    py_object *name = locals == NULL ? NULL : python.PyUnicode_FromString("self");
+    py_object *serving = name == NULL ? NULL : own(python.PyDict_GetItem(locals, name));
+    py_object *transport = step(serving, "transport");
+    bool is_it = descriptor_of(transport) == entry->descriptor;
+    forget(transport);
+    forget(name);
+    forget(locals);
+    return is_it;
+}
+
 /* Whether the request's own task is the current one, or waits for it over any number of others. */
 static bool is_waited_for(py_object *task, uint32_t number, const struct begun *entry)
 {
@@ -724,7 +866,8 @@ static bool is_waited_for(py_object *task, uint32_t number, const struct begun *
         for (intptr_t at = 0; at < size && !is_it; at++) {
             py_object *pair = python.PySequence_GetItem(callbacks, at);
             py_object *callback = pair == NULL ? NULL : python.PyTuple_GetItem(pair, 0);
-            is_it = callback != NULL && add_waiting(&waiting, callback, entry->tasks) && is_its;
+            is_it = callback != NULL && add_waiting(&waiting, callback, entry->tasks) && is_its &&
+                    (entry->by != BEGUN_BY_SHARED || serves_connection(future, entry));
             forget(pair);
         }
         forget(callbacks);

@@ -1,5 +1,6 @@
 /*
- * CPython as a witness (app_thread/witness.h): asyncio's own event loops, and greenlets of gevent.
+ * CPython as a witness (app_thread/witness.h): asyncio's own event loops, uvloop, and greenlets of
+ * gevent.
  *
  * Python carries a value with asynchronous work: a context variable. A task has a context of its
  * own, which begins as a copy of the one of the code that made it. When the head of a request was
@@ -21,9 +22,13 @@
  * or by means of asyncio's (gather, wait_for, shield, groups), or if it is kept in a server's set
  * of tasks, one for each request. Else the record is a root again, before it can be answered.
  *
+ * uvloop reads for all connections of a server in one context, and shows neither that nor its
+ * transports. But it calls the protocol with what it has read, so the first instruction after a
+ * read is the protocol's, in that context. What is made there later may have the number of another
+ * connection's request; so a server's task is believed if what it runs holds the connection.
+ *
  * Nothing is said of loops in other threads than the main one, in interpreters other than the main
- * one, in builds without the lock, of what other threads do for a task, and of what is sent outside
- * of any task, as by uvloop.
+ * one, in builds without the lock, and of what other threads do for a task.
  */
 #pragma once
 

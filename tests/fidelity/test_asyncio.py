@@ -10,19 +10,9 @@ LEAST = 0.95
 
 
 def witnessed(modes: tuple) -> dict:
-    """asyncio's own loop says whose work its tasks do, however many requests overlap."""
+    """The loop says whose work its tasks do, however many requests overlap."""
     return {mode: LEAST if mode in ALONE else 0 for mode in modes} | {
         (mode, phase): 1.0 for mode in modes if mode in ALONE for phase in ("one", "one, anew", "one, again")}
-
-
-def demands(modes: tuple, alone: tuple = ALONE) -> dict:
-    """Of uvloop nothing where requests overlap, nor of modes that wake the loop from outside. One request at a
-    time is shown to cause what no other can be meant by. A timer that was set before may fire in between, and
-    then nothing is shown: this leaves room for two in each run."""
-    found = dict.fromkeys(modes, 0)
-    for mode in alone:
-        found |= {(mode, "one"): 0.8, (mode, "one, anew"): 0.6, (mode, "one, again"): 0.6}
-    return found
 
 
 class Asyncio(Suite):
@@ -38,22 +28,31 @@ class Asyncio(Suite):
         self.front("aiohttp", "asyncio_front.py", modes=MODES, least=witnessed(MODES))
 
     def test_aiohttp_uvloop(self):
-        self.front("aiohttp, uvloop", "asyncio_front.py", "uvloop", modes=MODES, least=demands(MODES))
+        self.front("aiohttp, uvloop", "asyncio_front.py", "uvloop", modes=MODES, least=witnessed(MODES))
 
     def test_background(self):
         """A task of the program's own is nobody's, whatever it shares with requests."""
         modes = ("seq", "gather", "sleep")
         for options in ("heartbeat", "5"), ("heartbeat", "25"), ("heartbeat", "40", "uvloop"), ("thread",):
             self.front(" ".join(options), "asyncio_front.py", *options, modes=modes, phases=PHASES[:3],
-                       least=dict.fromkeys(modes, 0 if "uvloop" in options else LEAST))
+                       least=witnessed(modes))
 
     def test_uvicorn(self):
         modes = ("seq", "gather")
-        self.front("uvicorn", "uvicorn_front.py", modes=modes, least=witnessed(modes))
+        self.front("uvicorn", "uvicorn_front.py", "asyncio", modes=modes, least=witnessed(modes))
+
+    def test_uvicorn_uvloop(self):
+        """uvloop reads for all connections in one context."""
+        modes = ("seq", "gather")
+        self.front("uvicorn, uvloop", "uvicorn_front.py", "uvloop", modes=modes, least=witnessed(modes))
 
     def test_streams(self):
         modes = ("seq", "gather")
         self.front("asyncio streams", "streams_front.py", modes=modes, least=witnessed(modes))
+
+    def test_streams_uvloop(self):
+        modes = ("seq", "gather")
+        self.front("streams, uvloop", "streams_front.py", "uvloop", modes=modes, least=witnessed(modes))
 
 
 if __name__ == "__main__":

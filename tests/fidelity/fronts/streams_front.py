@@ -1,4 +1,4 @@
-"""usage: streams_front.py PORT: asyncio's own streams, a connection for each call."""
+"""usage: streams_front.py PORT [uvloop]: asyncio's own streams, a connection for each call."""
 
 import asyncio
 import os
@@ -36,4 +36,8 @@ async def main():
     await server.serve_forever()
 
 
-asyncio.run(main())
+if "uvloop" in sys.argv:
+    import uvloop
+    uvloop.run(main())
+else:
+    asyncio.run(main())

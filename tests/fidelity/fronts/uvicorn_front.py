@@ -1,4 +1,4 @@
-"""usage: uvicorn_front.py PORT: an ASGI application, called in a task for each request; it calls by aiohttp."""
+"""usage: uvicorn_front.py PORT LOOP: an ASGI application, called in a task for each request; it calls by aiohttp."""
 
 import asyncio
 import os
@@ -30,5 +30,5 @@ async def application(scope, receive, send):
     await send({"type": "http.response.body", "body": b"ok"})
 
 
-uvicorn.run(application, host="127.0.0.1", port=int(sys.argv[1]), loop="asyncio", http="h11", lifespan="off",
+uvicorn.run(application, host="127.0.0.1", port=int(sys.argv[1]), loop=sys.argv[2], http="h11", lifespan="off",
             log_level="warning")
