@@ -48,10 +48,19 @@ static void begin_command(struct passage *passage, uint64_t at)
     connection->redis.command_start = at;
     requests->current_slot =
         exchange_begin(passage->self, connection, RECORD_REDIS_CLIENT, passage->now);
-    if (unlikely(witness != NULL && requests->current_slot != SEGMENT_NO_SLOT)) {
+    if (unlikely(witness != NULL)) {
         trace_context_ask_for_bytes(exchange_record(requests->current_slot), connection,
                                     passage->now);
     }
+}
+
+/* Its name and first argument are known now. */
+static SLOW void ask_for_command(struct passage *passage, struct slice first)
+{
+    const struct redis_command *command = command_of(passage->connection);
+    trace_context_ask_for_command(exchange_record(direction_of(passage)->current_slot),
+                                  passage->connection, slice_of(command->name, command->name_used),
+                                  first, passage->now);
 }
 
 static void fill_command(struct record *record, const struct redis_command *command)
@@ -239,6 +248,9 @@ static bool take_whole_command(struct passage *passage, const struct slice *whol
     begin_command(passage, at);
     struct redis_command *command = command_of(passage->connection);
     redis_command_take(command, arguments, count);
+    if (unlikely(witness != NULL)) {
+        ask_for_command(passage, count > 1 ? arguments[1] : (struct slice){NULL, 0});
+    }
     uint8_t list = jobs_lists[command->entry];
     if (unlikely(jobs_may_fit(list, arguments, count))) {
         jobs_take(passage->connection, list, arguments, count);
@@ -272,6 +284,10 @@ void redis_exchange_commands(struct passage *passage, struct slice *in)
                 redis_command_argument(command, item.index, item.bytes,
                                        item.number > 0 ? (uint64_t)item.number : 0, item.last);
                 show_rules(passage, command, &item);
+                if (unlikely(witness != NULL) && item.index == 1 && item.last && item.number >= 0 &&
+                    item.bytes.size == (uint64_t)item.number) {
+                    ask_for_command(passage, item.bytes);
+                }
             }
             break;
         case RESP_END:

@@ -312,6 +312,9 @@ void trace_context_take_back(const struct trace_identity *identity)
 
 static void become_witnessed(struct record *record, struct thread_context *work)
 {
+    if (unlikely(record == NULL)) {
+        return;
+    }
     bool is_given = take_witness(record, work) != NULL;
     if (is_given) {
         tell_carried(record, work->carried);
@@ -332,6 +335,14 @@ void trace_context_ask_for_bytes(struct record *record, const struct connection 
                                  uint64_t call_ns)
 {
     become_witnessed(record, witness->cause_of_bytes(connection, call_ns));
+}
+
+void trace_context_ask_for_command(struct record *record, const struct connection *connection,
+                                   struct slice name, struct slice first, uint64_t call_ns)
+{
+    if (witness->cause_of_command != NULL) {
+        become_witnessed(record, witness->cause_of_command(connection, name, first, call_ns));
+    }
 }
 
 uint8_t trace_context_follow(const struct traceparent *parent)

@@ -32,6 +32,10 @@ void trace_context_ask_for_http(struct record *record, struct slice method, stru
 /* The same for what the call that began at `call_ns` sends on the connection. */
 void trace_context_ask_for_bytes(struct record *record, const struct connection *connection,
                                  uint64_t call_ns);
+/* The same for a Redis command, when its name and first argument are known; asked after the former.
+   In both the record may be NULL: the command has none, and is asked about all the same. */
+void trace_context_ask_for_command(struct record *record, const struct connection *connection,
+                                   struct slice name, struct slice first, uint64_t call_ns);
 
 /* Gives the record the ids of a new root: a request that this process serves. */
 void trace_context_begin_server(struct thread_state *self, struct record *record);

@@ -25,8 +25,14 @@ struct witness {
     /* That call sent something else than it was asked to, or nothing: the requests that were asked
        about in it will be asked about again. */
     void (*take_back)(uint64_t call_ns);
-    /* Whose work is what is sent on the connection by the call that began at `call_ns`? */
+    /* Whose work is the command whose first byte the call sends on the connection that began at
+       `call_ns`? Asked once for each command, in their order. */
     struct thread_context *(*cause_of_bytes)(const struct connection *connection, uint64_t call_ns);
+    /* The same, where that was not known, by the command's name as it was sent and its first
+       argument (data NULL: it has none). NULL: these tell nothing. */
+    struct thread_context *(*cause_of_command)(const struct connection *connection,
+                                               struct slice name, struct slice first,
+                                               uint64_t call_ns);
     /* The record is a child of what was answered last: `is_given` now, else when it was planned, or
        for another reason. NULL: nobody wants to know. */
     void (*gave)(struct record *record, bool is_given);

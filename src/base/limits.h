@@ -296,6 +296,11 @@
 #define LIMIT_WITNESS_TAKEN 16u
 /* Bits for those that were more: one bit makes a fraction of all requests parentless. */
 #define LIMIT_WITNESS_FORGOTTEN 4096u
+/* Connections of which is known on whose behalf the last transaction was begun: a client of Redis's
+   has one or a few. */
+#define LIMIT_WITNESS_TRANSACTIONS 64u
+/* Commands that ioredis collected and sends in one go: the others have no parent. */
+#define LIMIT_WITNESS_COLLECTED 1024u
 /* Requests whose work can still be told; as old a one has been answered or hangs. */
 #define LIMIT_WITNESS_BEGUN 4096u
 /* Jobs that were claimed and are not begun: a worker claims as many as it may work on before it

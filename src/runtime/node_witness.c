@@ -59,6 +59,7 @@ struct v8_handle_scope {
     X(int, napi_get_value_bool, (napi_env, napi_value, bool *))                                    \
     X(int, napi_get_value_int32, (napi_env, napi_value, int32_t *))                                \
     X(int, napi_get_value_string_latin1, (napi_env, napi_value, char *, size_t, size_t *))         \
+    X(int, napi_get_value_string_utf8, (napi_env, napi_value, char *, size_t, size_t *))           \
     X(int, napi_get_value_uint32, (napi_env, napi_value, uint32_t *))                              \
     X(int, napi_open_handle_scope, (napi_env, napi_handle_scope *))                                \
     X(int, napi_run_script, (napi_env, napi_value, napi_value *))                                  \
@@ -123,16 +124,33 @@ struct announcement {
     bool trusts_storage; /* it will be written with the storage that it was announced with */
 };
 
-/* On whose behalf a connection was made; 0: nobody's. */
+/* On whose behalf a connection was made, or a transaction begun on it; 0: nobody's. */
 struct made {
     uint32_t connection;
     uint32_t number;
+};
+
+/* What was announced and not seen yet, by key. */
+struct announcements {
+    uint32_t count; /* entries[0] is the oldest */
+    struct announcement entries[LIMIT_WITNESS_ANNOUNCED];
+    uint64_t forgotten[LIMIT_WITNESS_FORGOTTEN / 64];
 };
 
 /* A number, and whether the code that runs now can be taken by its word. */
 struct saying {
     uint32_t number;
     bool is_sure;
+    bool is_collection; /* each command has a number of its own */
+};
+
+/* What ioredis sends in the callback that runs now: whose each command is, in their order. */
+struct collection {
+    double callback; /* its asynchronous id */
+    uint32_t count;
+    uint32_t next;
+    uint32_t before; /* `next` before the call that is under way */
+    uint32_t numbers[LIMIT_WITNESS_COLLECTED];
 };
 
 /* A job of this thread's that no code works for yet. */
@@ -166,16 +184,18 @@ struct testimony {
     uint32_t handed_count; /* handed[0] is the oldest */
     /* Read, not begun by the runtime yet; oldest first. */
     uint32_t unbegun_count;
-    uint32_t announced_count; /* announced[0] is the oldest */
-    uint64_t taken_ns;        /* the call that took them */
+    uint64_t taken_ns; /* the call that took them */
     uint32_t taken_count;
+    struct announcements *taken_from;
     struct announcement taken[LIMIT_WITNESS_TAKEN];
-    uint64_t forgotten[LIMIT_WITNESS_FORGOTTEN / 64];
+    struct announcements requests;
+    struct announcements commands;
+    struct collection collection;
     struct claimed claimed[LIMIT_WITNESS_CLAIMED];
     napi_ref handed[LIMIT_WITNESS_HANDED]; /* promises of the next job */
     struct thread_context unbegun[LIMIT_WITNESS_UNBEGUN];
-    struct announcement announced[LIMIT_WITNESS_ANNOUNCED];
-    struct made made[LIMIT_WITNESS_MADE];             /* by the connection's serial, modulo */
+    struct made made[LIMIT_WITNESS_MADE]; /* by the connection's serial, modulo */
+    struct made transactions[LIMIT_WITNESS_TRANSACTIONS];
     struct thread_context begun[LIMIT_WITNESS_BEGUN]; /* by number, modulo */
 };
 
@@ -252,43 +272,53 @@ static uint32_t forgotten_bit(uint64_t key)
 }
 
 /* It may still be sent: what looks like it cannot be told from it any more. */
-static void forget_announcement(struct testimony *self, const struct announcement *announcement)
+static void forget_announcement(struct announcements *all, const struct announcement *announcement)
 {
     uint32_t bit = forgotten_bit(announcement->key);
-    self->forgotten[bit / 64] |= 1ull << bit % 64;
+    all->forgotten[bit / 64] |= 1ull << bit % 64;
 }
 
-static void add_announcement(struct testimony *self, struct announcement announcement)
+static void add_announcement(struct announcements *all, struct announcement announcement)
 {
-    if (self->announced_count == LIMIT_WITNESS_ANNOUNCED) {
-        forget_announcement(self, &self->announced[0]);
-        drop(self->announced, &self->announced_count, 0, sizeof(self->announced[0]));
+    if (all->count == LIMIT_WITNESS_ANNOUNCED) {
+        forget_announcement(all, &all->entries[0]);
+        drop(all->entries, &all->count, 0, sizeof(all->entries[0]));
     }
-    self->announced[self->announced_count++] = announcement;
+    all->entries[all->count++] = announcement;
 }
 
-/* announce(number, trusts storage, method, target) */
+enum announced { BY_UNDICI, BY_HTTP, BY_NODE_REDIS };
+
+static bool read_target(napi_env env, napi_value value, uint32_t kind,
+                        char text[LIMIT_WITNESS_TARGET], size_t *size)
+{
+    if (kind != BY_NODE_REDIS) {
+        return node.napi_get_value_string_latin1(env, value, text, LIMIT_WITNESS_TARGET, size) == 0;
+    }
+    return node.napi_get_value_string_utf8(env, value, text, LIMIT_WITNESS_TARGET, size) == 0;
+}
+
+/* announce(number, kind, method, target): of a command, its name and first argument. */
 static napi_value announce(napi_env env, napi_callback_info info)
 {
     struct testimony *self = testimony;
     napi_value values[4];
     size_t count = 4;
     uint32_t number;
-    uint32_t trusts;
+    uint32_t kind;
     char method[LIMIT_HEADER_TEXT];
     char target[LIMIT_WITNESS_TARGET];
     size_t method_size;
     size_t target_size;
     if (self != NULL && node.napi_get_cb_info(env, info, &count, values, NULL, NULL) == 0 &&
         node.napi_get_value_uint32(env, values[0], &number) == 0 &&
-        node.napi_get_value_uint32(env, values[1], &trusts) == 0 &&
+        node.napi_get_value_uint32(env, values[1], &kind) == 0 &&
         node.napi_get_value_string_latin1(env, values[2], method, sizeof(method), &method_size) ==
             0 &&
-        node.napi_get_value_string_latin1(env, values[3], target, sizeof(target), &target_size) ==
-            0) {
-        add_announcement(self, (struct announcement){key_of(slice_of(method, method_size),
-                                                            slice_of(target, target_size)),
-                                                     number, trusts != 0});
+        read_target(env, values[3], kind, target, &target_size)) {
+        uint64_t key = key_of(slice_of(method, method_size), slice_of(target, target_size));
+        add_announcement(kind == BY_NODE_REDIS ? &self->commands : &self->requests,
+                         (struct announcement){key, number, kind == BY_HTTP});
     }
     return NULL;
 }
@@ -300,6 +330,31 @@ static napi_value rely(napi_env env, napi_callback_info info)
     (void)info;
     if (testimony != NULL) {
         testimony->relies_on_storage = true;
+    }
+    return NULL;
+}
+
+/* collect(numbers, count): what ioredis has collected is being sent. */
+static napi_value collect(napi_env env, napi_callback_info info)
+{
+    struct testimony *self = testimony;
+    napi_value values[2];
+    size_t given = 2;
+    uint32_t count;
+    if (self == NULL || node.napi_get_cb_info(env, info, &given, values, NULL, NULL) != 0 ||
+        node.napi_get_value_uint32(env, values[1], &count) != 0) {
+        return NULL;
+    }
+    struct collection *collection = &self->collection;
+    collection->callback = node.node_execution_async_id(self->isolate);
+    collection->count = count < LIMIT_WITNESS_COLLECTED ? count : LIMIT_WITNESS_COLLECTED;
+    collection->next = 0;
+    for (uint32_t i = 0; i < collection->count; i++) {
+        napi_value number;
+        if (node.napi_get_element(env, values[0], i, &number) != 0 ||
+            node.napi_get_value_uint32(env, number, &collection->numbers[i]) != 0) {
+            collection->numbers[i] = 0;
+        }
     }
     return NULL;
 }
@@ -379,7 +434,7 @@ static struct saying ask_storage(struct testimony *self, bool doubts)
     napi_value receiver;
     napi_value argument;
     napi_value result = NULL;
-    struct saying said = {0, false};
+    struct saying said = {0, false, false};
     /* Nobody's code runs outside of callbacks. What goes on after an await was begun by the one who
        waits, whoever ended the wait. */
     bool goes_on = self->last_number != 0 && node.is_running_microtasks(self->isolate);
@@ -398,7 +453,11 @@ static struct saying ask_storage(struct testimony *self, bool doubts)
         }
     }
     said.number = (uint32_t)(number < 0 ? -number : number);
-    said.is_sure = number > 0 && !(doubts && is_flushing(self));
+    bool is_collected = doubts && self->collection.count > 0 &&
+                        self->collection.callback == node.node_execution_async_id(self->isolate);
+    bool flushes = doubts && (number > 0 || is_collected) && is_flushing(self);
+    said.is_collection = flushes && is_collected;
+    said.is_sure = number > 0 && !flushes;
     node.napi_close_handle_scope(self->env, scope);
     return said;
 }
@@ -442,17 +501,18 @@ static void request_read(const struct thread_context *work, int descriptor)
     self->unbegun[self->unbegun_count++] = *work;
 }
 
-static void remember_taken(struct testimony *self, struct announcement announcement,
-                           uint64_t call_ns)
+static void remember_taken(struct testimony *self, struct announcements *from,
+                           struct announcement announcement, uint64_t call_ns)
 {
     if (self->taken_ns != call_ns) {
+        self->taken_from = from;
         self->taken_ns = call_ns;
         self->taken_count = 0;
     }
     if (self->taken_count < LIMIT_WITNESS_TAKEN) {
         self->taken[self->taken_count++] = announcement;
     } else {
-        forget_announcement(self, &announcement);
+        forget_announcement(from, &announcement);
     }
 }
 
@@ -461,67 +521,75 @@ static void remember_taken(struct testimony *self, struct announcement announcem
 static void take_back(uint64_t call_ns)
 {
     struct testimony *self = testimony;
-    if (self == NULL || self->taken_ns != call_ns) {
+    if (self == NULL) {
+        return;
+    }
+    if (self->asked_ns == call_ns) {
+        self->collection.next = self->collection.before;
+        self->asked_ns = 0;
+    }
+    if (self->taken_ns != call_ns) {
         return;
     }
     self->taken_ns = 0;
+    struct announcements *all = self->taken_from;
     for (uint32_t left = self->taken_count; left > 0; left--) {
-        if (self->announced_count == LIMIT_WITNESS_ANNOUNCED) {
-            forget_announcement(self, &self->taken[left - 1]);
+        if (all->count == LIMIT_WITNESS_ANNOUNCED) {
+            forget_announcement(all, &self->taken[left - 1]);
             continue;
         }
-        memmove(&self->announced[1], &self->announced[0],
-                self->announced_count * sizeof(self->announced[0]));
-        self->announced[0] = self->taken[left - 1];
-        self->announced_count++;
+        memmove(&all->entries[1], &all->entries[0], all->count * sizeof(all->entries[0]));
+        all->entries[0] = self->taken[left - 1];
+        all->count++;
     }
 }
 
 /* The announcement that the bytes must have been, which is taken if they are sent; the number of
    whose work it is, or 0. */
-static uint32_t find_announcement(struct testimony *self, uint64_t key, uint64_t call_ns)
+static uint32_t find_announcement(struct testimony *self, struct announcements *all, uint64_t key,
+                                  uint64_t call_ns)
 {
     uint32_t candidates = 0;
     uint32_t first = 0;
     bool is_one = true;
     bool trusts_storage = true;
-    for (uint32_t i = 0; i < self->announced_count; i++) {
-        const struct announcement *entry = &self->announced[i];
+    for (uint32_t i = 0; i < all->count; i++) {
+        const struct announcement *entry = &all->entries[i];
         if (entry->key != key) {
             continue;
         }
         first = candidates == 0 ? i : first;
         candidates++;
-        is_one = is_one && entry->number == self->announced[first].number;
+        is_one = is_one && entry->number == all->entries[first].number;
         trusts_storage = trusts_storage && entry->trusts_storage;
     }
     uint32_t bit = forgotten_bit(key);
-    if (candidates == 0 && self->relies_on_storage) {
+    if (candidates == 0 && self->relies_on_storage && all == &self->requests) {
         return ask_storage(self, false).number;
     }
-    if (candidates == 0 || (self->forgotten[bit / 64] >> bit % 64 & 1) != 0) {
+    if (candidates == 0 || (all->forgotten[bit / 64] >> bit % 64 & 1) != 0) {
         return 0;
     }
-    uint32_t number = self->announced[first].number;
+    uint32_t number = all->entries[first].number;
     if (!is_one) {
         number = trusts_storage ? ask_storage(self, false).number : 0;
-        uint32_t match = self->announced_count;
-        for (uint32_t i = first; i < self->announced_count; i++) {
-            struct announcement *entry = &self->announced[i];
+        uint32_t match = all->count;
+        for (uint32_t i = first; i < all->count; i++) {
+            struct announcement *entry = &all->entries[i];
             if (entry->key == key && number != 0 && entry->number == number &&
-                match == self->announced_count) {
+                match == all->count) {
                 match = i;
             }
         }
-        if (match == self->announced_count && call_ns == 0) {
+        if (match == all->count && call_ns == 0) {
             return 0;
         }
-        if (match == self->announced_count) {
+        if (match == all->count) {
             /* Any of them: none of the others can be told any more. */
-            for (uint32_t i = first; i < self->announced_count; i++) {
-                if (self->announced[i].key == key) {
-                    self->announced[i].number = 0;
-                    self->announced[i].trusts_storage = false;
+            for (uint32_t i = first; i < all->count; i++) {
+                if (all->entries[i].key == key) {
+                    all->entries[i].number = 0;
+                    all->entries[i].trusts_storage = false;
                 }
             }
             number = 0;
@@ -530,8 +598,8 @@ static uint32_t find_announcement(struct testimony *self, uint64_t key, uint64_t
         }
     }
     if (call_ns != 0) {
-        remember_taken(self, self->announced[first], call_ns);
-        drop(self->announced, &self->announced_count, first, sizeof(self->announced[0]));
+        remember_taken(self, all, all->entries[first], call_ns);
+        drop(all->entries, &all->count, first, sizeof(all->entries[0]));
     }
     return number;
 }
@@ -543,7 +611,8 @@ static struct thread_context *cause_of_http(struct slice method, struct slice ta
     if (self == NULL || !self->is_installed || target.size >= LIMIT_WITNESS_TARGET) {
         return NULL;
     }
-    return find_begun(self, find_announcement(self, key_of(method, target), call_ns));
+    return find_begun(self,
+                      find_announcement(self, &self->requests, key_of(method, target), call_ns));
 }
 
 static struct thread_context *cause_of_bytes(const struct connection *connection, uint64_t call_ns)
@@ -555,6 +624,12 @@ static struct thread_context *cause_of_bytes(const struct connection *connection
     if (self->asked_ns != call_ns) {
         self->asked_ns = call_ns;
         self->said = ask_storage(self, true);
+        self->collection.before = self->collection.next;
+    }
+    struct collection *collection = &self->collection;
+    if (self->said.is_collection) {
+        uint32_t at = collection->next++;
+        return at < collection->count ? find_begun(self, collection->numbers[at]) : NULL;
     }
     /* A library's own queue, sent when its connection is made, runs for whoever had it made. */
     const struct made *made = &self->made[connection->serial % LIMIT_WITNESS_MADE];
@@ -563,6 +638,31 @@ static struct thread_context *cause_of_bytes(const struct connection *connection
         return NULL;
     }
     return find_begun(self, self->said.number);
+}
+
+/* What node-redis sends, whose turn collects for all. What it may not show is announced as '?'; a
+   transaction as its beginning, and what follows on the connection is part of it. */
+static struct thread_context *cause_of_command(const struct connection *connection,
+                                               struct slice name, struct slice first,
+                                               uint64_t call_ns)
+{
+    struct testimony *self = testimony;
+    if (self == NULL || !self->is_installed || first.size >= LIMIT_WITNESS_TARGET) {
+        return NULL;
+    }
+    struct made *transaction = &self->transactions[connection->serial % LIMIT_WITNESS_TRANSACTIONS];
+    if (connection->redis.sends_transaction) {
+        bool is_its = transaction->connection == connection->serial;
+        return find_begun(self, is_its ? transaction->number : 0);
+    }
+    uint32_t number = find_announcement(self, &self->commands, key_of(name, first), call_ns);
+    if (number == 0) {
+        number = find_announcement(self, &self->commands, key_of(name, SLICE("?")), call_ns);
+    }
+    if (slice_equals(name, SLICE("MULTI"))) {
+        *transaction = (struct made){connection->serial, number};
+    }
+    return find_begun(self, number);
 }
 
 static void connecting(const struct connection *connection)
@@ -827,7 +927,7 @@ static napi_value run_script(napi_env env, char *why, size_t room, size_t *why_s
     napi_value text;
     napi_value function;
     napi_value receiver;
-    napi_value arguments[4];
+    napi_value arguments[5];
     napi_value result;
     int type;
     if (node.napi_create_string_utf8(env, script, sizeof(script) - 1, &text) != 0 ||
@@ -837,7 +937,8 @@ static napi_value run_script(napi_env env, char *why, size_t room, size_t *why_s
         node.napi_create_function(env, NULL, 0, announce, NULL, &arguments[1]) != 0 ||
         node.napi_create_function(env, NULL, 0, rely, NULL, &arguments[2]) != 0 ||
         node.napi_create_function(env, NULL, 0, take, NULL, &arguments[3]) != 0 ||
-        node.napi_call_function(env, receiver, function, 4, arguments, &result) != 0 ||
+        node.napi_create_function(env, NULL, 0, collect, NULL, &arguments[4]) != 0 ||
+        node.napi_call_function(env, receiver, function, 5, arguments, &result) != 0 ||
         node.napi_typeof(env, result, &type) != 0) {
         node.napi_get_and_clear_last_exception(env, &result);
         return NULL;
@@ -916,6 +1017,7 @@ const char *node_witness_prepare(bool tells)
         .cause_of_http = cause_of_http,
         .take_back = take_back,
         .cause_of_bytes = cause_of_bytes,
+        .cause_of_command = cause_of_command,
         .connecting = connecting,
         .job_claimed = job_claimed,
         .tells_jobs = tells_jobs,

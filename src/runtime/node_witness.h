@@ -5,14 +5,20 @@
  * HTTP requests and makes connections, or claims jobs, a script of ours is run in its context. It
  * keeps a storage of its own, puts a number into it when a request begins, and reads it where one
  * is made; it learns of both through diagnostics channels, which Node publishes for this purpose.
- * Nothing of the program's is replaced, and nothing keeps the process from ending. A server that
- * calls nobody pays nothing.
+ * None of the program's functions is replaced, and nothing keeps the process from ending. A server
+ * that calls nobody pays nothing.
  *
  * Requests, by number, are kept here. Which bytes a request made by http or fetch became is told by
  * its method and target. The storage at the time of the write is asked only where these are not
- * enough, and for what no channel announces (Redis); there it is not believed when the code that
- * runs sends what others have collected: in an immediate, after a connect, in ioredis's automatic
- * pipelines, on a connection that was made for the same request.
+ * enough, and for what no channel announces (ioredis); there it is not believed when the code that
+ * runs sends what others have collected: in an immediate, after a connect, on a connection that was
+ * made for the same request.
+ *
+ * Two clients of Redis collect commands of many and send them in a turn of one. node-redis
+ * publishes each command when it is asked for, and it is found again by its name and first argument
+ * (cause_of_command). ioredis's automatic pipelines stand in a map of each client, which is asked
+ * for the pipeline right before a command is added to it, and loses it when it is sent: the map is
+ * given two methods of its own that note who asks, and hand the numbers over in order (collect).
  *
  * A job of BullMQ's that this thread has claimed has a number, too. The worker's loop begins it at
  * some time later: until then promises are watched, to see which job the loop is handed and when it

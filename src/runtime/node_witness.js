@@ -1,9 +1,9 @@
-(function (begin, announce, rely, take) {
+(function (begin, announce, rely, take, collect) {
   'use strict';
   const load = globalThis.process?.getBuiltinModule;
   if (typeof load !== 'function') return 'process.getBuiltinModule is missing';
   const { AsyncLocalStorage, executionAsyncResource } = load('async_hooks');
-  const { isProxy } = load('util').types;
+  const { isMap, isProxy } = load('util').types;
   const channels = load('diagnostics_channel');
   const storage = new AsyncLocalStorage();
   const owners = new WeakMap();
@@ -37,6 +37,66 @@
     announce(owners.get(request) ?? 0, 0, request.method, request.path);
   });
 
+  // node-redis collects commands and sends them in an immediate. This is asked for in the turn of
+  // whoever wants the command; of the arguments it has those that may be shown.
+  listen('tracing:node-redis:command:start', ({ args }) => {
+    announce(current(), 2, String(args[0]), args.length > 1 ? String(args[1]) : '');
+  });
+
+  listen('tracing:node-redis:batch:start', ({ batchMode }) => {
+    if (batchMode === 'MULTI') announce(current(), 2, 'MULTI', '');
+  });
+
+  // ioredis collects commands in a pipeline that stands in a map: it asks the map before it adds
+  // one, and takes the pipeline out to send it. The map has these two methods of ours, which do
+  // what they did, and note who asked.
+  const { get, delete: remove } = Map.prototype;
+  const [getOf, removeOf] = [get, remove].map((method) => Function.prototype.call.bind(method));
+  const collected = new WeakMap();
+  const value = (object, name) => describe(object, name)?.value;
+  const size = (pipeline) => {
+    const queue = isProxy(pipeline) ? undefined : value(pipeline, '_queue');
+    return Array.isArray(queue) && !isProxy(queue) ? queue.length : -1;
+  };
+  const note = (pipeline) => {
+    const at = size(pipeline);
+    if (at < 0) return;
+    let numbers = collected.get(pipeline);
+    if (numbers === undefined) collected.set(pipeline, numbers = []);
+    numbers[at] = current();
+  };
+  const send = (pipeline) => {
+    const numbers = collected.get(pipeline);
+    collect(numbers ?? [], numbers === undefined ? 0 : Math.max(0, size(pipeline)));
+  };
+  const attempt = (step, argument) => {
+    try { if (argument !== undefined) step(argument); } catch { /* not known */ }
+  };
+  const watch = (map) => {
+    const own = (method) => ({ value: method, configurable: true, enumerable: false, writable: true });
+    Object.defineProperties(map, {
+      get: own({ get(key) {
+        const found = getOf(this, key);
+        attempt(note, found);
+        return found;
+      } }.get),
+      delete: own({ delete(key) {
+        attempt(send, getOf(this, key));
+        return removeOf(this, key);
+      } }.delete),
+    });
+  };
+  // The first time that a client sends what it has collected, which is in the immediate of whoever
+  // asked for the first command.
+  const beginCollecting = (immediate) => {
+    const client = value(value(immediate, '_argv'), 0);
+    const map = isProxy(client) ? undefined : value(client, '_autoPipelines');
+    if (!isMap(map) || isProxy(map) || describe(map, 'get') !== undefined) return;
+    if (Object.getPrototypeOf(map) !== Map.prototype || !Object.isExtensible(map)) return;
+    watch(map);
+    collect([current()], 1);
+  };
+
   // What flushes a queue does not run for the one that is at its head.
   const flushers = new Set([
     'Immediate', 'WriteWrap', 'ShutdownWrap', 'TCPConnectWrap', 'PipeConnectWrap', 'Zlib',
@@ -44,7 +104,13 @@
   ]);
   const ask = (doubts) => {
     const number = current();
-    return doubts && flushers.has(executionAsyncResource()?.constructor?.name) ? -number : number;
+    if (!doubts) return number;
+    const resource = executionAsyncResource();
+    const name = resource?.constructor?.name;
+    if (name === 'Immediate' && resource._onImmediate?.name === 'executeAutoPipeline') {
+      attempt(beginCollecting, resource);
+    }
+    return flushers.has(name) ? -number : number;
   };
 
   // A job's text is its queue and its id. What is not a job of BullMQ's has none; nothing that a

@@ -24,7 +24,7 @@ from support.process import Daemon, clean_environment, free_port, run, wait_unti
 from support.servers import RedisServer, program  # pylint: disable=wrong-import-position,unused-import
 
 FRONTS = HERE / "fronts"
-CALLED = re.compile(r"/c/([^/]+)/|^GET id:([^:]+):")
+CALLED = re.compile(r"/c/([^/]+)/|^(?i:get|mget shared) id:([^:]+):")
 OWN = "/c/bg"  # calls that no request caused; they go on while the spans are waited for
 SERVED = re.compile(r"^/w/([^/]+)/")
 

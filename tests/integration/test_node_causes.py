@@ -13,9 +13,9 @@ from support.servers import RedisServer, program
 
 REQUESTS = {1: 8, 5: 40, 20: 100}
 ID = re.compile(r"id=(\w+)")
-# What goes through a queue that sends for others may have no parent.
-MODES = ("pool", "single", "callbacks", "fetch", "timers", "refresh", "limited", "redis")
-QUEUES = ("piped", "lazy")
+MODES = ("pool", "single", "callbacks", "fetch", "timers", "refresh", "limited", "redis", "piped", "collected")
+# What waits for a connection, or looks like another, may have no parent.
+QUEUES = ("lazy", "same")
 LEAST = 0.95
 
 
@@ -91,7 +91,7 @@ class NodeCauses(case.Case):
         return counts
 
     def check(self, node: str) -> None:
-        found, _ = self.serve(node, MODES + ("same",) + QUEUES)
+        found, _ = self.serve(node, MODES + QUEUES)
         complaints = []
         for (mode, clients), (right, none, wrong) in self.judge(found).items():
             share = right / (right + none + wrong)
@@ -124,15 +124,15 @@ class NodeCauses(case.Case):
                                  WIRESPAN_LOG_LEVEL=level)
             self.assertEqual(said.count(b"process.getBuiltinModule is missing"), lines, said)
 
-    def same(self, name: str, text: str, *options: str) -> None:
-        """The same plain and preloaded, on each Node; and the preloaded one's fetch has its parent."""
+    def same(self, name: str, text: str, *options: str, **environment: str) -> None:
+        """The same plain and preloaded, on each Node; and one of the preloaded one's calls has its parent."""
         script = self.folder / name
         script.write_text(text)
         for node in self.nodes.values():
             arguments = [node, *options, script]
             file = self.new_path("spans.jsonl")
-            plain = run(arguments, clean_environment())
-            preloaded = run(arguments, case.preload_environment(file))
+            plain = run(arguments, clean_environment(**environment))
+            preloaded = run(arguments, case.preload_environment(file, **environment))
             self.assertEqual(plain.code, 0, plain.errors)
             said = [re.sub(rb"\(node:\d+\)", b"", one.errors) for one in (plain, preloaded)]
             self.assertEqual((plain.code, plain.output, said[0]), (preloaded.code, preloaded.output, said[1]))
@@ -141,6 +141,11 @@ class NodeCauses(case.Case):
 
     def test_what_a_program_can_see(self):
         self.same("sees.cjs", SERVES + SEES)
+
+    def test_what_collecting_clients_can_see(self):
+        """What ioredis and node-redis say and keep, with failures that somebody and nobody takes."""
+        self.same("collects.cjs", SERVES.replace("fetch(", "COLLECTS(", 1) + COLLECTS, NODE_PATH=str(self.packages),
+                  TEST_REDIS=str(self.redis.port))
 
     def test_module(self):
         self.same("module.mjs", "import http from 'node:http';\n" + SERVES_ITSELF)
@@ -184,6 +189,42 @@ process.on('exit', (code) => console.log(
     process.getActiveResourcesInfo().filter((name) => name.startsWith('T')), process.eventNames(),
     http.ClientRequest.prototype.onSocket.toString().length,
     Object.getOwnPropertyNames(http.IncomingMessage.prototype)));
+"""
+COLLECTS = """
+const { Redis } = require('ioredis5');
+const { createClient } = require('redis');
+const { isDeepStrictEqual, inspect } = require('util');
+const port = Number(process.env.TEST_REDIS);
+const piped = new Redis({ port, enableAutoPipelining: true });
+const other = createClient({ url: `redis://127.0.0.1:${port}` });
+const connected = other.connect();
+let said = 0;
+process.on('unhandledRejection', (error) => console.log('nobody took', error.message));
+
+async function COLLECTS(url) {
+    await connected;
+    if (said === 0) await other.flushAll();
+    for (const client of [piped, other]) {
+        const answers = await Promise.allSettled([
+            client.set('text', 'a'), client.get('text'), client.incr('text'), client.get('none'),
+            client.hSet ? client.hSet('hash', { a: '1' }) : client.hset('hash', { a: '1' }), client.multi().get('text').exec(),
+        ]);
+        console.log(inspect(answers.map(({ value, reason }) => value ?? reason?.message)));
+        // Nobody awaits it.
+        (client.sendCommand && client === other ? client.sendCommand(['INCR', 'text']) : client.incr('text'));
+        await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    const map = piped._autoPipelines;
+    if (said++ === 0) {
+        console.log(inspect(map), Object.keys(map), map.size, isDeepStrictEqual(map, new Map()), JSON.stringify(map),
+            map instanceof Map, [...map], map.get.length, map.get.name, map.delete.length, map.delete.name,
+            require('diagnostics_channel').channel('tracing:ioredis:command:start').hasSubscribers);
+    } else if (said === 3) {
+        piped.disconnect();
+        await other.close();
+    }
+    return fetch(url);
+}
 """
 WORKERS = """
 const { Worker, isMainThread, parentPort } = require('worker_threads');

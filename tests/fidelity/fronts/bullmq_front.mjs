@@ -8,6 +8,7 @@ import { createRequire } from 'node:module';
 const load = createRequire(`${process.env.NODE_FOLDER}/`);
 const { Queue, Worker } = load(process.env.TEST_BULLMQ);
 const { Redis } = load(process.env.TEST_IOREDIS);
+const { createClient } = createRequire(`${process.env.OTHER_FOLDER}/`)('redis');
 
 const [task, concurrency, jobs] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])];
 const peer = process.env.TEST_PEER;
@@ -36,6 +37,8 @@ const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const numbers = (count) => [...Array(count).keys()];
 let refreshing = null;
 let redis;
+let piped;
+let other;
 
 const modes = {
   async seq(name, count) {
@@ -65,6 +68,15 @@ const modes = {
       await call(name, number, pooled);
     }
   },
+  // Both send what others ask for, too, in one of their turns.
+  async collected(name, count) {
+    const asked = numbers(count).map((number) => piped.get(`id:${name}:${number}`));
+    for (const number of numbers(count)) {
+      await other.get(`id:${name}:${number}`);
+      await call(name, number, pooled);
+    }
+    await Promise.all(asked);
+  },
   // Nothing is awaited before the first call, and nothing between the calls.
   async atonce(name, count) {
     const asked = numbers(count).map((number) => redis.get(`id:${name}:${number}`));
@@ -84,13 +96,15 @@ const modes = {
 
 async function work() {
   redis = new Redis(options);
+  piped = new Redis({ ...options, enableAutoPipelining: true });
+  other = await createClient({ url: `redis://127.0.0.1:${options.port}` }).connect();
   let done = 0;
   let finish;
   const finished = new Promise((resolve) => { finish = resolve; });
   let asked = 0;
   const own = setInterval(() => {
     call('bgx0', asked++, pooled).catch(() => {});
-    redis.get(`id:bgx0:${asked}`).catch(() => {});
+    for (const client of [redis, piped, other]) client.get(`id:bgx0:${asked}`).catch(() => {});
   }, 5);
   const workers = QUEUES.map((name) => new Worker(name, (job) => modes[job.data.mode](job.data.name, job.data.count),
     { connection: options, concurrency }));
@@ -102,6 +116,8 @@ async function work() {
   clearInterval(own);
   await Promise.all(workers.map((worker) => worker.close()));
   redis.disconnect();
+  piped.disconnect();
+  await other.close();
   pooled.destroy();
   single.destroy();
 }

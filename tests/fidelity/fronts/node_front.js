@@ -1,7 +1,16 @@
 // usage: node_front.js PORT
 'use strict';
 const http = require('http');
+const axios = require('axios');
+const undici = require('undici');
+const { Redis } = require('ioredis5');
+const { createClient } = require('redis');
+const { WebSocket } = require('ws');
 
+const redisPort = Number(process.env.TEST_REDIS);
+const redis = new Redis(redisPort, '127.0.0.1');
+const piped = new Redis({ port: redisPort, host: '127.0.0.1', enableAutoPipelining: true });
+const other = createClient({ url: `redis://127.0.0.1:${redisPort}` });
 const peer = process.env.TEST_PEER;
 const pooled = new http.Agent({ keepAlive: true, maxSockets: 3 });
 const single = new http.Agent({ keepAlive: true, maxSockets: 1 });
@@ -15,6 +24,24 @@ const call = (name, number, agent) => new Promise((resolve, reject) => {
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const numbers = (count) => [...Array(count).keys()];
 let refreshing = null;
+// Those that wait are started by those that end, as p-limit does.
+const limit = { free: 2, waiting: [] };
+async function limited(work) {
+    if (limit.free === 0) await new Promise((resolve) => limit.waiting.push(resolve));
+    else limit.free--;
+    try {
+        return await work();
+    } finally {
+        if (limit.waiting.length > 0) limit.waiting.shift()();
+        else limit.free++;
+    }
+}
+// The peer speaks no WebSocket: the handshake is the call, and it is refused.
+const knock = (url) => new Promise((resolve) => {
+    const socket = new WebSocket(url);
+    socket.on('error', () => {});
+    socket.on('close', resolve);
+});
 
 const modes = {
     async seq(name, count) {
@@ -41,10 +68,71 @@ const modes = {
         await refreshing;
         await modes.seq(name, count);
     },
+    async limited(name, count) {
+        await Promise.all(numbers(count).map((number) => limited(() => call(name, number, pooled))));
+    },
+    callbacks: (name, count) => new Promise((resolve) => {
+        const next = (number) => (number === count ? resolve() : setTimeout(() => setImmediate(() => {
+            http.get(`${peer}/c/${name}/${number}`, { agent: pooled }, (answer) => {
+                answer.resume().on('end', () => next(number + 1));
+            });
+        }), 1));
+        next(0);
+    }),
+    async clients(name, count) {
+        for (const number of numbers(count)) {
+            if (number % 2 === 0) await axios.get(`${peer}/c/${name}/${number}`);
+            else await (await undici.request(`${peer}/c/${name}/${number}`)).body.text();
+        }
+    },
+    async ws(name, count) {
+        for (const number of numbers(count)) await knock(`${peer.replace('http', 'ws')}/c/${name}/${number}`);
+    },
+    // Each of the clients of Redis in turn with calls that answer late, at once, and after a timer.
+    async redis(name, count) { await commands(redis, name, count); },
+    async piped(name, count) { await commands(piped, name, count); },
+    async nodeRedis(name, count) { await commands(other, name, count); },
+    async pipelines(name, count) {
+        const [first, second, third] = [redis.pipeline(), piped.pipeline(), other.multi()];
+        for (const number of numbers(count)) {
+            for (const batch of [first, second, third]) batch.get(`id:${name}:${number}`);
+        }
+        await Promise.all([first.exec(), second.exec(), third.execAsPipeline()]);
+    },
+    // The first keys are those of all; a transaction's commands are asked for in one go.
+    async same(name, count) {
+        await Promise.all(numbers(count).map(async (number) => {
+            const keys = ['shared', `id:${name}:${number}`];
+            await Promise.all([
+                other.mGet(keys), piped.mget(keys), other.multi().mGet(keys).exec(), piped.multi().mget(keys).exec(),
+            ]);
+        }));
+    },
+    async mixed(name, count) {
+        await Promise.all(numbers(count).map(async (number) => {
+            const key = `id:${name}:${number}`;
+            await Promise.all([piped.get(key), other.get(key), redis.get(key), call(name, number, pooled)]);
+        }));
+    },
 };
 
-http.createServer(async (request, response) => {
+async function commands(client, name, count) {
+    const key = (number) => `id:${name}:${number}`;
+    for (const number of numbers(count)) {
+        await client.get(key(number));
+        if (number % 2 === 0) await call(name, number, pooled);
+    }
+    await Promise.all(numbers(count).map((number) => client.get(key(number))));
+    await wait(1);
+    await client.get(key(0));
+    await new Promise(setImmediate);
+    await client.get(key(1));
+    await new Promise((resolve) => setTimeout(() => resolve(client.get(key(2))), 0));
+}
+
+const server = http.createServer(async (request, response) => {
     const [, , name, mode, count] = request.url.split('/');
     await modes[mode](name, Number(count));
     response.end(name);
-}).listen(Number(process.argv[2]), '127.0.0.1');
+});
+other.connect().then(() => server.listen(Number(process.argv[2]), '127.0.0.1'));

@@ -3,11 +3,13 @@
 'use strict';
 const http = require('http');
 const { Redis } = require('ioredis5');
+const { createClient } = require('redis');
 
 const [, , peer, redisPort] = process.argv;
 const options = { port: Number(redisPort), host: '127.0.0.1' };
 const shared = new Redis(options);
 const piped = new Redis({ ...options, enableAutoPipelining: true });
+const collects = createClient({ url: `redis://127.0.0.1:${redisPort}` });
 const pooled = new http.Agent({ keepAlive: true, maxSockets: 3 });
 const single = new http.Agent({ keepAlive: true, maxSockets: 1 });
 let lazy = null;
@@ -60,6 +62,7 @@ const modes = {
     },
     // Sent together with others' commands, in one of their turns.
     piped: (id) => piped.get(`id=${id}`),
+    collected: (id) => collects.get(`id=${id}`),
     async lazy(id) {
         lazy ??= new Redis({ ...options, lazyConnect: true });
         await lazy.get(`id=${id}`);
@@ -71,6 +74,8 @@ const server = http.createServer(async (request, response) => {
     await modes[mode](id);
     response.end('done');
 });
-server.listen(0, '127.0.0.1', () => console.log('port', server.address().port));
+collects.connect().then(() => {
+    server.listen(0, '127.0.0.1', () => console.log('port', server.address().port));
+});
 process.stdin.resume();
 process.stdin.on('end', () => process.exit(0));
