@@ -461,7 +461,14 @@ void trace_context_enter_job(struct thread_state *self, const struct record *job
                              const _Atomic uint32_t *ends, bool forks)
 {
     struct thread_context *context = &self->context;
-    if (self->runs_a_loop || trace_context_is_current(context)) {
+    if (self->runs_a_loop) {
+        return;
+    }
+    if (trace_context_is_current(context)) {
+        /* A loop that was made for one job works on several. */
+        if (memcmp(self->inner_span_id, context->span_id, sizeof(self->inner_span_id)) == 0) {
+            trace_context_forget(self);
+        }
         return;
     }
     set_context(context, job, 0, ends);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Threads that block: a request is read, worked for and answered by one thread."""
 
-from fidelity import FRONTS, Front, Suite, main
+from fidelity import FRONTS, PHASES, Front, Suite, main
 
 
 class Threads(Suite):
@@ -29,6 +29,11 @@ class Threads(Suite):
     def test_pools(self):
         self.gunicorn("gunicorn gthread", "--worker-class", "gthread", "--threads", 8,
                       modes=("pool", "shared", "queue"), least={"pool": 0, "shared": 0, "queue": 0})
+
+    def test_loops(self):
+        for workers, options in (("sync", ()), ("gthread", ("--threads", 8))):
+            self.gunicorn(f"gunicorn {workers}", "--worker-class", workers, *options, modes=("loop", "others"),
+                          phases=(PHASES[0], *PHASES[3:]), least={"loop": 1.0, "others": 0})
 
     def test_gevent(self):
         self.gunicorn("gunicorn gevent", "--worker-class", "gevent", modes=("seq", "queue"),

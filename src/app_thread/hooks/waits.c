@@ -1,7 +1,9 @@
 /* Waiting: a thread that waited for several things may next work for any of them. */
 #include <errno.h>
+#include <string.h>
 
 #include "app_thread/callbacks.h"
+#include "app_thread/connection.h"
 #include "app_thread/hooks/hook.h"
 #include "app_thread/hooks/originals.h"
 #include "app_thread/trace_context.h"
@@ -46,8 +48,47 @@ static uint8_t contents_of(int epoll)
                : 0;
 }
 
+/* A blocking thread that makes a loop while it works for somebody, as asyncio.run does, runs it for
+   that work: as long as all that wakes it are answers to clients. What comes through a pipe, a
+   socket's other end in the process or an eventfd may be another thread's. */
+static void note_inner(struct thread_state *self, int epoll)
+{
+    if (!self->runs_a_loop && trace_context_is_current(&self->context)) {
+        self->inner_epoll = epoll;
+        memcpy(self->inner_span_id, self->context.span_id, sizeof(self->inner_span_id));
+    }
+}
+
+static bool is_inner(const struct thread_state *self, int epoll)
+{
+    return self->inner_epoll == epoll && trace_context_is_current(&self->context) &&
+           memcmp(self->inner_span_id, self->context.span_id, sizeof(self->inner_span_id)) == 0;
+}
+
+static bool is_of_client(int fd)
+{
+    struct touch touch;
+    return connection_find(fd, &touch) && touch.connection->role == ROLE_CLIENT &&
+           !touch.connection->is_unix;
+}
+
+static SLOW void inner_loop_goes_on(struct thread_state *self, int epoll,
+                                    const struct epoll_event *events, int count)
+{
+    bool is_own = (contents_of(epoll) & EPOLL_STRANGE) == 0;
+    for (int i = 0; is_own && i < count; i++) {
+        is_own = is_of_client((int)(uint32_t)events[i].data.u64);
+    }
+    if (!is_own) {
+        trace_context_forget(self);
+    }
+}
+
 static int made_epoll(int epoll)
 {
+    if (unlikely(thread_state.context.is_known)) {
+        note_inner(&thread_state, epoll);
+    }
     if (epoll >= 0 && (unsigned)epoll < LIMIT_EPOLL_DESCRIPTORS) {
         atomic_store_explicit(&epoll_contents[epoll], EPOLL_KNOWN, memory_order_relaxed);
     }
@@ -100,7 +141,7 @@ static void waits_in_loop(int epoll, int64_t timeout_ns)
     struct thread_state *self = &thread_state;
     transfer_before_wait(self);
     if (!self->runs_a_loop) {
-        if (is_for_one(epoll)) {
+        if (is_for_one(epoll) || is_inner(self, epoll)) {
             return;
         }
         self->runs_a_loop = true;
@@ -117,6 +158,10 @@ static int has_waited(int epoll, const struct epoll_event *events, int count, in
         const uint8_t named = EPOLL_KNOWN | EPOLL_USED;
         bool names = (contents_of(epoll) & (named | EPOLL_STRANGE)) == named;
         turn_begins(self, events, count, timeout_ns, names);
+        errno = error;
+    } else if (unlikely(self->context.is_known && is_inner(self, epoll))) {
+        int error = errno;
+        inner_loop_goes_on(self, epoll, events, count);
         errno = error;
     }
     return count;
@@ -161,7 +206,7 @@ EXPORTED int epoll_pwait2(int epoll, struct epoll_event *events, int count,
         return -1;
     }
     int result = original_epoll_pwait2(epoll, events, count, timeout, mask);
-    has_waited(epoll, events, -1, 0);
+    has_waited(epoll, events, thread_state.runs_a_loop ? -1 : result, 0);
     return result;
 }
 
