@@ -165,7 +165,7 @@ class Collector:
         while (line := stream.readline().strip()):
             name, _, value = line.decode("latin-1").partition(":")
             headers[name.lower()] = value.strip()
-        body = stream.read(int(headers.get("content-length", 0)))
+        body = self._body(stream, headers)
         arrived = time.time()
         with self.changed:
             behaviour = self.behaviours.pop(0) if len(self.behaviours) > 1 else self.behaviours[0]
@@ -190,6 +190,18 @@ class Collector:
             record["error"] = str(error)
             behaviour = f"status:400:{error}"
         return self._answer(connection, behaviour, record, spans)
+
+    @staticmethod
+    def _body(stream, headers: dict) -> bytes:
+        if headers.get("transfer-encoding") != "chunked":
+            return stream.read(int(headers.get("content-length", 0)))
+        body = b""
+        while size := int(stream.readline().split(b";")[0], 16):
+            body += stream.read(size)
+            stream.readline()
+        while stream.readline().strip():
+            pass
+        return body
 
     # ---- answers ----
 

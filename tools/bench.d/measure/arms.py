@@ -34,7 +34,10 @@ class Cases:
         if arm == AGENT:
             return clean_environment(
                 OTEL_SERVICE_NAME="bench", OTEL_TRACES_EXPORTER="otlp", OTEL_METRICS_EXPORTER="none",
-                OTEL_LOGS_EXPORTER="none", OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf", **receiver.environment)
+                OTEL_LOGS_EXPORTER="none", OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf",
+                # They are there for tests/fidelity: what a program does not use must not cost it anything.
+                OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="aiohttp-client,celery,flask,httpx,urllib3",
+                **receiver.environment)
         return clean_environment()
 
     def new_folder(self) -> pathlib.Path:
