@@ -7,6 +7,7 @@
 #include "base/compiler.h"
 #include "wire/http1.h"
 #include "wire/identify.h"
+#include "wire/traceparent.h"
 
 /* The rest of fields that were sent in part. */
 struct owed {
@@ -172,27 +173,13 @@ enum inject_plan inject_plan(struct thread_state *self, const struct iovec *iov,
 
 /* ---- sending ---- */
 
-static uint8_t *put_hex(uint8_t *text, const uint8_t *bytes, size_t size)
-{
-    static const uint8_t digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < size; i++) {
-        *text++ = digits[bytes[i] >> 4];
-        *text++ = digits[bytes[i] & 15];
-    }
-    return text;
-}
-
 static void write_field(uint8_t field[INJECT_FIELD_BYTES], const struct trace_identity *identity)
 {
-    static const uint8_t begin[] = "traceparent: 00-";
-    memcpy(field, begin, sizeof(begin) - 1);
-    uint8_t *text = put_hex(field + sizeof(begin) - 1, identity->trace_id, 16);
-    *text++ = '-';
-    text = put_hex(text, identity->span_id, 8);
-    *text++ = '-';
-    text = put_hex(text, &identity->trace_flags, 1);
-    *text++ = '\r';
-    *text++ = '\n';
+    static const uint8_t name[] = "traceparent: ";
+    memcpy(field, name, sizeof(name) - 1);
+    traceparent_write(field + sizeof(name) - 1, identity->trace_id, identity->span_id,
+                      identity->trace_flags);
+    memcpy(field + INJECT_FIELD_BYTES - 2, "\r\n", 2);
 }
 
 static struct iovec iovec_of(struct slice bytes)

@@ -44,6 +44,16 @@ enum thread_ownership {
     THREAD_OURS_SHARING /* its descriptors are the program's, too */
 };
 
+/* On whose behalf a program is started. */
+struct child_cause {
+    uint8_t trace_id[16];
+    uint8_t span_id[8];
+    uint8_t trace_flags;
+    bool is_known;
+    bool is_ambient;
+    uint32_t carried; /* what came with it (carried.h); 0: nothing */
+};
+
 /* Exchanges that wait for what a library knows of them; see transfer.h. */
 struct thread_transfers {
     uint32_t epoch;     /* of the process that they belong to */
@@ -68,10 +78,12 @@ struct thread_state {
     const void *library; /* whose function a wrapper is calling now (hooks/caller_scope.h) */
     int32_t inner_epoll; /* that this thread made in the middle of the work of that span */
     uint8_t inner_span_id[8];
-    bool in_vfork; /* vfork was called: until proven otherwise this may be the child */
+    bool in_vfork;      /* vfork was called: until proven otherwise this may be the child */
+    uint8_t child_area; /* see child_environment.h; 0: none */
     struct thread_context context;
     struct thread_transfers transfers;
     struct thread_turn turn;
+    struct child_cause child; /* in the child of a fork */
 };
 
 _Static_assert(sizeof(struct thread_state) < 256, "little of a thread's static memory is taken");

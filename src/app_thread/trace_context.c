@@ -144,7 +144,7 @@ void trace_context_set_sole(const struct record *job)
 {
     uint32_t version = atomic_load_explicit(&sole_job.version, memory_order_relaxed);
     atomic_store_explicit(&sole_job.version, version | 1, memory_order_relaxed);
-    atomic_thread_fence(memory_order_release); /* pairs with the fence in begin_below_sole */
+    atomic_thread_fence(memory_order_release); /* pairs with the fence in get_sole */
     if (job != NULL) {
         memcpy(sole_job.work.trace_id, job->trace_id, sizeof(job->trace_id));
         memcpy(sole_job.work.span_id, job->span_id, sizeof(job->span_id));
@@ -153,25 +153,31 @@ void trace_context_set_sole(const struct record *job)
         sole_job.epoch = attachment_epoch();
     }
     atomic_store_explicit(&sole_job.is_set, job != NULL, memory_order_relaxed);
-    /* release: pairs with the acquire in begin_below_sole */
+    /* release: pairs with the acquire in get_sole */
     atomic_store_explicit(&sole_job.version, (version | 1) + 1, memory_order_release);
+}
+
+/* The sole job, if it is whose work this thread does. */
+static SLOW bool get_sole(const struct thread_state *self, struct thread_context *work)
+{
+    if (!self->runs_a_loop || atomic_load_explicit(&sole_job.serves, memory_order_relaxed) ||
+        (witness != NULL && witness->tells_jobs())) {
+        return false;
+    }
+    uint32_t version = atomic_load_explicit(&sole_job.version, memory_order_acquire);
+    *work = sole_job.work;
+    bool is_ours = attachment_is_of_process(sole_job.epoch);
+    atomic_thread_fence(memory_order_acquire); /* pairs with the fence in trace_context_set_sole */
+    return (version & 1) == 0 && is_ours &&
+           atomic_load_explicit(&sole_job.version, memory_order_relaxed) == version;
 }
 
 static SLOW void begin_below_sole(struct thread_state *self, struct record *record)
 {
-    if (!self->runs_a_loop || atomic_load_explicit(&sole_job.serves, memory_order_relaxed) ||
-        (witness != NULL && witness->tells_jobs())) {
-        return;
+    struct thread_context work;
+    if (get_sole(self, &work)) {
+        become_child(record, &work);
     }
-    uint32_t version = atomic_load_explicit(&sole_job.version, memory_order_acquire);
-    struct thread_context work = sole_job.work;
-    bool is_ours = attachment_is_of_process(sole_job.epoch);
-    atomic_thread_fence(memory_order_acquire); /* pairs with the fence in trace_context_set_sole */
-    if ((version & 1) != 0 || !is_ours ||
-        atomic_load_explicit(&sole_job.version, memory_order_relaxed) != version) {
-        return;
-    }
-    become_child(record, &work);
 }
 
 void trace_context_set_ambient(struct slice traceparent, struct slice tracestate,
@@ -492,6 +498,84 @@ void trace_context_leave(struct thread_state *self, uint32_t connection)
     if (self->context.connection == connection) {
         self->context.is_known = false;
     }
+}
+
+/* ---- programs that are started ---- */
+
+static bool has_age_left(uint64_t began_ns, uint64_t now)
+{
+    return now <= began_ns + attachment_context_age_ns;
+}
+
+static void take_cause(struct child_cause *cause, const struct thread_context *work)
+{
+    memcpy(cause->trace_id, work->trace_id, sizeof(cause->trace_id));
+    memcpy(cause->span_id, work->span_id, sizeof(cause->span_id));
+    cause->trace_flags = work->trace_flags;
+    cause->carried = work->carried;
+    cause->is_known = true;
+}
+
+static bool find_cause(struct thread_state *self, uint64_t now, struct child_cause *cause)
+{
+    const struct thread_context *context = &self->context;
+    struct thread_context work;
+    bool is_observed = attachment_epoch() != 0;
+    memset(cause, 0, sizeof(*cause));
+    /* After a fork it is the parent's. */
+    if (trace_context_is_current(context) && attachment_is_of_process(self->random_epoch) &&
+        has_age_left(context->began_ns, now) && (!self->runs_a_loop || turn_is_own(self, now))) {
+        take_cause(cause, context);
+    } else if (atomic_load_explicit(&sole_job.is_set, memory_order_relaxed)) {
+        if (get_sole(self, &work)) {
+            work.carried = 0;
+            take_cause(cause, &work);
+        }
+    } else if (atomic_load_explicit(&ambient.is_set, memory_order_acquire) &&
+               !atomic_load_explicit(&sole_job.serves, memory_order_relaxed) &&
+               has_age_left(ambient.began_ns, now)) {
+        memcpy(cause->trace_id, ambient.trace_id, sizeof(cause->trace_id));
+        memcpy(cause->span_id, ambient.span_id, sizeof(cause->span_id));
+        cause->trace_flags = ambient.trace_flags;
+        cause->carried = ambient.carried;
+        cause->is_known = true;
+        cause->is_ambient = true;
+    }
+    if (!cause->is_known && is_observed && witness != NULL && witness->cause_of_child(&work) &&
+        trace_context_is_current(&work) && has_age_left(work.began_ns, now)) {
+        take_cause(cause, &work);
+    }
+    return cause->is_known;
+}
+
+bool trace_context_of_child(struct thread_state *self, uint64_t now, struct child_cause *cause)
+{
+    if (attachment == NULL || !atomic_load_explicit(&attachment_is_on, memory_order_relaxed)) {
+        return false;
+    }
+    if (self->child.is_known && !attachment_is_of_process(self->random_epoch)) {
+        *cause = self->child;
+        return true;
+    }
+    return find_cause(self, now, cause);
+}
+
+void trace_context_before_fork(struct thread_state *self)
+{
+    /* A child that forks again, before anything of it was observed, is what its parent was. */
+    if (attachment == NULL || attachment_epoch() == 0) {
+        return;
+    }
+    const struct thread_context *context = &self->context;
+    if (!find_cause(self, clock_now_ns(), &self->child) && context->is_for_child &&
+        atomic_load_explicit(context->answers, memory_order_relaxed) == context->answered) {
+        take_cause(&self->child, context);
+    }
+}
+
+void trace_context_after_fork(struct thread_state *self)
+{
+    self->child.is_known = false;
 }
 
 void trace_context_forget(struct thread_state *self)

@@ -114,5 +114,13 @@ void trace_context_set_sole(const struct record *job);
 void trace_context_set_ambient(struct slice traceparent, struct slice tracestate,
                                struct slice baggage, uint64_t now);
 
+/* On whose behalf the thread starts a program, if that is known; changes nothing, and may be asked
+   in the child of vfork. In the child of fork it is what trace_context_before_fork found in the
+   parent, until an exchange of the child's begins. */
+bool trace_context_of_child(struct thread_state *self, uint64_t now, struct child_cause *cause);
+/* The thread is about to fork, and is back from there in the parent. */
+void trace_context_before_fork(struct thread_state *self);
+void trace_context_after_fork(struct thread_state *self);
+
 /* The thread waits for many things: what it does next may belong to any. */
 void trace_context_forget(struct thread_state *self);

@@ -36,6 +36,9 @@ struct witness {
     /* The record is a child of what was answered last: `is_given` now, else when it was planned, or
        for another reason. NULL: nobody wants to know. */
     void (*gave)(struct record *record, bool is_given);
+    /* Whose work is the program that the code starts now? False: not known. Asked in the process
+       that forks, or in its child by vfork; must change nothing. */
+    bool (*cause_of_child)(struct thread_context *work);
     /* The code that runs now makes a connection. */
     void (*connecting)(const struct connection *connection);
     /* This thread has read the answer by which it claimed a job of the queue that rules call

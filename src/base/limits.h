@@ -39,6 +39,12 @@
 /* Of a tracestate, what a span shows: whole members, beside the other text of a record. */
 #define LIMIT_TRACESTATE_TEXT 160u
 
+/* Variables of a program that is started, where some are added: those of a pod beside five hundred
+   services. */
+#define LIMIT_CHILD_VARIABLES 4096u
+/* Threads that start one at the same moment, each with 41 KiB, of which few are touched. */
+#define LIMIT_CHILD_AREAS 8u
+
 /* A head into which context is written: more than any client sends, and looked at before each call.
  */
 #define LIMIT_INJECT_HEAD_BYTES (16u << 10)

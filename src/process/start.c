@@ -17,6 +17,7 @@
 
 #include "app_thread/attachment.h"
 #include "app_thread/callbacks.h"
+#include "app_thread/child_environment.h"
 #include "app_thread/clock.h"
 #include "app_thread/connection.h"
 #include "app_thread/hooks/environment.h"
@@ -388,6 +389,29 @@ static void prepare_witness(const struct config *config)
     }
 }
 
+static void before_fork(void)
+{
+    if (hook_is_on()) {
+        trace_context_before_fork(&thread_state);
+    }
+}
+
+static void after_fork_in_parent(void)
+{
+    trace_context_after_fork(&thread_state);
+}
+
+/* Handlers run in the order opposite to that of their registration: this one, which may ask a
+   runtime, before the one that holds the exporter up. */
+static void watch_forks(void)
+{
+    if (__register_atfork != NULL) {
+        __register_atfork(before_fork, after_fork_in_parent, NULL, &__dso_handle);
+    } else if (pthread_atfork != NULL) {
+        pthread_atfork(before_fork, after_fork_in_parent, NULL);
+    }
+}
+
 static void switch_on(const struct config *config, struct start_memory *memory)
 {
     attachment = make_page();
@@ -407,6 +431,8 @@ static void switch_on(const struct config *config, struct start_memory *memory)
                                   attachment_reads_baggage ? config->baggage : SLICE(""),
                                   clock_now_ns());
     }
+    child_environment_configure(attachment_reads_traceparent, config->traceparent,
+                                config->tracestate, config->baggage);
     attachment_reports_connections = config->connection_spans;
     load_rules(config);
     if (registration_parse_address(config->agent, &memory->agent)) {
@@ -417,6 +443,9 @@ static void switch_on(const struct config *config, struct start_memory *memory)
     atexit(at_exit);
     patch_tls(config);
     prepare_witness(config);
+    if (attachment_reads_traceparent) {
+        watch_forks();
+    }
     atomic_store_explicit(&attachment_is_on, true, memory_order_release);
 }
 

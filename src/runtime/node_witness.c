@@ -665,6 +665,25 @@ static struct thread_context *cause_of_command(const struct connection *connecti
     return find_begun(self, number);
 }
 
+/* While Node forks, its code waits for us to return; in the child nobody is to be asked. */
+static bool cause_of_child(struct thread_context *work)
+{
+    struct testimony *self = testimony;
+    if (self == NULL || self->gave_up) {
+        return false;
+    }
+    self->has_clients = true;
+    if (unlikely(!self->is_installed && self->has_served)) {
+        install(self);
+    }
+    const struct thread_context *found =
+        self->is_installed ? find_begun(self, ask_storage(self, false).number) : NULL;
+    if (found != NULL) {
+        *work = *found;
+    }
+    return found != NULL;
+}
+
 static void connecting(const struct connection *connection)
 {
     struct testimony *self = get_testimony();
@@ -1018,6 +1037,7 @@ const char *node_witness_prepare(bool tells)
         .take_back = take_back,
         .cause_of_bytes = cause_of_bytes,
         .cause_of_command = cause_of_command,
+        .cause_of_child = cause_of_child,
         .connecting = connecting,
         .job_claimed = job_claimed,
         .tells_jobs = tells_jobs,

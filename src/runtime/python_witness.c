@@ -325,6 +325,24 @@ static struct thread_context *cause_of_bytes(const struct connection *connection
     return get_cause(false);
 }
 
+/* Only for the request's own task, which needs no proof that could not be had in time. */
+static bool cause_of_child(struct thread_context *work)
+{
+    if (atomic_load_explicit(&python_requests.last_number, memory_order_relaxed) == 0 ||
+        atomic_load_explicit(&python.state, memory_order_acquire) != PYTHON_READY) {
+        return false;
+    }
+    const void *context = current_context();
+    uint32_t number = number_in(context);
+    const struct begun *entry = number == 0 ? NULL : find_begun(number);
+    if (entry == NULL || entry->serving != (uintptr_t)context) {
+        return false;
+    }
+    *work = entry->work;
+    atomic_thread_fence(memory_order_acquire); /* pairs with the fence in begin_request */
+    return atomic_load_explicit(&entry->number, memory_order_relaxed) == number;
+}
+
 static void gave(struct record *record, bool is_given)
 {
     if (told.is_doubted && (is_given || told.is_out) &&
@@ -1114,6 +1132,7 @@ const char *python_witness_prepare(bool tells)
         .cause_of_http = cause_of_http,
         .take_back = take_back,
         .cause_of_bytes = cause_of_bytes,
+        .cause_of_child = cause_of_child,
         .gave = gave,
         .connecting = connecting,
         .job_claimed = job_claimed,

@@ -18,10 +18,14 @@
 #include "app_thread/hooks/hook.h"
 #include "app_thread/hooks/lifecycle.h"
 #include "app_thread/hooks/originals.h"
+#include "app_thread/trace_context.h"
 #include "base/system_call.h"
 
 static void before_fork(void)
 {
+    if (hook_is_on()) {
+        trace_context_before_fork(&thread_state);
+    }
     if (callbacks.before_fork != NULL && hook_is_on()) {
         callbacks.before_fork();
     }
@@ -31,6 +35,9 @@ static void after_fork(bool is_child)
 {
     if (!hook_is_on()) {
         return;
+    }
+    if (!is_child) {
+        trace_context_after_fork(&thread_state);
     }
     if (is_child && callbacks.after_fork_in_child != NULL) {
         callbacks.after_fork_in_child();

@@ -1,5 +1,7 @@
 #include "app_thread/hooks/hook.h"
 
+#include "app_thread/child_environment.h"
+
 #include <sys/syscall.h>
 
 #include "base/system_call.h"
@@ -17,6 +19,7 @@ SLOW bool hook_is_aside_slow(struct thread_state *self)
     if (attachment != NULL &&
         (parent == 0 || raw_system_call(SYS_getpid, 0, 0, 0, 0, 0, 0) == parent)) {
         self->in_vfork = false;
+        child_environment_give_back(self);
         return false;
     }
     return true;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "app_thread/callbacks.h"
+#include "app_thread/child_environment.h"
 #include "app_thread/connection.h"
 #include "app_thread/exchange.h"
 #include "app_thread/hooks/caller_scope.h"
@@ -92,12 +93,14 @@ EXPORTED void pthread_exit(void *result)
 
 /* ---- called by the tail jumps ---- */
 
-void lifecycle_before_exec(void)
+bool lifecycle_before_exec(void)
 {
     if (unlikely(original_execve == NULL)) {
         originals_resolve();
     }
+    bool is_told = child_environment_is_wanted(&thread_state);
     before_end(ABORT_EXEC, 0);
+    return is_told;
 }
 
 /* From here on this may be the child: a process that shares our memory. */

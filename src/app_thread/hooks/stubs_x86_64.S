@@ -48,15 +48,15 @@
     .size \name, . - \name
 .endm
 
-STUB execve, lifecycle_before_exec
-STUB execv, lifecycle_before_exec
-STUB execvp, lifecycle_before_exec
-STUB execvpe, lifecycle_before_exec
-STUB execl, lifecycle_before_exec
-STUB execle, lifecycle_before_exec
-STUB execlp, lifecycle_before_exec
-STUB fexecve, lifecycle_before_exec
-STUB execveat, lifecycle_before_exec
+STUB execve, lifecycle_before_exec, , program_execve
+STUB execv, lifecycle_before_exec, , program_execv
+STUB execvp, lifecycle_before_exec, , program_execvp
+STUB execvpe, lifecycle_before_exec, , program_execvpe
+STUB execl, lifecycle_before_exec, , program_execl
+STUB execle, lifecycle_before_exec, , program_execle
+STUB execlp, lifecycle_before_exec, , program_execlp
+STUB fexecve, lifecycle_before_exec, , program_fexecve
+STUB execveat, lifecycle_before_exec, , program_execveat
 STUB vfork, lifecycle_before_vfork
 STUB __vfork, lifecycle_before_vfork
 STUB clone, lifecycle_before_clone, , fork_clone
