@@ -13,6 +13,7 @@ struct thread_context {
     bool is_known;
     bool is_for_child; /* a job that runs in the next forked child, and is its work alone */
     bool is_of_job;
+    bool is_lent;        /* another thread's, who handed over what this one does now */
     bool is_ambiguous;   /* more than one request was read since the last wait */
     uint32_t connection; /* serial of the server connection */
     uint32_t answered;   /* `*answers` when the request was read: another value ends the work */

@@ -421,6 +421,7 @@ static void set_context(struct thread_context *context, const struct record *wor
     context->answered = atomic_load_explicit(answers, memory_order_relaxed);
     context->is_for_child = false;
     context->is_of_job = false;
+    context->is_lent = false;
     context->is_known = true;
 }
 
@@ -436,6 +437,7 @@ void trace_context_enter(struct thread_state *self, const struct record *server,
         work.carried = carried;
         witness->request_read(&work, from->descriptor);
     }
+    trace_context_give_back(self);
     context->is_known = trace_context_is_current(context);
     if (self->runs_a_loop) {
         if (!turn_begins_request(self)) {
@@ -467,6 +469,7 @@ void trace_context_enter_job(struct thread_state *self, const struct record *job
                              const _Atomic uint32_t *ends, bool forks)
 {
     struct thread_context *context = &self->context;
+    trace_context_give_back(self);
     if (self->runs_a_loop) {
         return;
     }
@@ -491,6 +494,30 @@ void trace_context_tell_claim(const struct record *job, const _Atomic uint32_t *
     set_context(&work, job, 0, ends);
     work.is_ambiguous = false;
     witness->job_claimed(&work, system, facts);
+}
+
+bool trace_context_lend(struct thread_state *self, struct thread_context *copy)
+{
+    struct thread_context *context = &self->context;
+    uint64_t now = clock_now_ns();
+    if (!trace_context_is_current(context) || !is_in_bounds(context, now) ||
+        self->random_epoch != attachment_epoch() ||
+        (self->runs_a_loop && !turn_is_own(self, now))) {
+        return false;
+    }
+    *copy = *context;
+    return true;
+}
+
+void trace_context_borrow(struct thread_state *self, const struct thread_context *work)
+{
+    take_numbers(self, 1); /* what a thread knew before its first is forgotten */
+    if (self->runs_a_loop || trace_context_is_current(&self->context) ||
+        !trace_context_is_current(work)) {
+        return;
+    }
+    self->context = *work;
+    self->context.is_lent = true;
 }
 
 void trace_context_leave(struct thread_state *self, uint32_t connection)

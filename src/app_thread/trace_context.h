@@ -122,5 +122,19 @@ bool trace_context_of_child(struct thread_state *self, uint64_t now, struct chil
 void trace_context_before_fork(struct thread_state *self);
 void trace_context_after_fork(struct thread_state *self);
 
+/* What this thread hands to another one belongs to the same work: a copy for the other thread,
+   which may still have as many spans. False: it is not known. */
+bool trace_context_lend(struct thread_state *self, struct thread_context *copy);
+/* This thread does what was handed to it, until trace_context_give_back. Nothing if it runs an
+   event loop, or works for a request or job of its own. */
+void trace_context_borrow(struct thread_state *self, const struct thread_context *work);
+static inline void trace_context_give_back(struct thread_state *self)
+{
+    if (self->context.is_lent) {
+        self->context.is_lent = false;
+        self->context.is_known = false;
+    }
+}
+
 /* The thread waits for many things: what it does next may belong to any. */
 void trace_context_forget(struct thread_state *self);

@@ -317,6 +317,8 @@
 #define LIMIT_WITNESS_PROMISES 20000u
 /* Jobs that were handed out and not taken: as many as one turn brings. */
 #define LIMIT_WITNESS_HANDED 64u
+/* Items of work in the queues of pools of threads; where there are more, some are nobody's. */
+#define LIMIT_WITNESS_HANDED_OVER 1024u
 /* Commands that one call sends whose parent has yet to be proven; more have none. */
 #define LIMIT_WITNESS_DOUBTS 64u
 /* Futures between a request's own task and one that it waits for, with those beside the way. */

@@ -18,96 +18,15 @@
 #include "base/limits.h"
 #include "base/symbol_versions.h"
 #include "base/system_call.h"
-
-/* ---- what CPython exports ---- */
-
-/* A PyObject: a count of references, and its type. Everything else is asked for, or tried out. */
-typedef struct py_object {
-    intptr_t references;
-    const void *type;
-} py_object;
-
-typedef int py_visit(py_object *object, void *argument);
-typedef int py_traverse(py_object *object, py_visit *visit, void *argument);
-
-#define PYTHON_FUNCTIONS(X)                                                                        \
-    X(int, PyContext_Enter, (py_object *))                                                         \
-    X(int, PyContext_Exit, (py_object *))                                                          \
-    X(py_object *, PyContext_New, (void))                                                          \
-    X(py_object *, PyContextVar_New, (const char *name, py_object *otherwise))                     \
-    X(py_object *, PyContextVar_Set, (py_object * variable, py_object * value))                    \
-    X(void *, PyCapsule_GetPointer, (py_object *, const char *name))                               \
-    X(py_object *, PyCapsule_New, (void *pointer, const char *name, void (*end)(py_object *)))     \
-    X(py_object *, PyDict_GetItem, (py_object * dictionary, py_object * key))                      \
-    X(void, PyErr_Clear, (void))                                                                   \
-    X(py_object *, PyErr_Occurred, (void))                                                         \
-    X(py_object *, PyEval_GetFrame, (void))                                                        \
-    X(py_object *, PyEval_GetLocals, (void))                                                       \
-    X(py_object *, PyFrame_GetCode, (py_object * frame))                                           \
-    X(void *, PyGILState_GetThisThreadState, (void))                                               \
-    X(py_object *, PyImport_GetModule, (py_object * name))                                         \
-    X(void *, PyInterpreterState_Get, (void))                                                      \
-    X(void *, PyInterpreterState_Main, (void))                                                     \
-    X(long, PyLong_AsLong, (py_object *))                                                          \
-    X(py_object *, PyLong_FromLong, (long))                                                        \
-    X(py_object *, PyObject_CallObject, (py_object * callable, py_object * arguments))             \
-    X(py_object *, PyObject_GenericGetAttr, (py_object *, py_object * name))                       \
-    X(intptr_t, PyObject_Hash, (py_object *))                                                      \
-    X(void *, PyThreadState_Get, (void))                                                           \
-    X(py_object *, PySequence_GetItem, (py_object * sequence, intptr_t at))                        \
-    X(intptr_t, PySequence_Size, (py_object * sequence))                                           \
-    X(py_object *, PyTuple_GetItem, (py_object * tuple, intptr_t at))                              \
-    X(py_object *, PyTuple_New, (intptr_t size))                                                   \
-    X(int, PyTuple_SetItem, (py_object * tuple, intptr_t at, py_object * item))                    \
-    X(void *, PyType_GetSlot, (const void *type, int slot))                                        \
-    X(int, PyType_IsSubtype, (const void *type, const void *of))                                   \
-    X(const char *, PyUnicode_AsUTF8, (py_object *))                                               \
-    X(py_object *, PyUnicode_FromString, (const char *))                                           \
-    X(py_object *, PyWeakref_GetObject, (py_object * reference))                                   \
-    X(int, Py_AddPendingCall, (int (*function)(void *), void *argument))                           \
-    X(int, Py_AtExit, (void (*function)(void)))                                                    \
-    X(void, Py_DecRef, (py_object *))                                                              \
-    X(const char *, Py_GetVersion, (void))                                                         \
-    X(void, Py_IncRef, (py_object *))
-
-/* The types of what a callback may consist of, and None. */
-#define PYTHON_TYPES(X)                                                                            \
-    X(PyCFunction_Type)                                                                            \
-    X(PyCell_Type)                                                                                 \
-    X(PyFunction_Type)                                                                             \
-    X(PyMethod_Type)                                                                               \
-    X(PyTuple_Type)                                                                                \
-    X(_Py_NoneStruct)
+#include "runtime/python.h"
+#include "runtime/python_pools.h"
 
 #define SLOT_TRAVERSE 71 /* Py_tp_traverse, of the stable ABI */
 
 /* Where greenlet's table (its C API) has what is needed of it. */
 enum { GREENLET_CURRENT = 4, GREENLET_PARENT = 11 };
 
-enum python_state { PYTHON_UNKNOWN, PYTHON_READY, PYTHON_OFF };
-
-static struct {
-#define FIELD(result, name, arguments) result(*name) arguments;
-    PYTHON_FUNCTIONS(FIELD)
-#undef FIELD
-#define FIELD(name) const void *name;
-    PYTHON_TYPES(FIELD)
-#undef FIELD
-    int (*is_finalizing)(void);
-    int (*collects)(
-        void); /* stops the collection of garbage; whether it was on. NULL before 3.10 */
-    int (*collects_again)(void);
-    _Atomic uint8_t state; /* enum python_state */
-    bool tells;
-    /* What was tried out, and is constant from then on. */
-    py_object *variable;
-    uint32_t hash;       /* of the variable, as a table of variables sees it */
-    uint32_t context_at; /* in the state of a thread */
-    const void *of_few;  /* types of the table's nodes */
-    const void *of_many;
-    const void *capsule;
-    const void *context;
-} python;
+struct python python;
 
 /* ---- requests ---- */
 
@@ -364,6 +283,7 @@ static void take_back(uint64_t call_ns)
 static void connecting(const struct connection *connection)
 {
     (void)connection;
+    python_pools_look();
 }
 
 static void job_claimed(const struct thread_context *work, struct slice system,
@@ -381,45 +301,6 @@ static bool tells_jobs(void)
 
 /* ---- what needs Python's lock ---- */
 
-static void forget(py_object *object)
-{
-    if (object != NULL) {
-        python.Py_DecRef(object);
-    }
-}
-
-/* An attribute that is in an object or its class; no code of a program's is asked for it. */
-static py_object *get(py_object *object, const char *name)
-{
-    py_object *text = object == NULL ? NULL : python.PyUnicode_FromString(name);
-    py_object *value = text == NULL ? NULL : python.PyObject_GenericGetAttr(object, text);
-    forget(text);
-    if (value == NULL) {
-        python.PyErr_Clear();
-    }
-    return value;
-}
-
-/* The same, and `object` is given up. */
-static py_object *step(py_object *object, const char *name)
-{
-    py_object *value = get(object, name);
-    forget(object);
-    return value;
-}
-
-/* A module that is loaded already. */
-static py_object *get_module(const char *name)
-{
-    py_object *text = python.PyUnicode_FromString(name);
-    py_object *module = text == NULL ? NULL : python.PyImport_GetModule(text);
-    forget(text);
-    if (module == NULL) {
-        python.PyErr_Clear();
-    }
-    return module;
-}
-
 static py_object *own(py_object *borrowed)
 {
     if (borrowed != NULL) {
@@ -433,8 +314,8 @@ static py_object *step_item(py_object *dictionary, int number)
 {
     py_object *key = dictionary == NULL ? NULL : python.PyLong_FromLong(number);
     py_object *value = key == NULL ? NULL : own(python.PyDict_GetItem(dictionary, key));
-    forget(key);
-    forget(dictionary);
+    python_forget(key);
+    python_forget(dictionary);
     return value;
 }
 
@@ -444,7 +325,7 @@ static py_object *step_reference(py_object *reference)
     if (object == NULL) {
         python.PyErr_Clear();
     }
-    forget(reference);
+    python_forget(reference);
     return object;
 }
 
@@ -462,7 +343,7 @@ static bool put(py_object *context, py_object *capsule)
         return false;
     }
     py_object *token = python.PyContextVar_Set(python.variable, capsule);
-    forget(token);
+    python_forget(token);
     bool is_put = token != NULL;
     if (!is_put) {
         python.PyErr_Clear();
@@ -487,8 +368,8 @@ static int take_context(py_object *object, void *argument)
 static py_object *step_context(py_object *future, const char *kind)
 {
     py_object *found = NULL;
-    py_object *module = future == NULL ? NULL : get_module("_asyncio");
-    py_object *type = step(module, kind);
+    py_object *module = future == NULL ? NULL : python_module("_asyncio");
+    py_object *type = python_step(module, kind);
     if (type != NULL && python.PyType_IsSubtype(future->type, type)) {
         py_traverse *traverse = NULL;
         void *slot = python.PyType_GetSlot(type, SLOT_TRAVERSE);
@@ -499,8 +380,8 @@ static py_object *step_context(py_object *future, const char *kind)
             python.PyErr_Clear();
         }
     }
-    forget(type);
-    forget(future);
+    python_forget(type);
+    python_forget(future);
     return found;
 }
 
@@ -508,10 +389,10 @@ static py_object *step_context(py_object *future, const char *kind)
  */
 static py_object *find_waiter(py_object *protocol)
 {
-    py_object *waiter = step_context(get(protocol, "_waiter"), "Future");
+    py_object *waiter = step_context(python_get(protocol, "_waiter"), "Future");
     if (waiter == NULL) {
-        py_object *reader = step_reference(get(protocol, "_stream_reader_wr"));
-        waiter = step_context(step(reader, "_waiter"), "Future");
+        py_object *reader = step_reference(python_get(protocol, "_stream_reader_wr"));
+        waiter = step_context(python_step(reader, "_waiter"), "Future");
     }
     return waiter;
 }
@@ -529,13 +410,13 @@ static py_object *find_fresh_task(py_object *protocol, const struct thread_conte
 {
     static const char *const names[] = {"_task_handler", "_task"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        py_object *context = step_context(get(protocol, names[i]), "Task");
+        py_object *context = step_context(python_get(protocol, names[i]), "Task");
         uint32_t number = number_in(context);
         if (context != NULL &&
             (number == 0 || (find_begun(number) != NULL && begun_before(context, work) == NULL))) {
             return context;
         }
-        forget(context);
+        python_forget(context);
     }
     return NULL;
 }
@@ -544,13 +425,14 @@ static py_object *find_fresh_task(py_object *protocol, const struct thread_conte
    task of its own for each request, and what it began for the last one is done. */
 static py_object *find_idle_task(py_object *protocol, const struct thread_context *work)
 {
-    py_object *served = get(protocol, "_current_request");
+    py_object *served = python_get(protocol, "_current_request");
     bool is_idle = (const void *)served == python._Py_NoneStruct;
-    forget(served);
-    py_object *context = is_idle ? step_context(get(protocol, "_task_handler"), "Task") : NULL;
+    python_forget(served);
+    py_object *context =
+        is_idle ? step_context(python_get(protocol, "_task_handler"), "Task") : NULL;
     const struct begun *last = begun_before(context, work);
     if (last != NULL && trace_context_is_current(&last->work)) {
-        forget(context);
+        python_forget(context);
         return NULL;
     }
     return context;
@@ -558,10 +440,10 @@ static py_object *find_idle_task(py_object *protocol, const struct thread_contex
 
 static py_object *running_loop(void)
 {
-    py_object *asyncio = get_module("_asyncio");
-    py_object *function = step(asyncio, "_get_running_loop");
+    py_object *asyncio = python_module("_asyncio");
+    py_object *function = python_step(asyncio, "_get_running_loop");
     py_object *loop = function == NULL ? NULL : python.PyObject_CallObject(function, NULL);
-    forget(function);
+    python_forget(function);
     if (loop == NULL) {
         python.PyErr_Clear();
     }
@@ -616,47 +498,37 @@ static void begin_for(py_object *protocol, py_object *reading, const struct unbe
     py_object *waiter = find_waiter(protocol);
     py_object *serving = waiter != NULL ? waiter : find_fresh_task(protocol, &request->work);
     serving = serving != NULL ? serving : find_idle_task(protocol, &request->work);
-    py_object *tasks = get(protocol, "tasks");
+    py_object *tasks = python_get(protocol, "tasks");
     py_object *capsule = make_capsule(begin_request(request, serving, tasks, by));
     if (capsule != NULL && put(reading, capsule) && serving != NULL) {
         put(serving, capsule);
     }
-    forget(tasks);
-    forget(serving);
-    forget(capsule);
+    python_forget(tasks);
+    python_forget(serving);
+    python_forget(capsule);
 }
 
 /* The request was read by a transport of the running loop. */
 static void begin_in_loop(py_object *loop, const struct unbegun *request)
 {
-    py_object *transport =
-        step_reference(step_item(step(get(loop, "_transports"), "data"), request->descriptor));
-    py_object *protocol = get(transport, "_protocol");
-    py_object *above_tls = get(protocol, "_app_protocol");
-    py_object *key = step_item(step(get(loop, "_selector"), "_fd_to_key"), request->descriptor);
-    py_object *handles = step(key, "data");
+    py_object *transport = step_reference(
+        step_item(python_step(python_get(loop, "_transports"), "data"), request->descriptor));
+    py_object *protocol = python_get(transport, "_protocol");
+    py_object *above_tls = python_get(protocol, "_app_protocol");
+    py_object *key =
+        step_item(python_step(python_get(loop, "_selector"), "_fd_to_key"), request->descriptor);
+    py_object *handles = python_step(key, "data");
     py_object *handle = handles == NULL ? NULL : own(python.PyTuple_GetItem(handles, 0));
-    py_object *reading = step(handle, "_context");
+    py_object *reading = python_step(handle, "_context");
     if (protocol != NULL && reading != NULL) {
         begin_for(above_tls != NULL ? above_tls : protocol, reading, request, BEGUN_BY_LOOP);
     }
-    forget(reading);
-    forget(handles);
-    forget(above_tls);
-    forget(protocol);
-    forget(transport);
+    python_forget(reading);
+    python_forget(handles);
+    python_forget(above_tls);
+    python_forget(protocol);
+    python_forget(transport);
     python.PyErr_Clear();
-}
-
-static bool is_text(py_object *text, const char *wanted, size_t size)
-{
-    const char *is = text == NULL ? NULL : python.PyUnicode_AsUTF8(text);
-    bool equals = is != NULL && strncmp(is, wanted, size) == 0;
-    forget(text);
-    if (is == NULL) {
-        python.PyErr_Clear();
-    }
-    return equals;
 }
 
 /* uvloop shows neither its transports nor in which context each reads. But it has just entered that
@@ -666,7 +538,7 @@ static bool is_receiving(void)
     static const char name[] = "data_received";
     py_object *frame = python.PyEval_GetFrame();
     py_object *code = frame == NULL ? NULL : python.PyFrame_GetCode(frame);
-    return is_text(step(code, "co_name"), name, sizeof(name));
+    return python_is_text(python_step(code, "co_name"), name, sizeof(name));
 }
 
 /* The descriptor of a transport of uvloop's, all of which is compiled; below 0: it is none. */
@@ -675,23 +547,23 @@ static long descriptor_of(py_object *transport)
     static const char module[] = "uvloop.";
     long descriptor = -1;
     py_object *type = transport == NULL ? NULL : (py_object *)(uintptr_t)transport->type;
-    if (!is_text(get(type, "__module__"), module, sizeof(module) - 1)) {
+    if (!python_is_text(python_get(type, "__module__"), module, sizeof(module) - 1)) {
         return -1;
     }
-    py_object *ask = get(transport, "get_extra_info");
+    py_object *ask = python_get(transport, "get_extra_info");
     py_object *name = python.PyUnicode_FromString("socket");
     py_object *arguments = python.PyTuple_New(1);
     if (ask != NULL && name != NULL && arguments != NULL) {
         python.PyTuple_SetItem(arguments, 0, own(name));
-        py_object *number = step(python.PyObject_CallObject(ask, arguments), "fileno");
+        py_object *number = python_step(python.PyObject_CallObject(ask, arguments), "fileno");
         py_object *answer = number == NULL ? NULL : python.PyObject_CallObject(number, NULL);
         descriptor = answer == NULL ? -1 : python.PyLong_AsLong(answer);
-        forget(answer);
-        forget(number);
+        python_forget(answer);
+        python_forget(number);
     }
-    forget(arguments);
-    forget(name);
-    forget(ask);
+    python_forget(arguments);
+    python_forget(name);
+    python_forget(ask);
     python.PyErr_Clear();
     return descriptor;
 }
@@ -701,28 +573,28 @@ static void begin_in_uvloop(const struct unbegun *request)
     py_object *locals = is_receiving() ? python.PyEval_GetLocals() : NULL;
     py_object *name = locals == NULL ? NULL : python.PyUnicode_FromString("self");
     py_object *protocol = name == NULL ? NULL : own(python.PyDict_GetItem(locals, name));
-    py_object *transport = get(protocol, "transport");
+    py_object *transport = python_get(protocol, "transport");
     if (transport == NULL) {
-        transport = get(protocol, "_transport");
+        transport = python_get(protocol, "_transport");
     }
     py_object *reading = own((py_object *)(uintptr_t)pointer_at(thread_context_slot(), 0));
     if (reading != NULL && descriptor_of(transport) == request->descriptor) {
         begin_for(protocol, reading, request, BEGUN_BY_SHARED);
     }
-    forget(reading);
-    forget(transport);
-    forget(protocol);
-    forget(name);
+    python_forget(reading);
+    python_forget(transport);
+    python_forget(protocol);
+    python_forget(name);
     python.PyErr_Clear();
 }
 
 /* The request was read by the current greenlet, if that is one of those that a hub switches to. */
 static void begin_in_greenlet(const struct unbegun *request)
 {
-    py_object *interface = step(get_module("greenlet"), "_C_API");
+    py_object *interface = python_step(python_module("greenlet"), "_C_API");
     void *const *table =
         interface == NULL ? NULL : python.PyCapsule_GetPointer(interface, "greenlet._C_API");
-    forget(interface);
+    python_forget(interface);
     if (table == NULL) {
         python.PyErr_Clear();
         return;
@@ -743,12 +615,12 @@ static void begin_in_greenlet(const struct unbegun *request)
         if (token != NULL) {
             begin_request(request, pointer_at(thread_context_slot(), 0), NULL, BEGUN_BY_GREENLET);
         }
-        forget(token);
-        forget(capsule);
+        python_forget(token);
+        python_forget(capsule);
     }
-    forget(main_one);
-    forget(hub);
-    forget(current);
+    python_forget(main_one);
+    python_forget(hub);
+    python_forget(current);
     python.PyErr_Clear();
 }
 
@@ -761,14 +633,14 @@ static void begin(const struct unbegun *request)
         return;
     }
     py_object *loop = running_loop();
-    py_object *selector = get(loop, "_selector");
+    py_object *selector = python_get(loop, "_selector");
     if (selector != NULL) {
         begin_in_loop(loop, request);
     } else {
         begin_in_uvloop(request);
     }
-    forget(selector);
-    forget(loop);
+    python_forget(selector);
+    python_forget(loop);
     begin_in_greenlet(request);
 }
 
@@ -812,13 +684,13 @@ static int visit_part(py_object *object, void *argument)
 /* Whether the callback is one of asyncio's own functions: who is called by those waits. */
 static bool is_of_asyncio(py_object *callback)
 {
-    py_object *function = get(callback, "__func__");
-    function = function != NULL ? function : get(callback, "func");
+    py_object *function = python_get(callback, "__func__");
+    function = function != NULL ? function : python_get(callback, "func");
     py_object *module =
-        function != NULL ? step(function, "__module__") : get(callback, "__module__");
+        function != NULL ? python_step(function, "__module__") : python_get(callback, "__module__");
     const char *name = module == NULL ? NULL : python.PyUnicode_AsUTF8(module);
     bool is_it = name != NULL && strncmp(name, "asyncio.", strlen("asyncio.")) == 0;
-    forget(module);
+    python_forget(module);
     python.PyErr_Clear();
     return is_it;
 }
@@ -826,20 +698,20 @@ static bool is_of_asyncio(py_object *callback)
 /* Adds who is waited for by that callback; true if it is a server's, of a task for one request. */
 static bool add_waiting(struct waiting *waiting, py_object *callback, uintptr_t tasks)
 {
-    py_object *bound = get(callback, "__self__");
+    py_object *bound = python_get(callback, "__self__");
     bool is_server = bound != NULL && (uintptr_t)bound == tasks;
     if (bound != NULL && python.PyType_IsSubtype(bound->type, waiting->future)) {
         visit_part(bound, waiting);
     } else if (!is_server && is_of_asyncio(callback)) {
-        py_object *parent = get(bound, "_parent_task"); /* of a group of tasks */
+        py_object *parent = python_get(bound, "_parent_task"); /* of a group of tasks */
         if (parent != NULL) {
             visit_part(parent, waiting);
         } else {
             visit_part(callback, waiting);
         }
-        forget(parent);
+        python_forget(parent);
     }
-    forget(bound);
+    python_forget(bound);
     return is_server;
 }
 
@@ -851,24 +723,24 @@ static bool serves_connection(py_object *task, const struct begun *entry)
         touch.connection->serial != entry->work.connection) {
         return false;
     }
-    py_object *frame = step(get(task, "_coro"), "cr_frame");
-    py_object *locals = step(frame, "f_locals");
+    py_object *frame = python_step(python_get(task, "_coro"), "cr_frame");
+    py_object *locals = python_step(frame, "f_locals");
     py_object *name = locals == NULL ? NULL : python.PyUnicode_FromString("self");
     py_object *serving = name == NULL ? NULL : own(python.PyDict_GetItem(locals, name));
-    py_object *transport = step(serving, "transport");
+    py_object *transport = python_step(serving, "transport");
     bool is_it = descriptor_of(transport) == entry->descriptor;
-    forget(transport);
-    forget(name);
-    forget(locals);
+    python_forget(transport);
+    python_forget(name);
+    python_forget(locals);
     return is_it;
 }
 
 /* Whether the request's own task is the current one, or waits for it over any number of others. */
 static bool is_waited_for(py_object *task, uint32_t number, const struct begun *entry)
 {
-    py_object *asyncio = get_module("_asyncio");
-    struct waiting waiting = {.future = step(asyncio, "Future"),
-                              .partial = step(get_module("functools"), "partial")};
+    py_object *asyncio = python_module("_asyncio");
+    struct waiting waiting = {.future = python_step(asyncio, "Future"),
+                              .partial = python_step(python_module("functools"), "partial")};
     bool is_it = false;
     if (waiting.future != NULL) {
         visit_part(task, &waiting);
@@ -878,23 +750,23 @@ static bool is_waited_for(py_object *task, uint32_t number, const struct begun *
         py_object *context = step_context(own(future), "Task");
         is_it = context != NULL && (uintptr_t)context == entry->serving;
         bool is_its = context != NULL && number_in(context) == number;
-        forget(context);
-        py_object *callbacks = get(future, "_callbacks");
+        python_forget(context);
+        py_object *callbacks = python_get(future, "_callbacks");
         intptr_t size = callbacks == NULL ? 0 : python.PySequence_Size(callbacks);
         for (intptr_t at = 0; at < size && !is_it; at++) {
             py_object *pair = python.PySequence_GetItem(callbacks, at);
             py_object *callback = pair == NULL ? NULL : python.PyTuple_GetItem(pair, 0);
             is_it = callback != NULL && add_waiting(&waiting, callback, entry->tasks) && is_its &&
                     (entry->by != BEGUN_BY_SHARED || serves_connection(future, entry));
-            forget(pair);
+            python_forget(pair);
         }
-        forget(callbacks);
+        python_forget(callbacks);
     }
     for (uint32_t i = 0; i < waiting.count; i++) {
-        forget(waiting.futures[i]);
+        python_forget(waiting.futures[i]);
     }
-    forget(waiting.partial);
-    forget(waiting.future);
+    python_forget(waiting.partial);
+    python_forget(waiting.future);
     python.PyErr_Clear();
     return is_it;
 }
@@ -902,20 +774,20 @@ static bool is_waited_for(py_object *task, uint32_t number, const struct begun *
 /* The task that runs now; owned. */
 static py_object *current_task(void)
 {
-    py_object *function = step(get_module("_asyncio"), "current_task");
+    py_object *function = python_step(python_module("_asyncio"), "current_task");
     if (function != NULL && function->type == python.PyCFunction_Type) {
         py_object *task = python.PyObject_CallObject(function, NULL);
-        forget(function);
+        python_forget(function);
         python.PyErr_Clear();
         return task;
     }
-    forget(function);
+    python_forget(function);
     py_object *loop = running_loop();
-    py_object *tasks = step(get_module("asyncio.tasks"), "_current_tasks");
+    py_object *tasks = python_step(python_module("asyncio.tasks"), "_current_tasks");
     py_object *task =
         loop == NULL || tasks == NULL ? NULL : own(python.PyDict_GetItem(tasks, loop));
-    forget(tasks);
-    forget(loop);
+    python_forget(tasks);
+    python_forget(loop);
     return task;
 }
 
@@ -934,7 +806,25 @@ static void settle(const struct doubt *doubt)
     if (task == NULL || !is_waited_for(task, doubt->number, entry)) {
         withdraw(doubt);
     }
-    forget(task);
+    python_forget(task);
+}
+
+/* For whom the code works that runs on this thread now; with Python's lock. */
+static struct thread_context *cause_of_code(void)
+{
+    struct thread_context *cause = get_cause(false);
+    if (cause == NULL || !told.is_doubted) {
+        return cause;
+    }
+    int collects = python.collects != NULL && python.collects();
+    const struct begun *entry = find_begun(told.number);
+    py_object *task = entry == NULL ? NULL : current_task();
+    bool is_proven = task != NULL && is_waited_for(task, told.number, entry);
+    python_forget(task);
+    if (collects) {
+        python.collects_again();
+    }
+    return is_proven ? cause : NULL;
 }
 
 /* ---- where things are in memory ---- */
@@ -959,21 +849,21 @@ static bool finds_number(py_object *context, py_object *capsule, uint32_t number
 {
     py_object *others[TRIED_VARIABLES] = {NULL};
     bool is_found = true;
-    forget(python.PyContextVar_Set(python.variable, capsule));
+    python_forget(python.PyContextVar_Set(python.variable, capsule));
     python.capsule = capsule->type;
     const char *root = pointer_at(pointer_at(context, CONTEXT_TABLE), TABLE_ROOT);
     python.of_few = ((const py_object *)(const void *)root)->type;
     for (int i = 0; i < TRIED_VARIABLES && is_found; i++) {
         is_found = number_in(context) == number;
         others[i] = python.PyContextVar_New("wirespan.tried", NULL);
-        forget(others[i] == NULL ? NULL : python.PyContextVar_Set(others[i], capsule));
+        python_forget(others[i] == NULL ? NULL : python.PyContextVar_Set(others[i], capsule));
         root = pointer_at(pointer_at(context, CONTEXT_TABLE), TABLE_ROOT);
         const void *type = ((const py_object *)(const void *)root)->type;
         python.of_many = type != python.of_few ? type : python.of_many;
     }
     is_found = is_found && python.of_many != NULL && number_in(context) == number;
     for (int i = 0; i < TRIED_VARIABLES; i++) {
-        forget(others[i]);
+        python_forget(others[i]);
     }
     return is_found;
 }
@@ -1000,9 +890,9 @@ static bool try_out(void)
         }
         python.PyContext_Exit(context);
     }
-    forget(capsule);
-    forget(empty);
-    forget(context);
+    python_forget(capsule);
+    python_forget(empty);
+    python_forget(context);
     return is_right && python.PyErr_Occurred() == NULL;
 }
 
@@ -1075,6 +965,7 @@ static int begin_all(void *argument)
 
 static void request_read(const struct thread_context *work, int descriptor)
 {
+    python_pools_look();
     if (!thread_state.runs_a_loop || !is_main_thread() ||
         atomic_load_explicit(&python.state, memory_order_relaxed) == PYTHON_OFF ||
         python.PyGILState_GetThisThreadState() == NULL) {
@@ -1127,6 +1018,7 @@ const char *python_witness_prepare(bool tells)
         return "it has no lock";
     }
     python.tells = tells;
+    python_pools_prepare(cause_of_code);
     static const struct witness python_witness = {
         .request_read = request_read,
         .cause_of_http = cause_of_http,
@@ -1135,6 +1027,7 @@ const char *python_witness_prepare(bool tells)
         .cause_of_child = cause_of_child,
         .gave = gave,
         .connecting = connecting,
+        .accepting = python_pools_look,
         .job_claimed = job_claimed,
         .tells_jobs = tells_jobs,
     };

@@ -28,7 +28,8 @@
  * connection's request; so a server's task is believed if what it runs holds the connection.
  *
  * Nothing is said of loops in other threads than the main one, in interpreters other than the main
- * one, in builds without the lock, and of what other threads do for a task.
+ * one, and in builds without the lock. Of what other threads do for a task only the pools of
+ * runtime/python_pools.h tell.
  */
 #pragma once
 

@@ -5,6 +5,8 @@ or key. Neither means anything to wirespan; here they say which server span trul
 is `right` if the way up from its span leads to that one first, `none` if its span is a root, and
 `wrong` otherwise. `wrong` is an error everywhere, and so is a span that is missing. What a program does
 on its own carries an ID that no request has: to have a parent is wrong for it.
+
+FIDELITY_TIMES in the environment makes so many times as many requests of it.
 """
 
 import http.client
@@ -40,14 +42,16 @@ class Phase:
     in_step: bool = False
 
 
+TIMES = int(os.environ.get("FIDELITY_TIMES", "1"))
+
 # The last one says that a program which was busy is understood again.
 PHASES = (
-    Phase("one", 1, 12),
-    Phase("one, anew", 1, 6, keeps=False),
-    Phase("5", 5, 40),
-    Phase("20", 20, 80),
-    Phase("20, in step", 20, 80, in_step=True),
-    Phase("one, again", 1, 6),
+    Phase("one", 1, 4 * TIMES),
+    Phase("one, anew", 1, 3 * TIMES, keeps=False),
+    Phase("5", 5, 15 * TIMES),
+    Phase("20", 20, 40 * TIMES),
+    Phase("20, in step", 20, 40 * TIMES, in_step=True),
+    Phase("one, again", 1, 3 * TIMES),
 )
 ALONE = {phase.name for phase in PHASES if phase.clients == 1}
 

@@ -28,7 +28,13 @@ class Threads(Suite):
 
     def test_pools(self):
         self.gunicorn("gunicorn gthread", "--worker-class", "gthread", "--threads", 8,
-                      modes=("pool", "shared", "queue"), least={"pool": 0, "shared": 0, "queue": 0})
+                      modes=("pool", "shared", "queue"), least=POOLS)
+
+    def test_consumers(self):
+        """What the first of many requests begins serves others while that one is not answered yet."""
+        for mode in "consumer", "queue":
+            self.gunicorn("gunicorn gthread", "--worker-class", "gthread", "--threads", 8, modes=(mode,),
+                          phases=PHASES[3:5], least={mode: 0})
 
     def test_loops(self):
         for workers, options in (("sync", ()), ("gthread", ("--threads", 8))):
@@ -41,6 +47,8 @@ class Threads(Suite):
 
 
 EVERYWHERE = {"seq": 1.0}
+# What is handed to a pool is known, what is put into a queue of the program's own is not.
+POOLS = {"pool": 1.0, "shared": 1.0, "queue": 0}
 
 if __name__ == "__main__":
     main()

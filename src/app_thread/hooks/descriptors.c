@@ -91,6 +91,9 @@ static void accepted(int listener, int fd)
 {
     struct thread_state *self = &thread_state;
     turn_accepts(self, listener);
+    if (unlikely(witness != NULL) && witness->accepting != NULL && hook_is_on()) {
+        witness->accepting();
+    }
     if (fd >= 0 && keeps_tables(self)) {
         descriptor_made(self, fd, DESCRIPTOR_ACCEPTED);
         if (!self->runs_a_loop) {

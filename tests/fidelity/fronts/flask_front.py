@@ -1,6 +1,7 @@
 """A Flask application for gunicorn: GET /w/ID/MODE/COUNT makes COUNT calls for ID, as MODE says."""
 
 import asyncio
+import concurrent.futures.thread
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -121,8 +122,40 @@ def in_others_loop(name, count):
     asyncio.run(all_of_it())
 
 
-MODES = {"seq": in_sequence, "pool": in_pool, "shared": in_shared_pool, "queue": by_queue, "loop": in_loop,
-         "others": in_others_loop}
+_consumed = None
+
+
+def by_consumer(name, count):
+    """A pool's thread, to which the first request has handed the work of all, takes it from two queues."""
+    import queue
+    import threading
+    global _consumed
+    if _consumed is None:
+        _consumed = queue.Queue(), queue.SimpleQueue()
+
+        def consume(items):
+            while not concurrent.futures.thread._shutdown:  # else the end would wait for it
+                try:
+                    of, number, done = items.get(timeout=0.2)
+                except queue.Empty:
+                    continue
+                call(of, number)
+                done.set()
+
+        for items in _consumed:
+            _consumers.submit(consume, items)
+    waiting = []
+    for number in range(count):
+        done = threading.Event()
+        _consumed[number % 2].put((name, number, done))
+        waiting.append(done)
+    for done in waiting:
+        done.wait()
+
+
+_consumers = ThreadPoolExecutor(2)
+MODES = {"seq": in_sequence, "pool": in_pool, "shared": in_shared_pool, "queue": by_queue,
+         "consumer": by_consumer}
 
 
 @application.get("/w/<name>/<mode>/<int:count>")

@@ -1,0 +1,289 @@
+#include "runtime/python_pools.h"
+
+#include <dlfcn.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
+#include "app_thread/attachment.h"
+#include "app_thread/clock.h"
+#include "app_thread/hooks/hook.h"
+#include "app_thread/readable.h"
+#include "app_thread/thread_state.h"
+#include "app_thread/trace_context.h"
+#include "base/compiler.h"
+#include "base/limits.h"
+#include "base/symbol_versions.h"
+#include "base/system_call.h"
+#include "runtime/python.h"
+
+/* A method's address takes the object and up to four more words, whatever is in them. */
+typedef py_object *py_method(py_object *self, void *, void *, void *, void *);
+
+/* PyMethodDef */
+struct method {
+    const char *name;
+    py_method *function;
+    int flags;
+};
+
+#define METHOD_TAKES_A_VECTOR                                                                      \
+    0x82 /* METH_FASTCALL | METH_KEYWORDS: arguments, their number, names */
+
+/* Where the descriptor of a method has its type and its struct method; tried out. */
+enum { DESCRIPTOR_TYPE = 16, DESCRIPTOR_METHOD = 40 };
+
+enum pools_state { POOLS_UNKNOWN, POOLS_WATCHED, POOLS_OFF };
+
+/* An item in a pool's queue, and for whom it is. Read and written with Python's lock. */
+struct handed {
+    uintptr_t item; /* 0: none. What is in there is only compared */
+    uint32_t epoch;
+    struct thread_context work;
+};
+
+static struct {
+    python_pools_cause *cause;
+    const void *descriptor_type;
+    const void *item_type;
+    py_method *put;
+    py_method *get;
+    py_method *get_at_once;
+    py_method *take_first;
+    _Atomic uint32_t looks; /* until what is looked for is there */
+    _Atomic uint8_t state;  /* enum pools_state */
+    struct handed handed[LIMIT_WITNESS_HANDED_OVER];
+} python_pools;
+
+/* ---- what was handed over ---- */
+
+#define HANDED_PLACES 8u /* that one item may have */
+
+static struct handed *places_of(const py_object *item)
+{
+    uint64_t mixed = (uint64_t)(uintptr_t)item * UINT64_C(0x9e3779b97f4a7c15);
+    return &python_pools.handed[(mixed >> 40) % (LIMIT_WITNESS_HANDED_OVER / HANDED_PLACES) *
+                                HANDED_PLACES];
+}
+
+static struct handed *find_handed(const py_object *item)
+{
+    struct handed *places = places_of(item);
+    for (uint32_t i = 0; i < HANDED_PLACES; i++) {
+        if (places[i].item == (uintptr_t)item) {
+            return &places[i];
+        }
+    }
+    return NULL;
+}
+
+/* A place for it; where all are taken one that nobody waits for any more, or else any. */
+static struct handed *make_place(const py_object *item)
+{
+    struct handed *places = places_of(item);
+    struct handed *found = &places[(uintptr_t)item / 64 % HANDED_PLACES];
+    for (uint32_t i = 0; i < HANDED_PLACES; i++) {
+        if (places[i].item == 0) {
+            return &places[i];
+        }
+        if (!attachment_is_of_process(places[i].epoch) ||
+            !trace_context_is_current(&places[i].work)) {
+            found = &places[i];
+        }
+    }
+    return found;
+}
+
+static void hand_over(const py_object *item)
+{
+    struct handed *handed = find_handed(item);
+    if (handed != NULL) {
+        handed->item = 0; /* was never taken out, and its memory is another's now */
+    }
+    struct thread_context work;
+    if (!trace_context_lend(&thread_state, &work)) {
+        struct thread_context *cause = python_pools.cause();
+        if (cause == NULL) {
+            return;
+        }
+        work = *cause;
+    }
+    handed = make_place(item);
+    *handed = (struct handed){.item = (uintptr_t)item, .epoch = attachment_epoch(), .work = work};
+}
+
+static void take_over(const py_object *item)
+{
+    struct handed *handed = find_handed(item);
+    if (handed != NULL) {
+        handed->item = 0;
+        if (attachment_is_of_process(handed->epoch)) {
+            trace_context_borrow(&thread_state, &handed->work);
+        }
+    }
+}
+
+/* ---- in the place of Python's methods ---- */
+
+static py_object *watched_put(py_object *self, void *arguments, void *count, void *names,
+                              void *more)
+{
+    if (hook_is_on() && (intptr_t)count >= 1) {
+        const py_object *item = *(py_object *const *)arguments;
+        if (item->type == python_pools.item_type) {
+            hand_over(item);
+        }
+    }
+    return python_pools.put(self, arguments, count, names, more);
+}
+
+static py_object *took(py_object *item)
+{
+    if (item != NULL && item->type == python_pools.item_type && hook_is_on()) {
+        take_over(item);
+    }
+    return item;
+}
+
+static py_object *watched_get(py_object *self, void *a, void *b, void *c, void *d)
+{
+    trace_context_give_back(&thread_state);
+    return took(python_pools.get(self, a, b, c, d));
+}
+
+static py_object *watched_get_at_once(py_object *self, void *a, void *b, void *c, void *d)
+{
+    trace_context_give_back(&thread_state);
+    return took(python_pools.get_at_once(self, a, b, c, d));
+}
+
+/* Of a deque: queues of Python's own have it in a method of this name. */
+static SLOW void takes_first(void)
+{
+    static const char name[] = "_get";
+    py_object *frame = python.PyEval_GetFrame();
+    py_object *code = frame == NULL ? NULL : python.PyFrame_GetCode(frame);
+    if (python_is_text(python_step(code, "co_name"), name, sizeof(name))) {
+        trace_context_give_back(&thread_state);
+    }
+}
+
+static py_object *watched_take_first(py_object *self, void *a, void *b, void *c, void *d)
+{
+    if (unlikely(thread_state.context.is_lent)) {
+        takes_first();
+    }
+    return python_pools.take_first(self, a, b, c, d);
+}
+
+/* ---- to get there ---- */
+
+/* The kernel adds nothing to it, which it refuses where that cannot be written. */
+static bool is_writable(void *word)
+{
+    const long adds = 1l << 28;
+    uint32_t nobody = 0;
+    return raw_system_call(SYS_futex, (long)&nobody, 5 /* FUTEX_WAKE_OP */, 0, 0, (long)word,
+                           adds) >= 0;
+}
+
+static bool is_readable(const void *memory, size_t size)
+{
+    struct iovec part = {.iov_base = (void *)(uintptr_t)memory, .iov_len = size};
+    return readable_iov(&part, 1);
+}
+
+/* The method of that type, if it is where it is looked for; `flags` 0: any. */
+static struct method *find_method(py_object *type, const char *name, int flags)
+{
+    py_object *descriptor = python_get(type, name);
+    struct method *method = NULL;
+    const void *of = NULL;
+    if (descriptor != NULL && descriptor->type == python_pools.descriptor_type) {
+        memcpy(&of, (const char *)descriptor + DESCRIPTOR_TYPE, sizeof(of));
+    }
+    if (of != NULL && of == type) {
+        memcpy(&method, (const char *)descriptor + DESCRIPTOR_METHOD, sizeof(method));
+    }
+    python_forget(descriptor);
+    size_t size = strlen(name) + 1;
+    if (method == NULL || !is_readable(method, sizeof(*method)) ||
+        !is_readable(method->name, size) || memcmp(method->name, name, size) != 0 ||
+        (flags != 0 && method->flags != flags) || !is_writable(&method->function)) {
+        return NULL;
+    }
+    return method;
+}
+
+static void watch(struct method *method, py_method **original, py_method *ours)
+{
+    *original = method->function;
+    atomic_thread_fence(memory_order_release);
+    method->function = ours;
+}
+
+static void watch_pools(py_object *items, py_object *queue, py_object *deque)
+{
+    struct method *put = find_method(queue, "put", METHOD_TAKES_A_VECTOR);
+    struct method *get = find_method(queue, "get", 0);
+    struct method *get_at_once = find_method(queue, "get_nowait", 0);
+    struct method *take_first = find_method(deque, "popleft", 0);
+    bool is_whole = put != NULL && get != NULL && get_at_once != NULL && take_first != NULL;
+    if (is_whole) {
+        python_pools.item_type = items;
+        watch(take_first, &python_pools.take_first, watched_take_first);
+        watch(get, &python_pools.get, watched_get);
+        watch(get_at_once, &python_pools.get_at_once, watched_get_at_once);
+        watch(put, &python_pools.put, watched_put);
+    }
+    atomic_store_explicit(&python_pools.state, is_whole ? POOLS_WATCHED : POOLS_OFF,
+                          memory_order_relaxed);
+}
+
+/* The pending call: on the main thread, with Python's lock, between two instructions. */
+static int look(void *argument)
+{
+    (void)argument;
+    if (atomic_load_explicit(&python_pools.state, memory_order_relaxed) != POOLS_UNKNOWN ||
+        python.PyErr_Occurred() != NULL ||
+        python.PyInterpreterState_Get() != python.PyInterpreterState_Main()) {
+        return 0;
+    }
+    py_object *items = python_step(python_module("concurrent.futures.thread"), "_WorkItem");
+    py_object *queue = python_step(python_module("_queue"), "SimpleQueue");
+    py_object *deque = python_step(python_module("_collections"), "deque");
+    if (items != NULL && queue != NULL && deque != NULL) {
+        watch_pools(items, queue, deque); /* what is compared with later is kept */
+    } else {
+        python_forget(items);
+    }
+    python_forget(queue);
+    python_forget(deque);
+    python.PyErr_Clear();
+    return 0;
+}
+
+void python_pools_look(void)
+{
+    if (likely(atomic_load_explicit(&python_pools.state, memory_order_relaxed) != POOLS_UNKNOWN)) {
+        return;
+    }
+    /* Ever more seldom: many programs never load it. */
+    uint32_t looks = atomic_fetch_add_explicit(&python_pools.looks, 1, memory_order_relaxed);
+    if ((looks < 64 || (looks & (looks - 1)) == 0) &&
+        python.PyGILState_GetThisThreadState() != NULL) {
+        python.Py_AddPendingCall(look, NULL);
+    }
+}
+
+void python_pools_prepare(python_pools_cause *cause)
+{
+    python_pools.cause = cause;
+    python_pools.descriptor_type = dlsym(RTLD_DEFAULT, "PyMethodDescr_Type");
+    if (python_pools.descriptor_type == NULL) {
+        atomic_store_explicit(&python_pools.state, POOLS_OFF, memory_order_relaxed);
+    }
+}

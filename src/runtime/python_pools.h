@@ -1,0 +1,27 @@
+/*
+ * Python's pools of threads (concurrent.futures, and with it asyncio.to_thread and
+ * run_in_executor): what is handed to a pool's thread is done for whoever handed it over.
+ *
+ * An item of work goes through a queue of C's own, in and out as the same object. The two functions
+ * of that queue are watched in place: the table in which Python keeps a method's address gets ours,
+ * which calls the one that was there. So who puts an item in is known when it is taken out, however
+ * many threads there are; until the thread asks for the next item it works for the one who put this
+ * in. A thread that begins to take from a queue of the program's own serves others, too, and works
+ * for nobody from then on.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "app_thread/thread_state.h"
+
+/* For whom Python's code on this thread works, where the thread itself does not show it; NULL: that
+   is not proven. Called with Python's lock. Set once at the start. */
+typedef struct thread_context *python_pools_cause(void);
+
+/* There is Python in this process. */
+void python_pools_prepare(python_pools_cause *cause);
+
+/* This thread of Python's accepts or makes a connection, or has read a request: time to look
+   whether the program has loaded what pools are made of. */
+void python_pools_look(void);
