@@ -15,6 +15,7 @@
 #include "app_thread/inject.h"
 #include "app_thread/jobs.h"
 #include "app_thread/protocol.h"
+#include "app_thread/tls_insertion.h"
 #include "base/system_call.h"
 
 _Atomic uint8_t descriptor_kinds[LIMIT_DESCRIPTORS];
@@ -70,6 +71,9 @@ static void finish_and_free(struct thread_state *self, struct connection *connec
     atomic_store_explicit(&connection->pending, 0, memory_order_relaxed);
     /* release: a thread that still sees the old generation sees nothing of the next connection */
     atomic_fetch_add_explicit(&connection->generation, 1, memory_order_release);
+    if (unlikely(atomic_load_explicit(&tls_insertions_kept, memory_order_relaxed) > 0)) {
+        tls_insertion_forget_gone();
+    }
 }
 
 static void go_adrift(struct thread_state *self, struct connection *connection, bool for_good)

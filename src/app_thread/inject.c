@@ -133,7 +133,8 @@ static bool is_readable(const void *data, size_t size)
 
 /* Looks at the page first that the bytes begin on: there the head mostly lies whole, and what the
    kernel is not asked about costs nothing. */
-static bool find_head(struct slice bytes, struct http_preview *preview)
+static inline __attribute__((always_inline)) bool find_head(struct slice bytes,
+                                                            struct http_preview *preview)
 {
     size_t on_page = READABLE_PAGE - (uintptr_t)bytes.data % READABLE_PAGE;
     size_t size = bytes.size;
@@ -169,6 +170,19 @@ enum inject_plan inject_plan(struct thread_state *self, const struct iovec *iov,
     preview->is_planned =
         exchange_plan_http(self, &preview->plan, line->method, line->target, start_ns);
     return preview->is_planned ? INJECT_FIELD : INJECT_NOTHING;
+}
+
+SLOW enum inject_plan inject_plan_again(const struct iovec *iov,
+                                        const struct trace_identity *identity,
+                                        struct injection *injection)
+{
+    struct http_preview *preview = &injection->preview;
+    if (iov[0].iov_len == 0 || !find_head(slice_of(iov[0].iov_base, iov[0].iov_len), preview)) {
+        return INJECT_UNKNOWN;
+    }
+    preview->plan = (struct exchange_plan){.identity = *identity, .slot = SEGMENT_NO_SLOT};
+    preview->is_planned = true;
+    return INJECT_FIELD;
 }
 
 /* ---- sending ---- */
@@ -230,6 +244,13 @@ static void owe(struct connection *connection, const struct injection *injection
     }
 }
 
+void inject_copied(const struct injection *injection)
+{
+    if (injection->state.size > 0) {
+        carried_unpin(injection->preview.plan.identity.carried);
+    }
+}
+
 ssize_t inject_settle(struct connection *connection, const struct injection *injection,
                       const uint8_t field[INJECT_FIELD_BYTES], ssize_t sent)
 {
@@ -239,9 +260,7 @@ ssize_t inject_settle(struct connection *connection, const struct injection *inj
         owe(connection, injection, field, (uint16_t)(sent - at));
         return at;
     }
-    if (injection->state.size > 0) {
-        carried_unpin(injection->preview.plan.identity.carried);
-    }
+    inject_copied(injection);
     return sent <= at ? sent : sent - size;
 }
 

@@ -25,6 +25,8 @@
 #define INJECT_FIELD_BYTES 70u
 /* Parts of the fields. */
 #define INJECT_FIELD_PARTS 2u
+/* All their bytes: `tracestate: ` and CR LF around its value. */
+#define INJECT_FIELDS_MOST (INJECT_FIELD_BYTES + 12u + LIMIT_TRACESTATE + 2u)
 
 struct injection {
     struct http_preview preview; /* of the request */
@@ -55,12 +57,20 @@ enum inject_plan {
 enum inject_plan inject_plan(struct thread_state *self, const struct iovec *iov, size_t count,
                              uint64_t start_ns, struct injection *injection);
 
+/* The same for a request that the program sends again, a part of which may have gone with these
+   ids: they stay its own. */
+enum inject_plan inject_plan_again(const struct iovec *iov, const struct trace_identity *identity,
+                                   struct injection *injection);
+
 #define INJECT_PARTS (LIMIT_INJECT_PARTS + 1u + INJECT_FIELD_PARTS)
 
 /* The first field's line, and the parts of what is to be sent: their number. inject_settle is to
    follow. */
 size_t inject_build(struct injection *injection, const struct iovec *iov, size_t count,
                     uint8_t field[INJECT_FIELD_BYTES], struct iovec longer[INJECT_PARTS]);
+
+/* The parts were copied: nothing of them is needed any more. Instead of inject_settle. */
+void inject_copied(const struct injection *injection);
 
 /* The kernel's answer to the longer call as the program is to see it. What was not sent of the
    fields is owed. */

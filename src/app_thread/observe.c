@@ -110,7 +110,8 @@ static void frame_ahead(struct observation *seen, const struct iovec *iov, size_
 }
 
 /* A request's head is looked at before the call if something is to be written into it. */
-static SLOW void plan_insertion(struct observation *seen, const struct iovec *iov, size_t count)
+static SLOW void plan_insertion(struct observation *seen, const struct iovec *iov, size_t count,
+                                const struct trace_identity *sent)
 {
     struct passage passage = {.self = seen->self,
                               .connection = seen->touch.connection,
@@ -120,7 +121,9 @@ static SLOW void plan_insertion(struct observation *seen, const struct iovec *io
         !protocol_may_begin_http(&passage)) {
         return;
     }
-    enum inject_plan plan = inject_plan(seen->self, iov, count, seen->start_ns, &seen->injection);
+    enum inject_plan plan =
+        likely(sent == NULL) ? inject_plan(seen->self, iov, count, seen->start_ns, &seen->injection)
+                             : inject_plan_again(iov, sent, &seen->injection);
     if (plan == INJECT_UNKNOWN) {
         return;
     }
@@ -133,8 +136,10 @@ static SLOW void plan_insertion(struct observation *seen, const struct iovec *io
 
 /* Nothing else is looked at before the call but what the connection is: whether the bytes can be
    read, and how many of them are sent, the kernel will tell. */
-static inline __attribute__((always_inline)) bool
-begin_send(struct observation *seen, const struct iovec *iov, size_t count, bool may_insert)
+static inline __attribute__((always_inline)) bool begin_send(struct observation *seen,
+                                                             const struct iovec *iov, size_t count,
+                                                             bool may_insert,
+                                                             const struct trace_identity *sent)
 {
     struct thread_state *self = seen->self;
     struct connection *connection = seen->touch.connection;
@@ -162,7 +167,7 @@ begin_send(struct observation *seen, const struct iovec *iov, size_t count, bool
         /* Before the call; pairs with has_in_flight of whoever reads an answer. */
         atomic_store_explicit(&connection->unframed, true, memory_order_release);
         if (may_insert && protocol_may_be_http(connection) && inject_is_on) {
-            plan_insertion(seen, iov, count);
+            plan_insertion(seen, iov, count, sent);
         }
         if (attachment_frames_ahead && iov != NULL && count > 0) {
             frame_ahead(seen, iov, count);
@@ -175,7 +180,8 @@ bool observe_send_begin(struct observation *seen, int fd, const struct iovec *io
 {
     seen->self = &thread_state;
     seen->source = 0;
-    return connection_touch(seen->self, fd, &seen->touch) && begin_send(seen, iov, count, false);
+    return connection_touch(seen->self, fd, &seen->touch) &&
+           begin_send(seen, iov, count, false, NULL);
 }
 
 bool observe_send_begin_inserting(struct observation *seen, int fd, const struct iovec *iov,
@@ -183,7 +189,8 @@ bool observe_send_begin_inserting(struct observation *seen, int fd, const struct
 {
     seen->self = &thread_state;
     seen->source = 0;
-    return connection_touch(seen->self, fd, &seen->touch) && begin_send(seen, iov, count, true);
+    return connection_touch(seen->self, fd, &seen->touch) &&
+           begin_send(seen, iov, count, true, NULL);
 }
 
 bool observe_plaintext_send_begin(struct observation *seen, const struct touch *touch,
@@ -192,7 +199,18 @@ bool observe_plaintext_send_begin(struct observation *seen, const struct touch *
     seen->self = &thread_state;
     seen->source = (uintptr_t)session;
     seen->touch = *touch;
-    return begin_send(seen, iov, count, false);
+    return begin_send(seen, iov, count, false, NULL);
+}
+
+bool observe_plaintext_send_begin_inserting(struct observation *seen, const struct touch *touch,
+                                            const void *session, const struct iovec *iov,
+                                            const struct trace_identity *sent)
+{
+    seen->self = &thread_state;
+    seen->source = (uintptr_t)session;
+    seen->touch = *touch;
+    seen->step = SEND_AS_IS;
+    return begin_send(seen, iov, 1, true, sent);
 }
 
 /* Something else was sent than what was framed ahead of the call. */

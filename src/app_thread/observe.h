@@ -73,6 +73,11 @@ void observe_unseen(int fd, enum direction_name direction, ssize_t result);
 
 bool observe_plaintext_send_begin(struct observation *seen, const struct touch *touch,
                                   const void *session, const struct iovec *iov, size_t count);
+/* The same for a call into which `traceparent` may be inserted, if `seen->step` says so then.
+   `sent` are the ids that went with an earlier call for the same bytes, or NULL. */
+bool observe_plaintext_send_begin_inserting(struct observation *seen, const struct touch *touch,
+                                            const void *session, const struct iovec *iov,
+                                            const struct trace_identity *sent);
 /* Ended by observe_send_end; an error of EAGAIN means that the call will be made again. */
 
 /* The session's connection became known only by the call that sent these bytes. */

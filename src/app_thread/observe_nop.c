@@ -98,6 +98,18 @@ bool observe_plaintext_send_begin(struct observation *seen, const struct touch *
     return false;
 }
 
+bool observe_plaintext_send_begin_inserting(struct observation *seen, const struct touch *touch,
+                                            const void *session, const struct iovec *iov,
+                                            const struct trace_identity *sent)
+{
+    (void)touch;
+    (void)session;
+    (void)iov;
+    (void)sent;
+    seen->step = SEND_AS_IS;
+    return false;
+}
+
 void observe_plaintext_sent(const struct touch *touch, const void *session, const struct iovec *iov,
                             size_t count, ssize_t result)
 {

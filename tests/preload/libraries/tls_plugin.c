@@ -6,5 +6,6 @@
 
 bool tls_plugin_talk(int client, int server, unsigned exchanges)
 {
-    return tls_talk(client, server, TLS_DESCRIPTOR, exchanges, 0);
+    struct tls_plan plan = {TLS_DESCRIPTOR, exchanges, 0, 0};
+    return tls_talk(client, server, &plan);
 }

@@ -1,18 +1,23 @@
 /* OpenSSL's calls in all styles: blocking, without blocking and called again, with memory buffers,
    0-RTT. */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/ssl.h>
+#include <signal.h>
 
 #include "support.h"
 #include "tls_ends.h"
 
-static void talk(enum tls_style style, unsigned exchanges, size_t body, bool is_small)
+static void talk(bool is_small, struct tls_plan plan)
 {
-    int pair[2];
+    int pair[2], on = 1;
     tcp_pair(pair);
+    setsockopt(pair[0], IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(pair[1], IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (is_small) {
         shrink_buffers(pair);
     }
-    say("talk: %s", tls_talk(pair[0], pair[1], style, exchanges, body) ? "good" : "failed");
+    say("talk: %s", tls_talk(pair[0], pair[1], &plan) ? "good" : "failed");
 }
 
 /* What calls on a session without a transport give. */
@@ -42,19 +47,33 @@ static void without_transport(void)
 int main(int count, char **arguments)
 {
     REQUIRE(count == 2);
-    static const char *const styles[] = {"descriptor",        "descriptor_ex", "nonblocking",
-                                         "nonblocking_parts", "memory",        "early"};
+    static const char *const styles[] = {
+        "descriptor", "descriptor_ex", "nonblocking",   "nonblocking_parts", "memory",
+        "early",      "narrow",        "narrow_moving", "narrow_parts"};
     for (unsigned i = 0; i < sizeof styles / sizeof styles[0]; i++) {
         if (strcmp(arguments[1], styles[i]) != 0) {
             continue;
         }
+        enum tls_style style = (enum tls_style)i;
         for (int turn = 0; turn < 3; turn++) {
-            talk((enum tls_style)i, 10, 100, false);
+            talk(false, (struct tls_plan){style, 10, 100, 0});
         }
         if (i != TLS_EARLY) {
-            talk((enum tls_style)i, 3, 300000, true);
+            talk(true, (struct tls_plan){style, 3, 300000, 0});
+            /* Around the end of the first record, and of the second. */
+            talk(false, (struct tls_plan){style, 60, 16384 - 150, 3});
+            talk(false, (struct tls_plan){style, 60, 32768 - 150, 3});
         }
         without_transport();
+        return 0;
+    }
+    if (strcmp(arguments[1], "rules") == 0) {
+        signal(SIGPIPE, SIG_IGN); /* these ends close in the middle */
+        for (unsigned i = 0; i < TLS_RULES; i++) {
+            int pair[2];
+            tcp_pair(pair);
+            tls_break_rules(pair[0], pair[1], i);
+        }
         return 0;
     }
     setup_failed(__FILE__, __LINE__, "a style of that name");
