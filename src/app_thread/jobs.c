@@ -924,7 +924,7 @@ static void open_job(const struct deed *deed, struct job *job)
         trace_context_enter_job(self, record, ends_of(job), forks);
     }
     if (unlikely(witness != NULL)) {
-        trace_context_tell_claim(record, ends_of(job),
+        trace_context_tell_claim(record, deed->passage->connection, ends_of(job),
                                  rules_text(jobs_rules, queue_of(deed->rule)->name), deed->facts);
     }
     if (forks || is_of_pool(job)) {

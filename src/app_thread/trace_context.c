@@ -487,13 +487,14 @@ void trace_context_enter_job(struct thread_state *self, const struct record *job
     context->is_for_child = forks;
 }
 
-void trace_context_tell_claim(const struct record *job, const _Atomic uint32_t *ends,
-                              struct slice system, const struct rule_facts *facts)
+void trace_context_tell_claim(const struct record *job, const struct connection *connection,
+                              const _Atomic uint32_t *ends, struct slice system,
+                              const struct rule_facts *facts)
 {
     struct thread_context work;
     set_context(&work, job, 0, ends);
     work.is_ambiguous = false;
-    witness->job_claimed(&work, system, facts);
+    witness->job_claimed(&work, connection, system, facts);
 }
 
 bool trace_context_lend(struct thread_state *self, struct thread_context *copy)

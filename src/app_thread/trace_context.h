@@ -100,8 +100,9 @@ void trace_context_enter_job(struct thread_state *self, const struct record *job
                              const _Atomic uint32_t *ends, bool forks);
 
 /* There is a witness: it hears of a job that this thread has claimed. */
-void trace_context_tell_claim(const struct record *job, const _Atomic uint32_t *ends,
-                              struct slice system, const struct rule_facts *facts);
+void trace_context_tell_claim(const struct record *job, const struct connection *connection,
+                              const _Atomic uint32_t *ends, struct slice system,
+                              const struct rule_facts *facts);
 
 /* The one job that this process has in work; NULL: there is none, or more than one. In a process
    that serves no requests, and has no witness of jobs, what an event loop does is for that job. The

@@ -43,10 +43,10 @@ struct witness {
     void (*connecting)(const struct connection *connection);
     /* This thread has accepted a connection, or found none. NULL: nobody wants to know. */
     void (*accepting)(void);
-    /* This thread has read the answer by which it claimed a job of the queue that rules call
-       `system`; `work` is copied. */
-    void (*job_claimed)(const struct thread_context *work, struct slice system,
-                        const struct rule_facts *facts);
+    /* This thread has read the answer by which it claimed, on the connection, a job of the queue
+       that rules call `system`; `work` is copied. */
+    void (*job_claimed)(const struct thread_context *work, const struct connection *connection,
+                        struct slice system, const struct rule_facts *facts);
     /* Whether it knows for which job this thread's code runs, so that nothing is to be guessed. */
     bool (*tells_jobs)(void);
 };

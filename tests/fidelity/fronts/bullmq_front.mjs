@@ -106,18 +106,34 @@ async function work() {
     call('bgx0', asked++, pooled).catch(() => {});
     for (const client of [redis, piped, other]) client.get(`id:bgx0:${asked}`).catch(() => {});
   }, 5);
-  const workers = QUEUES.map((name) => new Worker(name, (job) => modes[job.data.mode](job.data.name, job.data.count),
-    { connection: options, concurrency }));
-  for (const worker of workers) {
-    worker.on('completed', () => { if (++done === jobs) finish(); });
-    worker.on('failed', (job, error) => { console.log('failed', job.data.name, error.stack); if (++done === jobs) finish(); });
-  }
+  const workers = [];
+  const closed = [];
+  // More than one of a queue's may be asked for: then one is closed for a new one now and then.
+  const crew = Number(process.env.TEST_WORKERS ?? 1);
+  const ended = (name) => {
+    if (++done === jobs) finish();
+    if (crew > 1 && done % 16 === 0 && done < jobs) {
+      closed.push(workers.splice(workers.findIndex((worker) => worker.name === name), 1)[0].close());
+      hire(name);
+    }
+  };
+  const shared = process.env.TEST_SHARES === 'true' ? new Redis(options) : undefined;
+  const hire = (name) => {
+    const worker = new Worker(name, (job) => modes[job.data.mode](job.data.name, job.data.count),
+      { connection: shared ?? options, concurrency });
+    worker.on('completed', () => ended(name));
+    worker.on('failed', (job, error) => { console.log('failed', job.data.name, error.stack); ended(name); });
+    workers.push(worker);
+  };
+  for (let count = 0; count < crew; count++) QUEUES.forEach(hire);
   await finished;
+  await Promise.all(closed);
   clearInterval(own);
   await Promise.all(workers.map((worker) => worker.close()));
   redis.disconnect();
   piped.disconnect();
   await other.close();
+  shared?.disconnect();
   pooled.destroy();
   single.destroy();
 }
