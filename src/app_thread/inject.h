@@ -89,5 +89,11 @@ struct slice inject_take_owed(struct connection *connection, uint32_t *owed);
 /* True if nothing is left. */
 bool inject_paid(struct connection *connection, uint32_t owed, ssize_t sent);
 
+/* Whether there is room for what a call may have to owe; to be asked before it. */
+bool inject_may_owe(void);
+/* The same for bytes of another kind, the first `size` of a slab buffer, of which `sent` went: the
+   buffer is given away. */
+void inject_owe_buffer(struct connection *connection, uint32_t block, uint16_t size, uint16_t sent);
+
 /* The connection ends. */
 void inject_forget_owed(struct connection *connection);

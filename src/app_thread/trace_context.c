@@ -544,7 +544,19 @@ static void take_cause(struct child_cause *cause, const struct thread_context *w
     cause->is_known = true;
 }
 
-static bool find_cause(struct thread_state *self, uint64_t now, struct child_cause *cause)
+/* `connection`: what is asked about is not a program, but what is sent there by a call that began
+   now. A witness that may doubt its word afterwards is asked in the way that leaves no doubt. */
+static const struct thread_context *ask_witness(const struct connection *connection, uint64_t now,
+                                                struct thread_context *work)
+{
+    if (connection != NULL && witness->gave == NULL) {
+        return witness->cause_of_bytes(connection, now);
+    }
+    return witness->cause_of_child(work) ? work : NULL;
+}
+
+static bool find_cause(struct thread_state *self, const struct connection *connection, uint64_t now,
+                       struct child_cause *cause)
 {
     const struct thread_context *context = &self->context;
     struct thread_context work;
@@ -569,9 +581,12 @@ static bool find_cause(struct thread_state *self, uint64_t now, struct child_cau
         cause->is_known = true;
         cause->is_ambient = true;
     }
-    if (!cause->is_known && is_observed && witness != NULL && witness->cause_of_child(&work) &&
-        trace_context_is_current(&work) && has_age_left(work.began_ns, now)) {
-        take_cause(cause, &work);
+    if (!cause->is_known && is_observed && witness != NULL) {
+        const struct thread_context *found = ask_witness(connection, now, &work);
+        if (found != NULL && trace_context_is_current(found) &&
+            has_age_left(found->began_ns, now)) {
+            take_cause(cause, found);
+        }
     }
     return cause->is_known;
 }
@@ -585,7 +600,13 @@ bool trace_context_of_child(struct thread_state *self, uint64_t now, struct chil
         *cause = self->child;
         return true;
     }
-    return find_cause(self, now, cause);
+    return find_cause(self, NULL, now, cause);
+}
+
+bool trace_context_of_bytes(struct thread_state *self, const struct connection *connection,
+                            uint64_t call_ns, struct child_cause *cause)
+{
+    return find_cause(self, connection, call_ns, cause);
 }
 
 void trace_context_before_fork(struct thread_state *self)
@@ -595,7 +616,7 @@ void trace_context_before_fork(struct thread_state *self)
         return;
     }
     const struct thread_context *context = &self->context;
-    if (!find_cause(self, clock_now_ns(), &self->child) && context->is_for_child &&
+    if (!find_cause(self, NULL, clock_now_ns(), &self->child) && context->is_for_child &&
         atomic_load_explicit(context->answers, memory_order_relaxed) == context->answered) {
         take_cause(&self->child, context);
     }

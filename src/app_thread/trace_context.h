@@ -119,6 +119,10 @@ void trace_context_set_ambient(struct slice traceparent, struct slice tracestate
    in the child of vfork. In the child of fork it is what trace_context_before_fork found in the
    parent, until an exchange of the child's begins. */
 bool trace_context_of_child(struct thread_state *self, uint64_t now, struct child_cause *cause);
+/* On whose behalf the call that began at `call_ns` is made, which stores a job on that connection:
+   what is certain before the call. */
+bool trace_context_of_bytes(struct thread_state *self, const struct connection *connection,
+                            uint64_t call_ns, struct child_cause *cause);
 /* The thread is about to fork, and is back from there in the parent. */
 void trace_context_before_fork(struct thread_state *self);
 void trace_context_after_fork(struct thread_state *self);

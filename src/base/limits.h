@@ -171,6 +171,9 @@
 #define LIMIT_SOLE_CONNECTIONS 64u
 /* An epoll descriptor above this may hold anything: loops are made before connections. */
 #define LIMIT_EPOLL_DESCRIPTORS 1024u
+/* Descriptors that epoll knows by something else, and the places of those names: a loop that serves
+   more than so many serves more than one request. */
+#define LIMIT_EPOLL_NAMES 1024u
 /* What a loop's timeout may be off by: two roundings to whole milliseconds. */
 #define LIMIT_TIMER_ROUNDING_NS UINT64_C(2000000)
 /* By default, how long and for how many spans a request is a parent: a stream that never ends must

@@ -230,7 +230,13 @@ class Propagation(Ground):
 
     def test_nginx_begins_traces(self):
         found = self.through_nginx(clean_environment())
-        self.check_children([span for span in found if span.kind == spans.CLIENT], 4)
+        clients = [span for span in found if span.kind == spans.CLIENT]
+        servers = self.by_path([span for span in found if span.kind == spans.SERVER])
+        for path, client in self.by_path(clients).items():
+            # One at a time: what nginx asks for then is for the one that it serves.
+            self.assertEqual((client.trace_id, client.parent_id), (servers[path].trace_id, servers[path].span_id), path)
+            self.assertEqual(client.get("wirespan.parent.source"), "causal")
+        self.check_children(clients, 4)
 
     def test_nginx_passes_what_it_gets(self):
         file = self.new_path("client.jsonl")
