@@ -460,7 +460,8 @@ bool jobs_choose(struct connection *connection)
 static void add_fact(struct record *record, enum field_tag tag, struct slice value)
 {
     if (value.size > 0) {
-        record_add_field(record, tag, value, LIMIT_RULE_VALUE);
+        record_add_field(record, tag, value,
+                         tag == FIELD_JOB_STACK ? LIMIT_RULE_STACK : LIMIT_RULE_VALUE);
     }
 }
 

@@ -106,6 +106,8 @@
 #define LIMIT_RULE_SCRIPT_KEYS 16u
 /* A value that a rule names, a job's id or the text of its failure: beyond it is cut. */
 #define LIMIT_RULE_VALUE 160u
+/* And of where a failure came from: what a record has room for beside the job's name. */
+#define LIMIT_RULE_STACK 288u
 /* Jobs of one process that are known at a time, in work or done a moment ago: more than one process
    works on at once. Beyond, a job's commands are spans, but there is none of the job. */
 #define LIMIT_JOBS 512u

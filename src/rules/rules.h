@@ -87,7 +87,11 @@ struct rule_source {
     uint8_t position;             /* RULE_FROM_END + n: the nth from the command's end */
     uint8_t document;             /* 1 + that of its place, where the source is in one */
     uint16_t text;                /* 0: none */
-    uint16_t path; /* text: the value at this path of the JSON that stands there; 0: all */
+    uint16_t path;   /* text: the value at this path of the JSON that stands there; 0: all */
+    uint8_t element; /* of a msgpack array: the JSON stands there; 0: in all of the place */
+    bool is_last;    /* of several values at the path the last one counts */
+    bool is_stack;   /* more of it is kept */
+    bool is_tail;    /* and of what is too long its end */
 };
 
 #define RULE_FROM_END 64u
@@ -104,7 +108,7 @@ struct rule_document {
 enum rule_decoding {
     RULE_PLAIN,
     RULE_MSGPACK, /* element `decode_step` of an array */
-    RULE_UNTIL    /* what stands before the byte `decode_step` */
+    RULE_UNTIL    /* what stands before the byte `decode_step`, or the first line */
 };
 
 enum rule_unit { RULE_UNIT_NONE, RULE_UNIT_MS, RULE_UNIT_S, RULE_UNIT_ISO };
