@@ -115,6 +115,9 @@
 /* A job whose queue tells no ends, as far as was seen, ends with what was last said of it: after
    longer than nearly all jobs take, so that the first ones of a queue that does are waited for. */
 #define LIMIT_JOB_SILENCE_NS (30ull * 1000000000ull)
+/* How long the record of a failed job waits, in a loop, for the word of what went wrong: much
+   longer than from one command to the next. */
+#define LIMIT_JOB_WORDS_NS (1000000000ull)
 
 /* Nesting of a JSON document that is read: many times what services say, and less than what common
    readers take. */

@@ -814,6 +814,10 @@ static bool end_rule(struct parser *parser)
     if (rules->rule_count == LIMIT_RULES) {
         return wrong_text(parser, "there are too many rules");
     }
+    bool is_behind = parser->rule.action == RULE_MESSAGE || parser->rule.action == RULE_ARCHIVE;
+    if (is_behind && sets_by_line(parser, RULE_ERROR)) {
+        rules->queues[parser->rule.queue].flags |= RULE_QUEUE_LATE_WORDS;
+    }
     rules->rules[rules->rule_count++] = parser->rule;
     parser->line = line;
     return true;

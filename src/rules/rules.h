@@ -159,7 +159,9 @@ enum rule_queue_flag {
     RULE_QUEUE_FORKS = 1,  /* each job runs in a forked child of the process that claimed it */
     RULE_QUEUE_SERIAL = 2, /* a thread that claims has done with the job that it claimed before */
     RULE_QUEUE_UNIQUE_IDS = 4, /* the id alone never comes again, whatever it looks like */
-    RULE_QUEUE_POOL = 8        /* any thread or process may run and end what one of them claimed */
+    RULE_QUEUE_POOL = 8,       /* any thread or process may run and end what one of them claimed */
+    RULE_QUEUE_LATE_WORDS =
+        16 /* what went wrong is told behind the end, by a message or the archive */
 };
 
 struct rule_queue {

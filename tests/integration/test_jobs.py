@@ -196,6 +196,8 @@ class Broker(Jobs):
             if failed:
                 self.assertEqual(archived.events[0]["name"], "exception")
                 self.assertIn(f"no room for {job}", str(archived.events))
+                # It was told behind the end, and is the attempt's all the same.
+                self.assertEqual(attempts[job].message, f"no room for {job}")
             if carries == "workflow":
                 self.assertEqual(attempts[job].get("workflow.id"), "wf_123")
                 self.assertEqual(attempts[job].get("workflow.step_number"), 1)
@@ -487,7 +489,13 @@ class Celery(Jobs):
             for job, span in failed.items():
                 self.assertEqual(span.get("error.type"), "ValueError")
                 self.assertIn(f"no room for {job}", str(span.events))
-                self.assertIn("Traceback", str(span.events))
+                self.assertIn("raise ValueError", str(span.events))
+                # The pool's process ended it, and who claimed it tells of it.
+                attempt = attempts[job, 1]
+                self.assertEqual(attempt.get("error.type"), "ValueError")
+                self.assertEqual(attempt.message, f"no room for {job}")
+                # Of the traceback the end, where the program's own code is.
+                self.assertIn("in resize", str(attempt.events))
             self.assertEqual(set(by_job(worked, "job.retry")), set(ids[3::4]))
         # No empty poll, no heartbeat, no acknowledgement; no value.
         for span in worked:

@@ -261,7 +261,9 @@ static void json_of_a_pair(void **state)
     struct rule_facts facts;
     const char *const words[] = {"EVALSHA", "abc", "1", "q:a", NULL};
     assert_true(match(&capture, words, false));
-    show_answer(&capture, "*2\r\n*4\r\n$2\r\nat\r\n$1\r\n5\r\n$4\r\nopts\r\n$12\r\n{\"delay\":80}\r\n$1\r\n7\r\n");
+    show_answer(
+        &capture,
+        "*2\r\n*4\r\n$2\r\nat\r\n$1\r\n5\r\n$4\r\nopts\r\n$12\r\n{\"delay\":80}\r\n$1\r\n7\r\n");
     assert_true(rules_facts(&rules, &capture, capture.rule, &facts));
     assert_fact(&facts, RULE_ID, "7");
     assert_fact(&facts, RULE_DELAY, "80");
