@@ -7,6 +7,7 @@
 
 #include "app_thread/attachment.h"
 #include "app_thread/exchange.h"
+#include "app_thread/polls.h"
 #include "app_thread/spin.h"
 #include "app_thread/trace_context.h"
 #include "base/system_call.h"
@@ -801,6 +802,7 @@ static void end_job(struct thread_state *self, struct job *job, enum job_end end
        longer */
     atomic_fetch_add_explicit(ends_of(job), 1, memory_order_relaxed);
     if (record != NULL) {
+        polls_end(self, record->trace_id);
         record->job.end = (uint8_t)end;
         record->end_ns = now > record->start_ns ? now : record->start_ns;
     }

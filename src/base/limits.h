@@ -149,6 +149,17 @@
    sampler of a thousand steps sends a thousand. */
 #define LIMIT_RUN_MESSAGES 32u
 
+/* Different questions of jobs, of one process, that may be asked again: of as many jobs as there
+   are one each. How long the first answer waits for that, longer than nearly all programs do
+   between two questions; and what is too long an answer to such a question. */
+#define LIMIT_POLLS     64u
+#define LIMIT_POLL_NS   (10ull * 1000000000ull)
+#define LIMIT_POLL_BODY (64u << 10)
+
+/* Files that jobs have uploaded, of all processes that one exporter serves, which may be asked for
+   to see whether they are delivered: that is done soon after. */
+#define LIMIT_UPLOADS 256u
+
 /* First bytes looked at before a connection is called opaque. */
 #define LIMIT_IDENTIFY_BYTES 32u
 

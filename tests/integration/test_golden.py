@@ -54,7 +54,7 @@ WANTED = {
                             "http.request.body.size http.response.body.size gen_ai.request.model request.id "
                             "gen_ai.usage.input_tokens image.size image.quality image.style image.format "
                             "openai.ratelimit.remaining_requests",
-    "process.poll_completion": "",
+    "process.poll_completion": "url.full poll.attempts poll.interval_ms http.response.status_code",
     "process.ws_connect": "url.full websocket.subprotocol websocket.compressed websocket.session_id",
     "process.ws_send": "",
     "process.ws_progress": "",
@@ -63,7 +63,7 @@ WANTED = {
     "process.image_generation": "",
     "process.image_upload": "storage.provider storage.operation storage.path storage.size",
     "storage.download": "storage.operation storage.path storage.size",
-    "process.cdn_test": "",
+    "process.cdn_test": "url.full cdn.test_result cdn.response_time_ms",
     "process.download_model": "",
     "triton.infer": "model.name model.version",
     "websocket.event.broadcast": "",

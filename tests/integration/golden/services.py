@@ -33,6 +33,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):  # pylint: disable=invalid-name
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.path == "/prompt":
+            self.server.asked = 0
             self.answer(200, json.dumps({"prompt_id": PROMPT, "number": 1, "node_errors": {}}).encode())
         elif body["model"] == "no-such-model":
             error = {"error": {"message": "no such model", "type": "invalid_request_error", "code": "model_not_found"}}
@@ -43,7 +44,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
                         content_type="application/json")
 
     def do_GET(self):  # pylint: disable=invalid-name
-        self.answer(200, json.dumps(HISTORY).encode())
+        # ComfyUI knows nothing of what it is at.
+        self.server.asked += 1
+        self.answer(200, json.dumps(HISTORY if self.server.asked == 4 else {}).encode())
 
     def do_HEAD(self):  # pylint: disable=invalid-name
         self.answer(200)

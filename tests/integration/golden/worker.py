@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import sys
+import time
 import urllib.parse
 
 import redis
@@ -50,7 +51,8 @@ def comfyui(job: str, fields: dict) -> None:
         "6": {"class_type": "CLIPTextEncode", "inputs": {"text": fields["prompt"]}},
     }
     submitted = ask("POST", "/prompt", json.dumps({"prompt": graph}).encode(), **{"Content-Type": "application/json"})
-    ask("GET", f"/history/{submitted['prompt_id']}")
+    while not ask("GET", f"/history/{submitted['prompt_id']}"):
+        time.sleep(0.02)
     keep(job, b"picture")
 
 
