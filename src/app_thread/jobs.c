@@ -65,6 +65,7 @@ struct outcome {
     _Atomic uint64_t key;   /* 0: free */
     _Atomic uint64_t value; /* nanoseconds << 3 | enum job_end; 0: none yet */
     _Atomic uint32_t attempt;
+    _Atomic uint64_t started_ns; /* since 1970 UTC, by the queue's own record; 0: not known */
     /* What went wrong, written before the value: sizes and texts. */
     uint16_t sizes[3];
     uint8_t error_type[64];
@@ -688,6 +689,7 @@ static void prepare_outcome(uint64_t key, uint32_t attempt)
                                                     memory_order_acquire) ||
             none == key) {
             atomic_store_explicit(&place->attempt, attempt, memory_order_relaxed);
+            atomic_store_explicit(&place->started_ns, 0, memory_order_relaxed);
             memset(place->sizes, 0, sizeof place->sizes);
             atomic_store_explicit(&place->value, 0, memory_order_relaxed);
             return;
@@ -709,6 +711,10 @@ static uint64_t take_outcome(uint64_t key, struct record *record)
     uint64_t told = atomic_load_explicit(&place->value, memory_order_acquire);
     if (told != 0 && record != NULL) {
         read_words(record, place);
+    }
+    uint64_t started_ns = atomic_load_explicit(&place->started_ns, memory_order_relaxed);
+    if (record != NULL && started_ns != 0) {
+        record->job.started_ns = started_ns;
     }
     atomic_store_explicit(&place->key, 0, memory_order_release);
     return told;
@@ -1212,6 +1218,17 @@ static void take_late_words(const struct deed *deed, struct job *job)
     }
 }
 
+/* Another process claimed the job, and this one begins to work on it. */
+static void tell_start(const struct deed *deed)
+{
+    struct slice started = deed->facts->values[RULE_STARTED];
+    struct outcome *place = started.size > 0 ? find_outcome(deed->key) : NULL;
+    if (place != NULL) {
+        enum rule_unit unit = (enum rule_unit)deed->facts->units[RULE_STARTED];
+        atomic_store_explicit(&place->started_ns, rules_time(started, unit), memory_order_relaxed);
+    }
+}
+
 /* True if the exchange stays a span. */
 static bool act_locked(const struct deed *deed)
 {
@@ -1254,6 +1271,9 @@ static bool act_locked(const struct deed *deed)
     if (action == RULE_READ || action == RULE_START || action == RULE_PROGRESS) {
         bool is_root = deed->record != NULL && is_none(deed->record->parent_span_id);
         tell_more(deed);
+        if (action == RULE_START && !in_work) {
+            tell_start(deed);
+        }
         if (is_root && in_work) {
             join_trace(deed->record, job);
         }
