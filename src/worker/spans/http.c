@@ -209,7 +209,8 @@ void spans_build_http(struct span *span, const struct record *record,
     }
     if (unlikely(text->fields[FIELD_SERVICE].data != NULL)) {
         spans_add_service(span, record, text);
-    } else if (is_client) {
+    }
+    if (is_client) {
         spans_add_store(span, record, text);
     }
     span->is_http_server = !is_client;
