@@ -108,6 +108,8 @@
 #define LIMIT_RULE_VALUE 160u
 /* And of where a failure came from: what a record has room for beside the job's name. */
 #define LIMIT_RULE_STACK 288u
+/* The same as it is written down, compressed and in base64: a traceback of a dozen frames. */
+#define LIMIT_RULE_PACKED 600u
 /* Jobs of one process that are known at a time, in work or done a moment ago: more than one process
    works on at once. Beyond, a job's commands are spans, but there is none of the job. */
 #define LIMIT_JOBS 512u

@@ -72,8 +72,11 @@ static void make_room(struct rule_capture *capture, size_t value_at, size_t end,
 static void append_bytes(struct rule_capture *capture, const struct rule_source *source,
                          size_t value_at, size_t end, struct slice piece)
 {
-    bool is_stack = source != NULL && source->is_stack;
-    size_t limit = value_at + (is_stack ? (size_t)LIMIT_RULE_STACK : (size_t)LIMIT_RULE_VALUE);
+    size_t room_of = source == NULL      ? (size_t)LIMIT_RULE_VALUE
+                     : source->is_packed ? (size_t)LIMIT_RULE_PACKED
+                     : source->is_stack  ? (size_t)LIMIT_RULE_STACK
+                                         : (size_t)LIMIT_RULE_VALUE;
+    size_t limit = value_at + room_of;
     end = limit < end ? limit : end;
     if (source != NULL && source->is_tail) {
         make_room(capture, value_at, end, &piece);

@@ -272,6 +272,7 @@ static bool add_source(struct parser *parser, const struct rule_source *source, 
         if (same_source(rules, &rules->sources[i], source)) {
             rules->sources[i].is_stack |= source->is_stack;
             rules->sources[i].is_tail |= source->is_tail;
+            rules->sources[i].is_packed |= source->is_packed;
             *number = i;
             return true;
         }
@@ -483,7 +484,7 @@ static bool parse_field_name(struct parser *parser, struct slice *line, struct r
 static bool is_decoding(struct slice word)
 {
     return is_word(word, "msgpack") || is_word(word, "as") || is_word(word, "until") ||
-           is_word(word, "json") || is_word(word, "tail");
+           is_word(word, "json") || is_word(word, "tail") || is_word(word, "zlib");
 }
 
 static bool parse_reply(struct parser *parser, struct slice *line, struct rule_source *source)
@@ -592,6 +593,15 @@ static bool parse_decoding(struct parser *parser, struct slice *line, struct rul
     struct slice rest = *line;
     uint32_t step;
     for (struct slice word = take_word(&rest); is_decoding(word); word = take_word(&rest)) {
+        if (is_word(word, "zlib")) {
+            if (value->variable != RULE_STACK || source->kind != RULE_SOURCE_FIELD) {
+                return wrong_text(parser, "'zlib' is for a 'stack' that stands in a field");
+            }
+            source->is_packed = true;
+            value->unit = RULE_UNIT_PACKED;
+            *line = rest;
+            continue;
+        }
         if (is_word(word, "tail")) {
             source->is_tail = true;
             *line = rest;
@@ -815,7 +825,7 @@ static bool end_rule(struct parser *parser)
         return wrong_text(parser, "there are too many rules");
     }
     bool is_behind = parser->rule.action == RULE_MESSAGE || parser->rule.action == RULE_ARCHIVE;
-    if (is_behind && sets_by_line(parser, RULE_ERROR)) {
+    if (is_behind && (sets_by_line(parser, RULE_ERROR) || sets_by_line(parser, RULE_STACK))) {
         rules->queues[parser->rule.queue].flags |= RULE_QUEUE_LATE_WORDS;
     }
     rules->rules[rules->rule_count++] = parser->rule;

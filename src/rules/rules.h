@@ -92,6 +92,7 @@ struct rule_source {
     bool is_last;    /* of several values at the path the last one counts */
     bool is_stack;   /* more of it is kept */
     bool is_tail;    /* and of what is too long its end */
+    bool is_packed;  /* compressed by zlib, in base64: who asks for the fact unpacks it */
 };
 
 #define RULE_FROM_END 64u
@@ -111,7 +112,13 @@ enum rule_decoding {
     RULE_UNTIL    /* what stands before the byte `decode_step`, or the first line */
 };
 
-enum rule_unit { RULE_UNIT_NONE, RULE_UNIT_MS, RULE_UNIT_S, RULE_UNIT_ISO };
+enum rule_unit {
+    RULE_UNIT_NONE,
+    RULE_UNIT_MS,
+    RULE_UNIT_S,
+    RULE_UNIT_ISO,
+    RULE_UNIT_PACKED /* no time: a traceback, see is_packed */
+};
 
 /* A source, and what is done with the bytes; or a word of the rule's own. */
 struct rule_value {

@@ -394,6 +394,11 @@ class Rq(Jobs):
             self.assertAlmostEqual(
                 attempts[job][-1].get("queue.wait_time_ms"), (started - enqueued) * 1000, delta=5, msg=kind
             )
+            # What went wrong stands in what RQ writes of the result, packed.
+            for span in attempts[job]:
+                if kind == "failing":
+                    self.assertEqual((span.get("error.type"), span.message), ("rq_mixed.NoRoom", "no room"))
+                    self.assertIn("in failing\\n", str(span.events))
             # What an attempt did is below it, in the child that did it.
             for span in attempts[job]:
                 below = [one for one in worked if one.parent_id == span.span_id and f"of={job}&" in str(one.attributes)]

@@ -73,6 +73,7 @@ static const struct mistake mistakes[] = {
     {QUEUE CLAIM " type from reply json a json b\n", 5, "one place has one 'json'"},
     {QUEUE CLAIM " type from reply json a msgpack 1\n", 5, "'msgpack' stands before 'json'"},
     {QUEUE CLAIM " type from reply msgpack 1 json a\n", 5, "in 'argument N' and 'argv N' alone"},
+    {QUEUE CLAIM " type from reply zlib\n", 5, "'zlib' is for a 'stack'"},
     {QUEUE CLAIM " type from reply json [-1].a\n", 5, "this is no path of at most 8 names"},
     {QUEUE CLAIM " type from argument -32\n", 5, "a number from 1 to 63, not '-32'"},
     {QUEUE CLAIM " when reply is {idd}\n", 5, "did you mean 'id'?"},
