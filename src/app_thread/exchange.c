@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "app_thread/attachment.h"
+#include "app_thread/polls.h"
 #include "app_thread/trace_context.h"
 #include "base/compiler.h"
 
@@ -71,6 +72,9 @@ bool exchange_plan_http(struct thread_state *self, struct exchange_plan *plan, s
         return false;
     }
     trace_context_plan_http(self, &plan->identity, method, target, start_ns);
+    if (unlikely((plan->identity.record_flags & RECORD_FLAG_FOR_JOB) != 0)) {
+        polls_name(&plan->identity, method, target);
+    }
     return true;
 }
 

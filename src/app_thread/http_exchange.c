@@ -4,6 +4,7 @@
 #include "app_thread/carried.h"
 #include "app_thread/exchange.h"
 #include "app_thread/http_body.h"
+#include "app_thread/polls.h"
 #include "app_thread/runs.h"
 #include "app_thread/trace_context.h"
 #include "app_thread/websocket_exchange.h"
@@ -614,7 +615,11 @@ static void complete_oldest(struct thread_state *self, struct connection *connec
     record->error = (uint8_t)error;
     record->system_error = system_error;
     record->end_ns = now > record->start_ns ? now : record->start_ns;
-    if (exchange_other_half_done(entry.slot, HALF_REPLY)) {
+    if (!exchange_other_half_done(entry.slot, HALF_REPLY)) {
+        return;
+    }
+    bool is_of_job = (record->flags & RECORD_FLAG_FOR_JOB) != 0;
+    if (likely(!is_of_job) || !polls_take(self, entry.slot, record)) {
         exchange_complete(self, entry.slot, now, error, system_error);
     }
 }

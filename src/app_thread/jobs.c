@@ -7,6 +7,8 @@
 
 #include "app_thread/attachment.h"
 #include "app_thread/exchange.h"
+#include "app_thread/inflater.h"
+#include "app_thread/polls.h"
 #include "app_thread/spin.h"
 #include "app_thread/trace_context.h"
 #include "base/system_call.h"
@@ -39,6 +41,7 @@ struct job {
     bool is_submitted;  /* by this process: its submission is a span, or becomes one */
     bool was_submitted; /* the submission's span is there: another one is none of that name */
     bool was_claimed;   /* by this process */
+    bool is_awaited;    /* it has ended, and what went wrong is perhaps still to be told */
 };
 
 struct job_table {
@@ -46,6 +49,7 @@ struct job_table {
     uint32_t empty_polls;
     uint64_t empty_poll_ns;
     uint32_t next_list;
+    _Atomic uint32_t awaited; /* jobs that have ended, of whose failure more may be told */
     uint64_t next_order;
     uint64_t lists[KNOWN_LISTS]; /* that jobs were claimed from, where a rule needs to know */
     uint64_t keys[LIMIT_JOBS];   /* of each job's identity without the time; 0: free */
@@ -62,6 +66,12 @@ struct outcome {
     _Atomic uint64_t key;   /* 0: free */
     _Atomic uint64_t value; /* nanoseconds << 3 | enum job_end; 0: none yet */
     _Atomic uint32_t attempt;
+    _Atomic uint64_t started_ns; /* since 1970 UTC, by the queue's own record; 0: not known */
+    /* What went wrong, written before the value: sizes and texts. */
+    uint16_t sizes[3];
+    uint8_t error_type[64];
+    uint8_t error[LIMIT_RULE_VALUE];
+    uint8_t stack[LIMIT_RULE_STACK];
 };
 
 struct outcomes {
@@ -199,7 +209,45 @@ static struct job *find_job(uint64_t key)
 
 static bool is_in_work(const struct job *job)
 {
-    return job->slot != SEGMENT_NO_SLOT && job->epoch == attachment_epoch();
+    return job->slot != SEGMENT_NO_SLOT && job->epoch == attachment_epoch() && !job->is_awaited;
+}
+
+/* The job's record is handed over, with or without a word of what went wrong. */
+static void settle(struct thread_state *self, struct job *job)
+{
+    struct record *record = job->epoch == attachment_epoch() ? exchange_record(job->slot) : NULL;
+    job->is_awaited = false;
+    if (record != NULL) {
+        record->is_parked = false;
+        exchange_complete(self, job->slot, record->end_ns, RECORD_OK, 0);
+    }
+    job->slot = SEGMENT_NO_SLOT;
+}
+
+/* A thread that asks for more has said all of what it did before. In a loop others may still be
+   about to. */
+static void settle_all(struct thread_state *self, uint64_t now)
+{
+    uint32_t left = 0;
+    if (atomic_load_explicit(&jobs_table.awaited, memory_order_relaxed) == 0) {
+        return;
+    }
+    for (uint32_t i = 0; i < LIMIT_JOBS; i++) {
+        struct job *job = &jobs_table.jobs[i];
+        if (jobs_table.keys[i] == 0 || !job->is_awaited) {
+            continue;
+        }
+        const struct record *record = exchange_record(job->slot);
+        bool is_due = record == NULL || job->epoch != attachment_epoch() ||
+                      (job->owner == self && !self->runs_a_loop) ||
+                      now > record->end_ns + LIMIT_JOB_WORDS_NS;
+        if (is_due) {
+            settle(self, job);
+        } else {
+            left++;
+        }
+    }
+    atomic_store_explicit(&jobs_table.awaited, left, memory_order_relaxed);
 }
 
 /* A free place, or that of the job that ended first. */
@@ -211,7 +259,7 @@ static struct job *oldest_place(void)
         if (jobs_table.keys[i] == 0) {
             return job;
         }
-        if (!is_in_work(job) && (place == NULL || job->order < place->order)) {
+        if (!is_in_work(job) && !job->is_awaited && (place == NULL || job->order < place->order)) {
             place = job;
         }
     }
@@ -437,8 +485,9 @@ static void note_submission(struct rule_capture *capture, const struct rule *rul
     unlock_table();
 }
 
-bool jobs_choose(struct connection *connection)
+bool jobs_choose(struct passage *passage)
 {
+    struct connection *connection = passage->connection;
     bool captures = connection->redis.captures;
     connection->redis.captures = false;
     if (!captures) {
@@ -451,6 +500,11 @@ bool jobs_choose(struct connection *connection)
     const struct rule *rule = &jobs_rules->rules[capture->rule];
     if (rule->action == RULE_SUBMIT) {
         note_submission(capture, rule);
+    } else if (rule->action == RULE_CLAIM &&
+               unlikely(atomic_load_explicit(&jobs_table.awaited, memory_order_relaxed) != 0) &&
+               lock_table()) {
+        settle_all(passage->self, passage->now);
+        unlock_table();
     }
     return true;
 }
@@ -460,7 +514,8 @@ bool jobs_choose(struct connection *connection)
 static void add_fact(struct record *record, enum field_tag tag, struct slice value)
 {
     if (value.size > 0) {
-        record_add_field(record, tag, value, LIMIT_RULE_VALUE);
+        record_add_field(record, tag, value,
+                         tag == FIELD_JOB_STACK ? LIMIT_RULE_STACK : LIMIT_RULE_VALUE);
     }
 }
 
@@ -635,20 +690,33 @@ static void prepare_outcome(uint64_t key, uint32_t attempt)
                                                     memory_order_acquire) ||
             none == key) {
             atomic_store_explicit(&place->attempt, attempt, memory_order_relaxed);
+            atomic_store_explicit(&place->started_ns, 0, memory_order_relaxed);
+            memset(place->sizes, 0, sizeof place->sizes);
             atomic_store_explicit(&place->value, 0, memory_order_relaxed);
             return;
         }
     }
 }
 
-/* What was told of the job, 0 for nothing; its place is free then. */
-static uint64_t take_outcome(uint64_t key)
+static void read_words(struct record *record, const struct outcome *place);
+
+/* What was told of the job, 0 for nothing, and to its record what went wrong; its place is free
+   then. */
+static uint64_t take_outcome(uint64_t key, struct record *record)
 {
     struct outcome *place = find_outcome(key);
     if (place == NULL) {
         return 0;
     }
-    uint64_t told = atomic_load_explicit(&place->value, memory_order_relaxed);
+    /* acquire: pairs with the release in tell_outcome */
+    uint64_t told = atomic_load_explicit(&place->value, memory_order_acquire);
+    if (told != 0 && record != NULL) {
+        read_words(record, place);
+    }
+    uint64_t started_ns = atomic_load_explicit(&place->started_ns, memory_order_relaxed);
+    if (record != NULL && started_ns != 0) {
+        record->job.started_ns = started_ns;
+    }
     atomic_store_explicit(&place->key, 0, memory_order_release);
     return told;
 }
@@ -661,15 +729,53 @@ static uint64_t told_outcome(uint64_t key)
 
 /* Another process claimed the job, if any did. `attempt` is the one that has ended; 0: the one that
    is in work. */
+static void write_words(struct outcome *place, const struct rule_facts *facts)
+{
+    const struct slice words[3] = {facts->values[RULE_ERROR_TYPE], facts->values[RULE_ERROR],
+                                   facts->values[RULE_STACK]};
+    const size_t room[3] = {sizeof place->error_type, sizeof place->error, sizeof place->stack};
+    uint8_t *const texts[3] = {place->error_type, place->error, place->stack};
+    for (uint32_t i = 0; i < 3; i++) {
+        size_t size = words[i].size < room[i] ? words[i].size : room[i];
+        if (size > 0) {
+            memcpy(texts[i], words[i].data, size);
+            place->sizes[i] = (uint16_t)size;
+        }
+    }
+}
+
+static void add_word(struct record *record, enum field_tag tag, const uint8_t *text, size_t size)
+{
+    if (record_find_field(record, tag).data == NULL) {
+        add_fact(record, tag, slice_of(text, size));
+    }
+}
+
+/* The sizes are of shared memory: no more than there is room for. */
+static void read_words(struct record *record, const struct outcome *place)
+{
+    const size_t room[3] = {sizeof place->error_type, sizeof place->error, sizeof place->stack};
+    size_t sizes[3];
+    for (uint32_t i = 0; i < 3; i++) {
+        size_t size = __atomic_load_n(&place->sizes[i], __ATOMIC_RELAXED);
+        sizes[i] = size < room[i] ? size : room[i];
+    }
+    add_word(record, FIELD_JOB_ERROR_TYPE, place->error_type, sizes[0]);
+    add_word(record, FIELD_JOB_ERROR, place->error, sizes[1]);
+    add_word(record, FIELD_JOB_STACK, place->stack, sizes[2]);
+}
+
 static void tell_outcome(uint64_t key, struct job *job, enum job_end end, uint32_t attempt,
-                         uint64_t now)
+                         uint64_t now, const struct rule_facts *facts)
 {
     struct outcome *place = find_outcome(key);
     bool is_it =
         place != NULL &&
         (attempt == 0 || atomic_load_explicit(&place->attempt, memory_order_relaxed) == attempt);
     if (is_it) {
-        atomic_store_explicit(&place->value, now << 3 | (uint64_t)end, memory_order_relaxed);
+        write_words(place, facts);
+        /* release: pairs with the acquire in take_outcome */
+        atomic_store_explicit(&place->value, now << 3 | (uint64_t)end, memory_order_release);
     }
     if (job != NULL) {
         atomic_fetch_add_explicit(ends_of(job), 1, memory_order_relaxed);
@@ -681,23 +787,38 @@ static uint64_t key_in_table(const struct job *job)
     return jobs_table.keys[job - jobs_table.jobs];
 }
 
+/* Something went wrong, and of what it was the queue is about to tell. */
+static bool wants_words(const struct job *job, const struct record *record)
+{
+    enum job_end end = (enum job_end)record->job.end;
+    return (end == JOB_END_FAILED || end == JOB_END_TIMED_OUT) &&
+           (jobs_rules->queues[job->queue].flags & RULE_QUEUE_LATE_WORDS) != 0 &&
+           record_find_field(record, FIELD_JOB_ERROR).data == NULL;
+}
+
 static void end_job(struct thread_state *self, struct job *job, enum job_end end, uint64_t now)
 {
-    uint64_t told = take_outcome(key_in_table(job));
+    struct record *record = exchange_record(job->slot);
+    uint64_t told = take_outcome(key_in_table(job), record);
     if (told != 0 && end == JOB_END_UNKNOWN) {
         end = (enum job_end)(told & 7);
         now = told >> 3;
     }
-    struct record *record = exchange_record(job->slot);
-    uint16_t slot = job->slot;
-    job->slot = SEGMENT_NO_SLOT;
     job->order = ++jobs_table.next_order;
     /* release: pairs with nothing; a thread that still sees the old number works for it a little
        longer */
     atomic_fetch_add_explicit(ends_of(job), 1, memory_order_relaxed);
     if (record != NULL) {
+        polls_end(self, record->trace_id);
         record->job.end = (uint8_t)end;
-        exchange_complete(self, slot, now, RECORD_OK, 0);
+        record->end_ns = now > record->start_ns ? now : record->start_ns;
+    }
+    if (record != NULL && wants_words(job, record)) {
+        record->is_parked = true;
+        job->is_awaited = true;
+        atomic_fetch_add_explicit(&jobs_table.awaited, 1, memory_order_relaxed);
+    } else {
+        settle(self, job);
     }
 }
 
@@ -803,7 +924,7 @@ static void push_again(const struct deed *deed, struct job *job)
     add_facts(record, deed->rule, deed->facts);
     const struct record *attempt = in_work ? exchange_record(job->slot) : NULL;
     if (!in_work) {
-        tell_outcome(deed->key, NULL, JOB_END_RETRIED, ended, begun_at(deed));
+        tell_outcome(deed->key, NULL, JOB_END_RETRIED, ended, begun_at(deed), deed->facts);
     } else if (attempt == NULL || ended == 0 || attempt->job.attempt == 0 ||
                attempt->job.attempt == ended) {
         end_job(deed->passage->self, job, JOB_END_RETRIED, begun_at(deed));
@@ -949,6 +1070,7 @@ static enum job_end end_by_next(const struct deed *deed, const struct job *job)
 static bool claim(const struct deed *deed)
 {
     struct record *exchange = deed->record;
+    settle_all(deed->passage->self, deed->passage->now);
     if ((queue_of(deed->rule)->flags & RULE_QUEUE_POOL) != 0) {
         collect_ends(deed->passage->self, deed->passage->now);
     } else {
@@ -962,6 +1084,9 @@ static bool claim(const struct deed *deed)
     struct job *job = find_job(deed->key);
     if (job != NULL && is_in_work(job)) {
         end_job(deed->passage->self, job, end_by_next(deed, job), deed->passage->now);
+    }
+    if (job != NULL && job->is_awaited) {
+        settle(deed->passage->self, job);
     }
     job = place_job(deed->key);
     if (job == NULL) {
@@ -1073,6 +1198,38 @@ static bool is_end(enum rule_action action, enum job_end *end)
     return ends[action] != 0;
 }
 
+/* A message or the archive says what went wrong with an attempt that has ended: here, or in the
+   process that claimed the job. */
+static void take_late_words(const struct deed *deed, struct job *job)
+{
+    bool has_words =
+        deed->facts->values[RULE_ERROR].size > 0 || deed->facts->values[RULE_STACK].size > 0;
+    if (job != NULL && job->is_awaited) {
+        struct record *record =
+            job->epoch == attachment_epoch() ? exchange_record(job->slot) : NULL;
+        if (record != NULL && has_words) {
+            add_facts(record, deed->rule, deed->facts);
+            settle(deed->passage->self, job);
+        }
+    } else if (has_words && (job == NULL || !is_in_work(job))) {
+        struct outcome *place = find_outcome(deed->key);
+        if (place != NULL) {
+            write_words(place, deed->facts);
+        }
+    }
+}
+
+/* Another process claimed the job, and this one begins to work on it. */
+static void tell_start(const struct deed *deed)
+{
+    struct slice started = deed->facts->values[RULE_STARTED];
+    struct outcome *place = started.size > 0 ? find_outcome(deed->key) : NULL;
+    if (place != NULL) {
+        enum rule_unit unit = (enum rule_unit)deed->facts->units[RULE_STARTED];
+        atomic_store_explicit(&place->started_ns, rules_time(started, unit), memory_order_relaxed);
+    }
+}
+
 /* True if the exchange stays a span. */
 static bool act_locked(const struct deed *deed)
 {
@@ -1108,13 +1265,16 @@ static bool act_locked(const struct deed *deed)
             tell_more(deed);
             end_job(self, job, end, begun_at(deed));
         } else {
-            tell_outcome(deed->key, job, end, 0, begun_at(deed));
+            tell_outcome(deed->key, job, end, 0, begun_at(deed), deed->facts);
         }
         return true;
     }
     if (action == RULE_READ || action == RULE_START || action == RULE_PROGRESS) {
         bool is_root = deed->record != NULL && is_none(deed->record->parent_span_id);
         tell_more(deed);
+        if (action == RULE_START && !in_work) {
+            tell_start(deed);
+        }
         if (is_root && in_work) {
             join_trace(deed->record, job);
         }
@@ -1131,6 +1291,7 @@ static bool act_locked(const struct deed *deed)
         return false;
     } else {
         describe(deed, job);
+        take_late_words(deed, job);
     }
     return true;
 }
@@ -1173,6 +1334,99 @@ static void note_list(uint64_t list)
     }
 }
 
+/* ---- tracebacks that are packed ---- */
+
+static uint8_t digit_of_base64(uint8_t byte)
+{
+    return (uint8_t)((uint8_t)(byte - 'A') < 26   ? byte - 'A'
+                     : (uint8_t)(byte - 'a') < 26 ? byte - 'a' + 26
+                     : (uint8_t)(byte - '0') < 10 ? byte - '0' + 52
+                     : byte == '+'                ? 62
+                     : byte == '/'                ? 63
+                                                  : 64);
+}
+
+static size_t decode_base64(struct slice text, uint8_t *bytes)
+{
+    uint32_t bits = 0;
+    uint32_t held = 0;
+    size_t size = 0;
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t digit = digit_of_base64(text.data[i]);
+        if (digit > 63) {
+            break;
+        }
+        held = held << 6 | digit;
+        bits += 6;
+        if (bits >= 8) {
+            bits -= 8;
+            bytes[size++] = (uint8_t)(held >> bits);
+        }
+    }
+    return size;
+}
+
+/* The last line of a traceback is the failure's type and text. */
+static void find_error(struct slice stack, struct rule_facts *facts)
+{
+    while (stack.size > 0 && stack.data[stack.size - 1] == '\n') {
+        stack.size--;
+    }
+    size_t at = stack.size;
+    while (at > 0 && stack.data[at - 1] != '\n') {
+        at--;
+    }
+    struct slice line = slice_of(stack.data + at, stack.size - at);
+    size_t name = 0;
+    while (name < line.size && (line.data[name] == '_' || line.data[name] == '.' ||
+                                digit_of_base64(line.data[name]) < 62)) {
+        name++;
+    }
+    bool has_text = name + 2 < line.size && line.data[name] == ':';
+    if (at == 0 || name == 0 || (!has_text && name != line.size)) {
+        return; /* a text of several lines, or no traceback at all */
+    }
+    facts->values[RULE_ERROR_TYPE] = slice_of(line.data, name);
+    if (has_text) {
+        facts->values[RULE_ERROR] = slice_of(line.data + name + 2, line.size - name - 2);
+    }
+}
+
+/* In place: what was packed is longer than what is kept of it. What is cut is not told of: its end,
+   which matters, is not there. */
+static SLOW void unpack(struct rule_facts *facts)
+{
+    uint8_t bytes[LIMIT_RULE_PACKED];
+    struct slice packed = facts->values[RULE_STACK];
+    uint8_t *room = (uint8_t *)(uintptr_t)packed.data;
+    size_t limit = packed.size < LIMIT_RULE_STACK ? packed.size : LIMIT_RULE_STACK;
+    size_t used = 0;
+    struct inflater inflater = {0};
+    struct slice out;
+    facts->values[RULE_STACK] = slice_of(NULL, 0);
+    if (packed.size >= LIMIT_RULE_PACKED || !inflater_begin(&inflater, INFLATE_ZLIB)) {
+        return;
+    }
+    struct slice in = slice_of(bytes, decode_base64(packed, bytes));
+    enum inflater_event event;
+    while ((event = inflater_next(&inflater, &in, &out)) == INFLATER_DATA) {
+        if (out.size >= limit) {
+            memcpy(room, out.data + out.size - limit, limit);
+            used = limit;
+            continue;
+        }
+        size_t over = used + out.size > limit ? used + out.size - limit : 0;
+        memmove(room, room + over, used - over);
+        memcpy(room + used - over, out.data, out.size);
+        used += out.size - over;
+    }
+    inflater_end(&inflater);
+    if (event == INFLATER_NEED_MORE && used > 0) {
+        facts->values[RULE_STACK] = slice_of(room, used);
+        find_error(facts->values[RULE_STACK], facts);
+    }
+}
+
 /* One of the rules that the answer is told by; true if the exchange stays a span. */
 static bool act(struct passage *passage, struct record *record, struct rule_capture *capture,
                 uint16_t number)
@@ -1184,6 +1438,9 @@ static bool act(struct passage *passage, struct record *record, struct rule_capt
     /* A claim that found nothing: the rule says what something would look like. */
     if (!holds && rule->action != RULE_CLAIM) {
         return true;
+    }
+    if (holds && unlikely(facts.units[RULE_STACK] == RULE_UNIT_PACKED)) {
+        unpack(&facts);
     }
     uint64_t list = rule->is_tentative ? list_of(rule, capture, number) : 0;
     bool is_nothing = record == NULL || (record->flags & RECORD_FLAG_NULL_REPLY) != 0;
@@ -1256,6 +1513,9 @@ void jobs_finish_all(struct thread_state *self, uint64_t now, int32_t cause)
         struct job *job = &jobs_table.jobs[i];
         bool in_work = jobs_table.keys[i] != 0 && is_in_work(job);
         struct record *record = in_work ? exchange_record(job->slot) : NULL;
+        if (jobs_table.keys[i] != 0 && job->is_awaited) {
+            settle(self, job);
+        }
         if (record == NULL) {
             continue;
         }

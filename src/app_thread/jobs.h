@@ -37,7 +37,7 @@ void jobs_take(struct connection *connection, uint8_t list, const struct slice a
                uint32_t count);
 
 /* The command is complete; true if a rule fits: its answer then comes to jobs_answered. */
-bool jobs_choose(struct connection *connection);
+bool jobs_choose(struct passage *passage);
 
 /* Takes what was captured with the command: a number for its pairing entry. */
 uint32_t jobs_detach(struct connection *connection);

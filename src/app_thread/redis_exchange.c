@@ -212,12 +212,12 @@ static void end_command(struct passage *passage, uint64_t at)
 }
 
 /* A rule that fits makes the command one of a job's. */
-static SLOW void choose_rule(struct connection *connection, struct redis_command *command)
+static SLOW void choose_rule(struct passage *passage, struct redis_command *command)
 {
-    if (command->effect == REDIS_PLAIN && jobs_choose(connection)) {
+    if (command->effect == REDIS_PLAIN && jobs_choose(passage)) {
         command->effect = REDIS_JOB;
     }
-    connection->redis.captures = false;
+    passage->connection->redis.captures = false;
 }
 
 /* A piece of a command's argument, where rules may want it. */
@@ -254,7 +254,7 @@ static bool take_whole_command(struct passage *passage, const struct slice *whol
     uint8_t list = jobs_lists[command->entry];
     if (unlikely(jobs_may_fit(list, arguments, count))) {
         jobs_take(passage->connection, list, arguments, count);
-        choose_rule(passage->connection, command);
+        choose_rule(passage, command);
     }
     end_command(passage, position(requests, whole, in));
     return true;
@@ -293,7 +293,7 @@ void redis_exchange_commands(struct passage *passage, struct slice *in)
         case RESP_END:
             redis_command_finish(command);
             if (unlikely(passage->connection->redis.captures)) {
-                choose_rule(passage->connection, command);
+                choose_rule(passage, command);
             }
             end_command(passage, position(requests, &whole, in));
             break;

@@ -493,6 +493,7 @@ void trace_context_tell_claim(const struct record *job, const struct connection 
 {
     struct thread_context work;
     set_context(&work, job, 0, ends);
+    work.is_of_job = true;
     work.is_ambiguous = false;
     witness->job_claimed(&work, connection, system, facts);
 }

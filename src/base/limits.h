@@ -106,6 +106,10 @@
 #define LIMIT_RULE_SCRIPT_KEYS 16u
 /* A value that a rule names, a job's id or the text of its failure: beyond it is cut. */
 #define LIMIT_RULE_VALUE 160u
+/* And of where a failure came from: what a record has room for beside the job's name. */
+#define LIMIT_RULE_STACK 288u
+/* The same as it is written down, compressed and in base64: a traceback of a dozen frames. */
+#define LIMIT_RULE_PACKED 600u
 /* Jobs of one process that are known at a time, in work or done a moment ago: more than one process
    works on at once. Beyond, a job's commands are spans, but there is none of the job. */
 #define LIMIT_JOBS 512u
@@ -113,6 +117,9 @@
 /* A job whose queue tells no ends, as far as was seen, ends with what was last said of it: after
    longer than nearly all jobs take, so that the first ones of a queue that does are waited for. */
 #define LIMIT_JOB_SILENCE_NS (30ull * 1000000000ull)
+/* How long the record of a failed job waits, in a loop, for the word of what went wrong: much
+   longer than from one command to the next. */
+#define LIMIT_JOB_WORDS_NS (1000000000ull)
 
 /* Nesting of a JSON document that is read: many times what services say, and less than what common
    readers take. */
@@ -143,6 +150,17 @@
 /* Messages of one run that are spans, the rest is counted: a view shows no more at a glance, and a
    sampler of a thousand steps sends a thousand. */
 #define LIMIT_RUN_MESSAGES 32u
+
+/* Different questions of jobs, of one process, that may be asked again: of as many jobs as there
+   are one each. How long the first answer waits for that, longer than nearly all programs do
+   between two questions; and what is too long an answer to such a question. */
+#define LIMIT_POLLS     64u
+#define LIMIT_POLL_NS   (10ull * 1000000000ull)
+#define LIMIT_POLL_BODY (64u << 10)
+
+/* Files that jobs have uploaded, of all processes that one exporter serves, which may be asked for
+   to see whether they are delivered: that is done soon after. */
+#define LIMIT_UPLOADS 256u
 
 /* First bytes looked at before a connection is called opaque. */
 #define LIMIT_IDENTIFY_BYTES 32u

@@ -325,7 +325,16 @@ enum field_tag {
     FIELD_SERVICE_VALUE = 41, /* the number of one of its fields, one byte; then its text */
     FIELD_BODY_UNREAD = 42,   /* why the answer's body was not read to its end */
     FIELD_RUN_ERROR = 43,     /* the type of a run's failure, by the service's word */
+    FIELD_POLL = 44,          /* a question that was asked again and again: struct poll_numbers */
+    FIELD_DELIVERY = 45,      /* the worker's: it asks for what its job has uploaded */
     FIELD_TAG_COUNT
+};
+
+/* What FIELD_POLL holds, in native order. */
+struct poll_numbers {
+    uint64_t last_ns; /* when the last one began */
+    uint32_t attempts;
+    uint32_t failures; /* answers of 500 and above are spans by themselves, and are counted here */
 };
 
 #define RECORD_HEAD_BYTES 184u

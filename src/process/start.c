@@ -27,6 +27,7 @@
 #include "app_thread/inject.h"
 #include "app_thread/job_context.h"
 #include "app_thread/jobs.h"
+#include "app_thread/polls.h"
 #include "app_thread/runs.h"
 #include "app_thread/trace_context.h"
 #include "app_thread/witness.h"
@@ -196,6 +197,7 @@ static void before_end(int32_t cause)
     if (has_segment()) {
         connection_finish_all(&thread_state, cause);
         jobs_finish_all(&thread_state, clock_now_ns(), cause);
+        polls_end(&thread_state, NULL);
         runs_finish_all(&thread_state, clock_now_ns(), cause);
         background_flush(END_FLUSH_MS);
     }
@@ -225,6 +227,7 @@ static void finish(void)
     if (hook_is_on() && !self->is_ours && has_segment()) {
         connection_finish_all(self, 0);
         jobs_finish_all(self, clock_now_ns(), 0);
+        polls_end(self, NULL);
         runs_finish_all(self, clock_now_ns(), 0);
         finish_in_first_environment();
     }
@@ -272,6 +275,7 @@ static void before_agents_end(int32_t cause)
         connection_finish_orderly(&thread_state);
         if (cause == 0) {
             jobs_finish_all(&thread_state, clock_now_ns(), 0);
+            polls_end(&thread_state, NULL);
             runs_finish_all(&thread_state, clock_now_ns(), 0);
         }
         if (is_exec) {

@@ -8,14 +8,27 @@
 
 /* ---- values that are kept ---- */
 
+/* A key that was found right and is needed no longer. */
+#define CHECKED_KEY UINT16_MAX
+
 static struct slice kept_value(const struct rule_capture *capture, uint16_t what)
 {
     for (uint32_t i = 0; i < capture->kept_count; i++) {
-        if (capture->kept[i].what == what) {
+        if (capture->kept[i].what == what && capture->kept[i].offset != CHECKED_KEY) {
             return slice_of(capture->text + capture->kept[i].offset, capture->kept[i].size);
         }
     }
     return slice_of(NULL, 0);
+}
+
+static bool is_checked_key(const struct rule_capture *capture, uint16_t what)
+{
+    for (uint32_t i = 0; i < capture->kept_count; i++) {
+        if (capture->kept[i].what == what) {
+            return capture->kept[i].offset == CHECKED_KEY;
+        }
+    }
+    return false;
 }
 
 static void begin_value(struct rule_capture *capture, uint16_t target, bool is_name)
@@ -31,12 +44,43 @@ static bool takes_value(const struct rule_capture *capture)
     return capture->target != RULE_NO_SOURCE || capture->document != 0;
 }
 
-/* Appends to a value that begins at `value_at`, as much as there is room for before `end`. */
-static void append_bytes(struct rule_capture *capture, size_t value_at, size_t end,
-                         struct slice piece)
+static size_t text_end(const struct rules *rules, const struct rule_capture *capture, size_t end)
 {
-    size_t limit = value_at + (size_t)LIMIT_RULE_VALUE;
+    bool is_key = capture->document == 0 &&
+                  capture->target < (RULE_KEPT_ARGUMENT | (SCRIPT_KEYS_INDEX + capture->keys));
+    bool is_said = rules->lists[capture->list - 1].is_script && !capture->is_chosen && !is_key;
+    return is_said && end > RULE_SCRIPT_TEXT ? RULE_SCRIPT_TEXT : end;
+}
+
+/* What does not fit pushes out what came before it. */
+static void make_room(struct rule_capture *capture, size_t value_at, size_t end,
+                      struct slice *piece)
+{
+    size_t room = end > value_at ? end - value_at : 0;
+    if (piece->size > room) {
+        slice_take(piece, piece->size - room);
+    }
+    size_t used = capture->text_used - value_at;
+    if (used + piece->size > room) {
+        size_t out = used + piece->size - room;
+        memmove(capture->text + value_at, capture->text + value_at + out, used - out);
+        capture->text_used = (uint16_t)(capture->text_used - out);
+    }
+}
+
+/* Appends to a value that begins at `value_at`, as much as there is room for before `end`. */
+static void append_bytes(struct rule_capture *capture, const struct rule_source *source,
+                         size_t value_at, size_t end, struct slice piece)
+{
+    size_t room_of = source == NULL      ? (size_t)LIMIT_RULE_VALUE
+                     : source->is_packed ? (size_t)LIMIT_RULE_PACKED
+                     : source->is_stack  ? (size_t)LIMIT_RULE_STACK
+                                         : (size_t)LIMIT_RULE_VALUE;
+    size_t limit = value_at + room_of;
     end = limit < end ? limit : end;
+    if (source != NULL && source->is_tail) {
+        make_room(capture, value_at, end, &piece);
+    }
     size_t room = end > capture->text_used ? end - capture->text_used : 0;
     size_t size = piece.size < room ? piece.size : room;
     capture->is_cut |= size < piece.size && !capture->is_name;
@@ -57,6 +101,86 @@ static void keep(struct rule_capture *capture, uint16_t what, uint16_t offset, u
     }
 }
 
+static void forget(struct rule_capture *capture, uint16_t what)
+{
+    for (uint32_t i = 0; i < capture->kept_count; i++) {
+        struct rule_kept *kept = &capture->kept[i];
+        if (kept->what != what) {
+            continue;
+        }
+        if ((size_t)kept->offset + kept->size == capture->text_used) {
+            capture->text_used = kept->offset;
+        }
+        *kept = capture->kept[--capture->kept_count];
+        return;
+    }
+}
+
+/* ---- an element of msgpack that holds JSON ---- */
+
+enum pack_state { PACK_NONE, PACK_ARRAY, PACK_TYPE, PACK_SIZE, PACK_BODY, PACK_OVER };
+
+/* What follows a byte that begins an element. False: nothing that is known here. */
+static bool begin_element(struct rule_capture *capture, uint8_t type)
+{
+    uint8_t width = 0;
+    uint32_t size = 0;
+    bool is_text = true;
+    if (type <= 0x7f || type >= 0xe0 || type == 0xc0 || type == 0xc2 || type == 0xc3) {
+        is_text = false;
+    } else if ((type & 0xe0) == 0xa0) {
+        size = type & 0x1f;
+    } else if (type >= 0xd9 && type <= 0xdb) {
+        width = (uint8_t)(1u << (type - 0xd9));
+    } else if (type >= 0xcc && type <= 0xd3) {
+        is_text = false;
+        size = 1u << (type & 3);
+    } else if (type == 0xca || type == 0xcb) {
+        is_text = false;
+        size = type == 0xca ? 4 : 8;
+    } else {
+        return false;
+    }
+    capture->pack.element++;
+    capture->pack.is_text = is_text;
+    capture->pack.size = size;
+    capture->pack.width = width;
+    capture->pack.state = width > 0 ? PACK_SIZE : size > 0 ? PACK_BODY : PACK_TYPE;
+    return true;
+}
+
+/* The next bytes of the wanted element's text; none once `piece` is used up. */
+static struct slice next_packed(struct rule_capture *capture, uint8_t wanted, struct slice *piece)
+{
+    while (piece->size > 0 && capture->pack.state != PACK_OVER) {
+        uint8_t byte = piece->data[0];
+        if (capture->pack.state == PACK_BODY) {
+            uint32_t left = capture->pack.size;
+            struct slice text = slice_of(piece->data, left < piece->size ? left : piece->size);
+            bool is_wanted = capture->pack.is_text && capture->pack.element == wanted;
+            slice_take(piece, text.size);
+            capture->pack.size = left - (uint32_t)text.size;
+            capture->pack.state = capture->pack.size > 0 ? PACK_BODY : PACK_TYPE;
+            if (is_wanted) {
+                return text;
+            }
+            continue;
+        }
+        slice_take(piece, 1);
+        if (capture->pack.state == PACK_ARRAY) {
+            capture->pack.state = (byte & 0xf0) == 0x90 ? PACK_TYPE : PACK_OVER;
+        } else if (capture->pack.state == PACK_SIZE) {
+            capture->pack.size = capture->pack.size << 8 | byte;
+            if (--capture->pack.width == 0) {
+                capture->pack.state = capture->pack.size > 0 ? PACK_BODY : PACK_TYPE;
+            }
+        } else if (capture->pack.element == wanted || !begin_element(capture, byte)) {
+            capture->pack.state = PACK_OVER;
+        }
+    }
+    return slice_of(NULL, 0);
+}
+
 /* ---- JSON in a value ---- */
 
 /* What the value is kept as by itself stands before what is found in it, with room for all of it.
@@ -73,9 +197,12 @@ static void begin_document(const struct rules *rules, struct rule_capture *captu
         capture->is_cut = true;
         return;
     }
+    const struct rule_source *place = &rules->sources[rules->documents[document - 1].place];
     capture->document = document;
     capture->member = RULE_NO_SOURCE;
     capture->whole_size = 0;
+    capture->pack.state = place->element != 0 ? PACK_ARRAY : PACK_NONE;
+    capture->pack.element = 0;
     capture->text_used = (uint16_t)(capture->text_used + whole);
     json_init(&capture->json, &rules->nodes[rules->documents[document - 1].first_node]);
 }
@@ -88,6 +215,9 @@ static void take_member(const struct rules *rules, struct rule_capture *capture,
     if (item->begins) {
         bool is_scalar = item->type != JSON_VALUE_NULL && item->type != JSON_VALUE_ARRAY &&
                          item->type != JSON_VALUE_OBJECT;
+        if (is_scalar && rules->sources[source].is_last) {
+            forget(capture, source);
+        }
         bool is_first = kept_value(capture, source).data == NULL;
         capture->member = is_scalar && is_first ? source : RULE_NO_SOURCE;
         capture->member_at = capture->text_used;
@@ -95,7 +225,8 @@ static void take_member(const struct rules *rules, struct rule_capture *capture,
     if (capture->member == RULE_NO_SOURCE) {
         return;
     }
-    append_bytes(capture, capture->member_at, sizeof capture->text_beside_json, item->bytes);
+    append_bytes(capture, &rules->sources[source], capture->member_at,
+                 text_end(rules, capture, sizeof capture->text_beside_json), item->bytes);
     if (item->ends) {
         keep(capture, source, capture->member_at,
              (uint16_t)(capture->text_used - capture->member_at));
@@ -112,11 +243,21 @@ static void drop_member(struct rule_capture *capture)
     }
 }
 
-static void read_document(const struct rules *rules, struct rule_capture *capture,
-                          struct slice piece)
+static void read_json(const struct rules *rules, struct rule_capture *capture, struct slice piece)
 {
     struct json_item item;
     enum json_event event;
+    while ((event = json_next(&capture->json, &piece, &item)) == JSON_VALUE) {
+        take_member(rules, capture, &item);
+    }
+    if (event == JSON_STOPPED) {
+        drop_member(capture);
+    }
+}
+
+static void read_document(const struct rules *rules, struct rule_capture *capture,
+                          struct slice piece)
+{
     if (capture->target != RULE_NO_SOURCE) {
         size_t room = (size_t)LIMIT_RULE_VALUE - capture->whole_size;
         size_t size = piece.size < room ? piece.size : room;
@@ -126,11 +267,15 @@ static void read_document(const struct rules *rules, struct rule_capture *captur
             capture->whole_size = (uint16_t)(capture->whole_size + size);
         }
     }
-    while ((event = json_next(&capture->json, &piece, &item)) == JSON_VALUE) {
-        take_member(rules, capture, &item);
+    if (capture->pack.state == PACK_NONE) {
+        read_json(rules, capture, piece);
+        return;
     }
-    if (event == JSON_STOPPED) {
-        drop_member(capture);
+    const struct rule_document *document = &rules->documents[capture->document - 1];
+    uint8_t wanted = rules->sources[document->place].element;
+    for (struct slice text = next_packed(capture, wanted, &piece); text.size > 0;
+         text = next_packed(capture, wanted, &piece)) {
+        read_json(rules, capture, text);
     }
 }
 
@@ -147,7 +292,7 @@ static void end_document(struct rule_capture *capture)
     memmove(capture->text + behind - gap, capture->text + behind, capture->text_used - behind);
     capture->text_used = (uint16_t)(capture->text_used - gap);
     for (uint32_t i = 0; i < capture->kept_count; i++) {
-        if (capture->kept[i].offset >= behind) {
+        if (capture->kept[i].offset >= behind && capture->kept[i].offset != CHECKED_KEY) {
             capture->kept[i].offset = (uint16_t)(capture->kept[i].offset - gap);
         }
     }
@@ -162,7 +307,9 @@ static void take_bytes(const struct rules *rules, struct rule_capture *capture, 
     if (capture->document != 0) {
         read_document(rules, capture, piece);
     } else {
-        append_bytes(capture, capture->value_at, RULE_CAPTURE_TEXT, piece);
+        bool is_source = (capture->target & RULE_KEPT_ARGUMENT) == 0 && !capture->is_name;
+        append_bytes(capture, is_source ? &rules->sources[capture->target] : NULL,
+                     capture->value_at, text_end(rules, capture, RULE_CAPTURE_TEXT), piece);
     }
 }
 
@@ -421,6 +568,89 @@ static void sift_by_key(const struct rules *rules, struct rule_capture *capture,
     }
 }
 
+/* Names of queues may be long, and a script's keys have them all: what keys say is told by few of
+   them, and the others need no more than to be found right. `last` is the key that has come. */
+static bool is_telling(struct slice pattern, const struct rule_facts *known)
+{
+    for (size_t at = 0; at + 1 < pattern.size; at++) {
+        uint8_t variable = (uint8_t)(pattern.data[at + 1] - 1);
+        if (pattern.data[at] == RULE_CAPTURE && variable < RULE_VARIABLES &&
+            known->values[variable].data == NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static uint32_t find_telling_keys(const struct rules *rules, struct rule_capture *capture,
+                                  uint32_t count)
+{
+    const struct rule_list *list = &rules->lists[capture->list - 1];
+    uint32_t telling = 0;
+    for (uint32_t i = 0; i < list->count; i++) {
+        const struct rule *rule = candidate(rules, list, i);
+        struct rule_facts facts = {0};
+        bool fits = (capture->candidates >> i & 1) != 0;
+        for (uint32_t k = 0; fits && k < count && k < rule->key_count; k++) {
+            uint16_t what = (uint16_t)(RULE_KEPT_ARGUMENT | (SCRIPT_KEYS_INDEX + k));
+            if (is_checked_key(capture, what)) {
+                continue;
+            }
+            if (is_telling(rules_text(rules, rules->keys[rule->first_key + k]), &facts)) {
+                telling |= 1u << k;
+            }
+            fits = match_key(rules, rule, k, kept_value(capture, what), &facts);
+        }
+        if (!fits) {
+            capture->candidates &= ~(UINT64_C(1) << i);
+        }
+    }
+    return telling;
+}
+
+static void drop_key(struct rule_capture *capture, uint16_t what)
+{
+    for (uint32_t i = 0; i < capture->kept_count; i++) {
+        struct rule_kept *kept = &capture->kept[i];
+        if (kept->what != what || kept->offset == CHECKED_KEY) {
+            continue;
+        }
+        uint32_t behind = (uint32_t)kept->offset + kept->size;
+        memmove(capture->text + kept->offset, capture->text + behind, capture->text_used - behind);
+        capture->text_used = (uint16_t)(capture->text_used - kept->size);
+        for (uint32_t k = 0; k < capture->kept_count; k++) {
+            if (capture->kept[k].offset != CHECKED_KEY && capture->kept[k].offset >= behind) {
+                capture->kept[k].offset = (uint16_t)(capture->kept[k].offset - kept->size);
+            }
+        }
+        kept->offset = CHECKED_KEY;
+        kept->size = 0;
+    }
+}
+
+static void drop_keys(const struct rules *rules, struct rule_capture *capture, uint32_t count)
+{
+    const struct rule_list *list = &rules->lists[capture->list - 1];
+    uint32_t telling = find_telling_keys(rules, capture, count);
+    for (uint32_t k = 0; k < count && k < LIMIT_RULE_SCRIPT_KEYS; k++) {
+        uint32_t index = SCRIPT_KEYS_INDEX + k;
+        if ((telling >> k & 1) == 0 && (list->positions >> index & 1) == 0) {
+            drop_key(capture, (uint16_t)(RULE_KEPT_ARGUMENT | index));
+        }
+    }
+}
+
+/* JSON is read beside what has been kept. */
+static bool reads_documents(const struct rules *rules, const struct rule_list *list,
+                            const struct rule_capture *capture)
+{
+    uint64_t members = 0;
+    for (uint32_t i = 0; i < list->document_count; i++) {
+        members |= rules->list_documents[list->first_document + i].members;
+    }
+    return (members & capture->candidates) != 0;
+}
+
 static void sift_by_count(const struct rules *rules, struct rule_capture *capture)
 {
     const struct rule_list *list = &rules->lists[capture->list - 1];
@@ -460,6 +690,12 @@ static void end_argument(const struct rules *rules, struct rule_capture *capture
              (uint16_t)(value.data - capture->text), (uint16_t)value.size);
     } else if (!is_of_field && index > first_key && is_name(list, capture, index)) {
         find_field(rules, capture, value, index);
+    }
+    uint32_t number = index - first_key + 1;
+    if (is_script && index >= first_key && number <= capture->keys &&
+        (capture->text_used > RULE_KEYS_TEXT ||
+         (number == capture->keys && reads_documents(rules, list, capture)))) {
+        drop_keys(rules, capture, number);
     }
 }
 
@@ -535,7 +771,7 @@ static size_t read_msgpack(struct slice in, struct slice *text, uint64_t *number
     }
     size = width > 0 ? (size_t)value : size;
     if (size > in.size - head) {
-        return 0;
+        size = in.size - head; /* what was kept of it */
     }
     *text = slice_of(in.data + head, size);
     return head + size;
@@ -578,8 +814,12 @@ static struct slice decode(const struct rule_value *value, struct slice bytes, c
         return bytes;
     }
     if (value->decoding == RULE_UNTIL) {
-        const uint8_t *end = memchr(bytes.data, value->decode_step, bytes.size);
-        return end == NULL ? bytes : slice_of(bytes.data, (size_t)(end - bytes.data));
+        size_t size = 0;
+        while (size < bytes.size && bytes.data[size] != value->decode_step &&
+               bytes.data[size] != '\n') {
+            size++;
+        }
+        return slice_of(bytes.data, size);
     }
     struct slice text;
     uint64_t number;
@@ -644,7 +884,11 @@ static bool keys_match(const struct rules *rules, const struct rule_capture *cap
 {
     uint32_t first = rule->is_script ? SCRIPT_KEYS_INDEX : 1;
     for (uint32_t i = 0; i < rule->key_count; i++) {
-        struct slice key = kept_value(capture, (uint16_t)(RULE_KEPT_ARGUMENT | (first + i)));
+        uint16_t what = (uint16_t)(RULE_KEPT_ARGUMENT | (first + i));
+        struct slice key = kept_value(capture, what);
+        if (rule->is_script && is_checked_key(capture, what)) {
+            continue;
+        }
         if (key.data == NULL || !match_key(rules, rule, i, key, facts)) {
             return false;
         }
@@ -665,6 +909,7 @@ bool rules_choose(const struct rules *rules, struct rule_capture *capture)
         if (keys_match(rules, capture, rule, &facts) &&
             conditions_hold(rules, capture, rule, false)) {
             capture->rule = rules->members[list->first + i];
+            capture->is_chosen = true;
             capture->wanted = RULE_NO_SOURCE;
             capture->wanted_document = 0;
             capture->target = RULE_NO_SOURCE;

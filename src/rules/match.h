@@ -22,7 +22,7 @@ struct rule_kept {
 
 #define RULE_KEPT_ARGUMENT 0x8000u
 #define RULE_KEPT_MAX      40u
-#define RULE_CAPTURE_TEXT  664u
+#define RULE_CAPTURE_TEXT  648u
 
 struct rule_capture {
     uint64_t candidates; /* of the list, a bit each */
@@ -36,6 +36,7 @@ struct rule_capture {
     uint16_t value_at;  /* where the value at hand begins in `text` */
     bool is_name;       /* the value at hand is a field's name */
     bool is_cut;        /* something did not fit */
+    bool is_chosen;     /* what comes is the answer */
     uint16_t wanted;    /* the source whose name was seen: its value is next; RULE_NO_SOURCE */
     uint8_t wanted_depth;
     uint8_t wanted_document; /* the same of JSON: 1 + its number */
@@ -44,6 +45,13 @@ struct rule_capture {
     uint16_t member;     /* the source that the value in it is kept as; RULE_NO_SOURCE */
     uint16_t member_at;  /* where it begins in `text` */
     uint16_t whole_size; /* of the value at hand, which is also kept as it is */
+    struct {
+        uint8_t state;   /* of the msgpack array around the document; 0: there is none */
+        uint8_t element; /* at hand, from 1 */
+        uint8_t width;   /* bytes of its size to come */
+        bool is_text;
+        uint32_t size; /* bytes of it to come */
+    } pack;
     uint32_t path[RULE_STEPS_MAX + 2]; /* of the answer's item at hand, counted from 1 */
     struct rule_kept kept[RULE_KEPT_MAX];
     union {
@@ -54,6 +62,12 @@ struct rule_capture {
         };
     };
 };
+
+/* What a script itself says leaves room for what is answered. */
+#define RULE_SCRIPT_TEXT 440u
+
+/* Beyond so much text the keys of a script that tell nothing new are kept no longer. */
+#define RULE_KEYS_TEXT 224u
 
 /* What a rule tells of the job; a slice with NULL data is not known. */
 struct rule_facts {

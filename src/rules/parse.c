@@ -254,14 +254,14 @@ static bool same_place(const struct rules *rules, const struct rule_source *a,
                        const struct rule_source *b)
 {
     return a->kind == b->kind && a->steps == b->steps && a->position == b->position &&
-           memcmp(a->step, b->step, sizeof a->step) == 0 &&
+           a->element == b->element && memcmp(a->step, b->step, sizeof a->step) == 0 &&
            slice_equals(rules_text(rules, a->text), rules_text(rules, b->text));
 }
 
 static bool same_source(const struct rules *rules, const struct rule_source *a,
                         const struct rule_source *b)
 {
-    return same_place(rules, a, b) &&
+    return same_place(rules, a, b) && a->is_last == b->is_last &&
            slice_equals(rules_text(rules, a->path), rules_text(rules, b->path));
 }
 
@@ -270,6 +270,9 @@ static bool add_source(struct parser *parser, const struct rule_source *source, 
     struct rules *rules = parser->rules;
     for (uint16_t i = 0; i < rules->source_count; i++) {
         if (same_source(rules, &rules->sources[i], source)) {
+            rules->sources[i].is_stack |= source->is_stack;
+            rules->sources[i].is_tail |= source->is_tail;
+            rules->sources[i].is_packed |= source->is_packed;
             *number = i;
             return true;
         }
@@ -481,7 +484,7 @@ static bool parse_field_name(struct parser *parser, struct slice *line, struct r
 static bool is_decoding(struct slice word)
 {
     return is_word(word, "msgpack") || is_word(word, "as") || is_word(word, "until") ||
-           is_word(word, "json");
+           is_word(word, "json") || is_word(word, "tail") || is_word(word, "zlib");
 }
 
 static bool parse_reply(struct parser *parser, struct slice *line, struct rule_source *source)
@@ -561,15 +564,28 @@ static bool parse_json_path(struct parser *parser, struct slice path, struct rul
     if (path.size == 0) {
         return wrong_text(parser, "'json' needs the path to a value, as in: json job.id");
     }
+    /* `a[-1]` is `a[]`, of which the last one counts. */
+    static const char last[] = "[-1]";
+    char any[LIMIT_JSON_STEPS * LIMIT_JSON_KEY];
+    size_t last_size = sizeof last - 1;
+    if (path.size >= last_size && path.size < sizeof any &&
+        memcmp(path.data + path.size - last_size, last, last_size) == 0) {
+        memcpy(any, path.data, path.size - last_size);
+        memcpy(any + path.size - last_size, "[]", 2);
+        path = slice_of(any, path.size - last_size + 2);
+        source->is_last = true;
+    }
     json_tree_init(nodes);
     if (!json_tree_add(nodes, 1 + LIMIT_JSON_STEPS, &count, path, 0)) {
         return wrong(parser, "this is no path of at most 8 names with 27 letters each:", path,
-                     "; names have '.' between them, '[]' is any element, '*' any name");
+                     "; names have '.' between them, '[]' is any element, '[-1]' at the end the "
+                     "last one, '*' any name");
     }
     return add_text(parser, path, &source->path);
 }
 
-/* What may follow a source: `json PATH`, `msgpack N`, `as UNIT`. Leaves what it does not know. */
+/* What may follow a source: `json PATH`, `msgpack N`, `tail`, `until C`, `as UNIT`. Leaves what it
+   does not know. */
 static bool parse_decoding(struct parser *parser, struct slice *line, struct rule_value *value,
                            struct rule_source *source)
 {
@@ -577,6 +593,20 @@ static bool parse_decoding(struct parser *parser, struct slice *line, struct rul
     struct slice rest = *line;
     uint32_t step;
     for (struct slice word = take_word(&rest); is_decoding(word); word = take_word(&rest)) {
+        if (is_word(word, "zlib")) {
+            if (value->variable != RULE_STACK || source->kind != RULE_SOURCE_FIELD) {
+                return wrong_text(parser, "'zlib' is for a 'stack' that stands in a field");
+            }
+            source->is_packed = true;
+            value->unit = RULE_UNIT_PACKED;
+            *line = rest;
+            continue;
+        }
+        if (is_word(word, "tail")) {
+            source->is_tail = true;
+            *line = rest;
+            continue;
+        }
         struct slice of = take_word(&rest);
         if (is_word(word, "json")) {
             if (source->path != 0) {
@@ -584,6 +614,10 @@ static bool parse_decoding(struct parser *parser, struct slice *line, struct rul
             }
             if (!parse_json_path(parser, of, source)) {
                 return false;
+            }
+            if (value->decoding == RULE_MSGPACK) {
+                value->decoding = RULE_PLAIN;
+                source->element = value->decode_step;
             }
         } else if (is_word(word, "as")) {
             if (!find_name(units, 4, of, &value->unit)) {
@@ -597,6 +631,9 @@ static bool parse_decoding(struct parser *parser, struct slice *line, struct rul
             }
             value->decoding = RULE_UNTIL;
             value->decode_step = of.data[0];
+        } else if (source->path != 0) {
+            return wrong_text(parser, "'msgpack' stands before 'json': an element of an array may "
+                                      "be JSON, but JSON holds no msgpack");
         } else if (parse_count(of, 15, &step)) {
             value->decoding = RULE_MSGPACK;
             value->decode_step = (uint8_t)step;
@@ -611,9 +648,15 @@ static bool parse_decoding(struct parser *parser, struct slice *line, struct rul
 
 static bool parse_value(struct parser *parser, struct slice *line, struct rule_value *value)
 {
-    struct rule_source source = {0};
-    return parse_source(parser, line, &source) && parse_decoding(parser, line, value, &source) &&
-           add_source(parser, &source, &value->source);
+    struct rule_source source = {.is_stack = value->variable == RULE_STACK};
+    if (!parse_source(parser, line, &source) || !parse_decoding(parser, line, value, &source)) {
+        return false;
+    }
+    bool is_argument = source.kind == RULE_SOURCE_ARGUMENT || source.kind == RULE_SOURCE_ARGV;
+    if (source.element != 0 && !is_argument) {
+        return wrong_text(parser, "JSON in msgpack is read in 'argument N' and 'argv N' alone");
+    }
+    return add_source(parser, &source, &value->source);
 }
 
 static bool at_end(struct parser *parser, struct slice line)
@@ -780,6 +823,10 @@ static bool end_rule(struct parser *parser)
     }
     if (rules->rule_count == LIMIT_RULES) {
         return wrong_text(parser, "there are too many rules");
+    }
+    bool is_behind = parser->rule.action == RULE_MESSAGE || parser->rule.action == RULE_ARCHIVE;
+    if (is_behind && (sets_by_line(parser, RULE_ERROR) || sets_by_line(parser, RULE_STACK))) {
+        rules->queues[parser->rule.queue].flags |= RULE_QUEUE_LATE_WORDS;
     }
     rules->rules[rules->rule_count++] = parser->rule;
     parser->line = line;

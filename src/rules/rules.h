@@ -87,7 +87,12 @@ struct rule_source {
     uint8_t position;             /* RULE_FROM_END + n: the nth from the command's end */
     uint8_t document;             /* 1 + that of its place, where the source is in one */
     uint16_t text;                /* 0: none */
-    uint16_t path; /* text: the value at this path of the JSON that stands there; 0: all */
+    uint16_t path;   /* text: the value at this path of the JSON that stands there; 0: all */
+    uint8_t element; /* of a msgpack array: the JSON stands there; 0: in all of the place */
+    bool is_last;    /* of several values at the path the last one counts */
+    bool is_stack;   /* more of it is kept */
+    bool is_tail;    /* and of what is too long its end */
+    bool is_packed;  /* compressed by zlib, in base64: who asks for the fact unpacks it */
 };
 
 #define RULE_FROM_END 64u
@@ -104,10 +109,16 @@ struct rule_document {
 enum rule_decoding {
     RULE_PLAIN,
     RULE_MSGPACK, /* element `decode_step` of an array */
-    RULE_UNTIL    /* what stands before the byte `decode_step` */
+    RULE_UNTIL    /* what stands before the byte `decode_step`, or the first line */
 };
 
-enum rule_unit { RULE_UNIT_NONE, RULE_UNIT_MS, RULE_UNIT_S, RULE_UNIT_ISO };
+enum rule_unit {
+    RULE_UNIT_NONE,
+    RULE_UNIT_MS,
+    RULE_UNIT_S,
+    RULE_UNIT_ISO,
+    RULE_UNIT_PACKED /* no time: a traceback, see is_packed */
+};
 
 /* A source, and what is done with the bytes; or a word of the rule's own. */
 struct rule_value {
@@ -155,7 +166,9 @@ enum rule_queue_flag {
     RULE_QUEUE_FORKS = 1,  /* each job runs in a forked child of the process that claimed it */
     RULE_QUEUE_SERIAL = 2, /* a thread that claims has done with the job that it claimed before */
     RULE_QUEUE_UNIQUE_IDS = 4, /* the id alone never comes again, whatever it looks like */
-    RULE_QUEUE_POOL = 8        /* any thread or process may run and end what one of them claimed */
+    RULE_QUEUE_POOL = 8,       /* any thread or process may run and end what one of them claimed */
+    RULE_QUEUE_LATE_WORDS =
+        16 /* what went wrong is told behind the end, by a message or the archive */
 };
 
 struct rule_queue {

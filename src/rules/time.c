@@ -102,6 +102,7 @@ uint64_t rules_time(struct slice text, enum rule_unit unit)
     case RULE_UNIT_ISO:
         return of_iso(text);
     case RULE_UNIT_NONE:
+    case RULE_UNIT_PACKED:
         break;
     }
     return 0;

@@ -122,9 +122,13 @@ void drain_judge(struct exporter *exporter, uint64_t now_ns, bool concludes)
 
 static void take_one(struct exporter *exporter, struct source *source, uint64_t now_ns)
 {
-    const struct record *record = &exporter->record;
+    struct record *record = &exporter->record;
     if ((record->trace_flags & TRACE_FLAG_SAMPLED) == 0) {
         return; /* decided, not lost */
+    }
+    if (unlikely((record->flags & RECORD_FLAG_FOR_JOB) != 0) &&
+        record->kind == RECORD_HTTP_CLIENT) {
+        uploads_follow(&exporter->uploads, record);
     }
     if (unlikely(record->kind == RECORD_REDIS_CLIENT &&
                  record->redis.job_action == JOB_ACTION_SUBMIT)) {

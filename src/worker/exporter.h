@@ -24,6 +24,7 @@
 #include "worker/schedule.h"
 #include "worker/span.h"
 #include "worker/tail.h"
+#include "worker/uploads.h"
 #include "worker/worker.h"
 #include "worker/workflow.h"
 
@@ -83,6 +84,7 @@ struct exporter {
     bool concludes;
     struct profile *profile; /* NULL: spans keep the names that they are built with */
     struct backlinks backlinks;
+    struct uploads uploads;
     struct workflows workflows;
     struct record follow[WORKFLOW_RECORDS];
     struct span span;

@@ -16,6 +16,9 @@ struct step {
     uint8_t start_id[8];
     uint8_t step_id[8];
     uint64_t step_key;
+    uint64_t job_key;
+    bool is_unique; /* the workflow's id, in itself */
+    bool is_again;  /* a workflow begins whose id another one had */
 };
 
 /* ---- ids ---- */
@@ -60,30 +63,6 @@ static void derive(const struct slice *parts, size_t count, uint8_t *id, size_t 
     id[size - 1] |= id[size - 1] == 0;
 }
 
-static bool read_step(const struct record *record, struct step *step)
-{
-    *step = (struct step){
-        .system = record_find_field(record, FIELD_JOB_SYSTEM),
-        .workflow = record_find_field(record, FIELD_JOB_WORKFLOW),
-        .job = record_find_field(record, FIELD_JOB_ID),
-        .number = record_find_field(record, FIELD_JOB_STEP),
-        .count = record_find_field(record, FIELD_JOB_STEPS),
-    };
-    if (!is_unique_in_itself(step->workflow) || step->job.size == 0) {
-        return false;
-    }
-    const struct slice trace[] = {SLICE("workflow"), step->system, step->workflow};
-    const struct slice start[] = {SLICE("start"), step->system, step->workflow};
-    const struct slice of_job[] = {SLICE("step"), step->system, step->workflow, step->job};
-    derive(trace, 3, step->trace_id, sizeof(step->trace_id));
-    derive(start, 3, step->start_id, sizeof(step->start_id));
-    derive(of_job, 4, step->step_id, sizeof(step->step_id));
-    memcpy(&step->key, step->trace_id, sizeof(step->key));
-    memcpy(&step->step_key, step->step_id, sizeof(step->step_key));
-    step->key += step->key == 0;
-    return true;
-}
-
 /* ---- what was made here ---- */
 
 static struct open_workflow *find_open(struct workflows *workflows, uint64_t key, uint64_t now_ns)
@@ -105,6 +84,75 @@ static bool is_made(const struct workflows *workflows, uint64_t step_key)
         }
     }
     return false;
+}
+
+/* ---- which step of which ---- */
+
+static void derive_step(struct step *step, struct slice seed)
+{
+    const struct slice trace[] = {SLICE("workflow"), step->system, step->workflow, seed};
+    const struct slice start[] = {SLICE("start"), step->system, step->workflow, seed};
+    const struct slice of_job[] = {SLICE("step"), step->system, step->workflow, step->job, seed};
+    size_t has_seed = seed.size > 0;
+    derive(trace, 3 + has_seed, step->trace_id, sizeof(step->trace_id));
+    derive(start, 3 + has_seed, step->start_id, sizeof(step->start_id));
+    derive(of_job, 4 + has_seed, step->step_id, sizeof(step->step_id));
+    memcpy(&step->step_key, step->step_id, sizeof(step->step_key));
+}
+
+static bool is_digit_alone(struct slice number, uint8_t digit_wanted)
+{
+    return number.size == 1 && number.data[0] == digit_wanted;
+}
+
+/* Which of the workflows that have this id, where that is known. */
+static bool find_seed(struct workflows *workflows, const struct record *record, struct step *step,
+                      uint8_t seed[16])
+{
+    struct open_workflow *open = find_open(workflows, step->key, record->end_ns);
+    bool is_start = record->kind != RECORD_JOB &&
+                    (is_digit_alone(step->number, '0') || is_digit_alone(step->number, '1'));
+    bool is_other = open == NULL || open->first_job != step->job_key;
+    /* Of those that count from 0 the second step is not another start. */
+    is_start &= is_other && !(open != NULL && open->begins_at_zero && !open->has_ended &&
+                              is_digit_alone(step->number, '1'));
+    if (is_start && open != NULL && !open->has_ended) {
+        open->is_ambiguous = true;
+    }
+    if (open != NULL && open->is_ambiguous) {
+        return false;
+    }
+    step->is_again = is_start && open != NULL;
+    memcpy(seed, is_start ? record->trace_id : open != NULL ? open->seed : record->trace_id, 16);
+    return is_start || open != NULL;
+}
+
+static bool read_step(struct workflows *workflows, const struct record *record, struct step *step)
+{
+    *step = (struct step){
+        .system = record_find_field(record, FIELD_JOB_SYSTEM),
+        .workflow = record_find_field(record, FIELD_JOB_WORKFLOW),
+        .job = record_find_field(record, FIELD_JOB_ID),
+        .number = record_find_field(record, FIELD_JOB_STEP),
+        .count = record_find_field(record, FIELD_JOB_STEPS),
+    };
+    if (step->workflow.size == 0 || step->job.size == 0) {
+        return false;
+    }
+    const struct slice name[] = {SLICE("workflow"), step->system, step->workflow};
+    derive(name, 3, (uint8_t *)&step->key, sizeof(step->key));
+    derive(&step->job, 1, (uint8_t *)&step->job_key, sizeof(step->job_key));
+    step->is_unique = is_unique_in_itself(step->workflow);
+    if (step->is_unique) {
+        derive_step(step, slice_of(NULL, 0));
+        return true;
+    }
+    uint8_t seed[16];
+    if (!find_seed(workflows, record, step, seed)) {
+        return false;
+    }
+    derive_step(step, slice_of(seed, sizeof(seed)));
+    return true;
 }
 
 /* ---- records ---- */
@@ -170,11 +218,6 @@ static void put_below(struct record *made, const uint8_t parent_id[8], bool is_t
 
 /* ---- submissions ---- */
 
-static bool is_digit_alone(struct slice number, uint8_t digit_wanted)
-{
-    return number.size == 1 && number.data[0] == digit_wanted;
-}
-
 static uint32_t follow_submission(struct workflows *workflows,
                                   const struct workflow_settings *settings, const struct step *step,
                                   struct record *record, struct record follow[WORKFLOW_RECORDS])
@@ -184,14 +227,24 @@ static uint32_t follow_submission(struct workflows *workflows,
         return 0;
     }
     struct open_workflow *open = find_open(workflows, step->key, record->end_ns);
+    if (step->is_again) {
+        open->key = 0;
+        open = NULL;
+    }
     bool is_zero = is_digit_alone(step->number, '0');
     if (open == NULL && (is_zero || is_digit_alone(step->number, '1'))) {
         open = &workflows->open[workflows->next++ % LIMIT_WORKFLOWS];
         *open = (struct open_workflow){
-            .key = step->key, .seen_ns = record->end_ns, .begins_at_zero = is_zero};
+            .key = step->key,
+            .seen_ns = record->end_ns,
+            .begins_at_zero = is_zero,
+            .first_job = step->job_key,
+        };
+        memcpy(open->seed, record->trace_id, sizeof(open->seed));
         struct record *start = &follow[count++];
         begin(start, WORKFLOW_START, step, settings, record);
         memcpy(start->span_id, step->start_id, sizeof(start->span_id));
+        copy_field(start, record, FIELD_JOB_TYPE);
     }
     workflows->steps[workflows->next_step++ % LIMIT_WORKFLOW_STEPS] = step->step_key;
     struct record *made = &follow[count++];
@@ -239,7 +292,11 @@ static uint32_t follow_end(struct workflows *workflows, const struct workflow_se
         return 0;
     }
     struct open_workflow *open = find_open(workflows, step->key, record->end_ns);
-    bool has_step = settings->producers_are_traced || is_made(workflows, step->step_key);
+    bool has_step = is_made(workflows, step->step_key);
+    if (!has_step && !step->is_unique) {
+        return 0; /* perhaps of another one with this id */
+    }
+    has_step |= settings->producers_are_traced;
     struct record *made = &follow[0];
     const struct slice name[] = {SLICE("end"), slice_of(record->span_id, sizeof(record->span_id))};
     begin(made, is_complete ? WORKFLOW_STEP_COMPLETE : WORKFLOW_STEP_FAIL, step, settings, record);
@@ -267,7 +324,7 @@ uint32_t workflow_follow(struct workflows *workflows, const struct workflow_sett
                          struct record *record, struct record follow[WORKFLOW_RECORDS])
 {
     struct step step;
-    if (!workflow_may_follow(record) || !read_step(record, &step)) {
+    if (!workflow_may_follow(record) || !read_step(workflows, record, &step)) {
         return 0;
     }
     return record->kind == RECORD_JOB

@@ -8,8 +8,11 @@
  *
  * The start is that of step 0 or 1, never merely the first that was seen. A span here is the parent
  * of another where this exporter has made it, or where producers are known to be traced; else it is
- * linked to. Only ids that are unique in themselves are followed (32 digits of a UUID): those of
- * two workflows never make one trace.
+ * linked to.
+ *
+ * An id that is unique in itself (32 digits of a UUID) is the same workflow's wherever it is seen.
+ * Any other may come again: it is followed only by who has seen the start, which names the trace,
+ * and no further where it begins again before it has ended. Two workflows never make one trace.
  */
 #pragma once
 
@@ -28,6 +31,10 @@ struct open_workflow {
     uint64_t seen_ns;
     bool begins_at_zero;
     bool has_ended;
+    bool is_ambiguous; /* one of the same id began before it had ended */
+    /* Of an id that may come again: by which job it began, and that one's trace. */
+    uint64_t first_job;
+    uint8_t seed[16];
 };
 
 struct workflows {

@@ -107,7 +107,12 @@ class BullMq(launched.Launched):
 
     def check_failure(self, span, key: tuple) -> None:
         """By the queue's own record."""
-        self.assertEqual(span.message, f"no room for {key[1]}, {key[2]}")
+        message = f"no room for {key[1]}, {key[2]}"
+        self.assertEqual((span.message, span.get("error.type")), (message, "NoRoom"))
+        told = {entry["key"]: entry["value"]["stringValue"] for entry in span.events[-1]["attributes"]}
+        self.assertEqual((told["exception.type"], told["exception.message"]), ("NoRoom", message))
+        # Of this attempt, with the place that it was thrown at.
+        self.assertRegex(told["exception.stacktrace"], rf"^NoRoom: {message}\n    at .*processor.*bullmq_mixed\.mjs:\d+")
 
     def check_calls(self, worked: list, attempts: dict) -> None:
         """Every call has the attempt that made it as its parent, every attempt its two calls."""
@@ -118,6 +123,8 @@ class BullMq(launched.Launched):
                 attempt = attempts[found[1], found[2], int(found[3])]
                 self.assertEqual((span.trace_id, span.parent_id), (attempt.trace_id, attempt.span_id), span)
                 counts[attempt.span_id] += 1
+                if span.get("url.full"):
+                    self.assertEqual(span.name, "process.http_request")
         self.assertEqual(counts, {span.span_id: 2 for span in attempts.values()})
 
     def check_bookkeeping(self, worked: list, attempts: dict) -> None:

@@ -54,16 +54,16 @@ WANTED = {
                             "http.request.body.size http.response.body.size gen_ai.request.model request.id "
                             "gen_ai.usage.input_tokens image.size image.quality image.style image.format "
                             "openai.ratelimit.remaining_requests",
-    "process.poll_completion": "",
+    "process.poll_completion": "url.full poll.attempts poll.interval_ms http.response.status_code",
     "process.ws_connect": "url.full websocket.subprotocol websocket.compressed websocket.session_id",
     "process.ws_send": "",
-    "process.ws_progress": "",
+    "process.ws_progress": "comfyui.message.type comfyui.prompt_id comfyui.node comfyui.progress.value comfyui.progress.max",
     "process.execute_comfyui": "comfyui.prompt_id comfyui.node_count workflow.model workflow.steps workflow.seed "
                                "workflow.cfg_scale workflow.resolution comfyui.queue_remaining comfyui.execution_ms",
     "process.image_generation": "",
     "process.image_upload": "storage.provider storage.operation storage.path storage.size",
     "storage.download": "storage.operation storage.path storage.size",
-    "process.cdn_test": "",
+    "process.cdn_test": "url.full cdn.test_result cdn.response_time_ms",
     "process.download_model": "",
     "triton.infer": "model.name model.version",
     "websocket.event.broadcast": "",
@@ -149,7 +149,7 @@ class Golden(case.Case):
         text = json.dumps(requests)
         self.assertNotIn("secret lighthouse", text)
         names = {
-            str(self.redis_port): "16379", self.url: "http://127.0.0.1:18188", self.url.rpartition(":")[2]: "18188",
+            self.url.replace("http", "ws"): "ws://127.0.0.1:18188", str(self.redis_port): "16379", self.url: "http://127.0.0.1:18188", self.url.rpartition(":")[2]: "18188",
             str(port): "13331",
         }
         return normal.normalise(requests, names)
@@ -183,11 +183,25 @@ class Golden(case.Case):
     def test_a_graph_of_comfyui(self):
         self.check("comfyui", self.traces([job(2, "comfyui")]))
 
+    def test_a_graph_of_comfyui_that_is_told_of(self):
+        self.check("comfyui-told", self.traces([job(2, "comfyui_told")]))
+
+    def test_a_graph_of_comfyui_that_is_told_of_over_tls(self):
+        self.put_tls_before()
+        self.check("comfyui-told", self.traces([job(2, "comfyui_told")]))
+
     def test_a_service_that_refuses(self):
         only = {"workflow_id": WORKFLOW, "current_step": "1", "total_steps": "1"}
         self.check("refused", self.traces([job(3, "refused", **only)]))
 
     def test_a_workflow(self):
+        self.check_workflow()
+
+    def test_a_workflow_over_tls(self):
+        self.put_tls_before()
+        self.check_workflow()
+
+    def check_workflow(self) -> None:
         steps = [job(number, kind, workflow_id=WORKFLOW, current_step=str(number), total_steps="3",
                      priority=str(80 - number))
                  for number, kind in ((1, "openai_image"), (2, "comfyui"), (3, "openai_image"))]

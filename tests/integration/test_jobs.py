@@ -147,6 +147,24 @@ class PlainSchema(Jobs):
         self.assertEqual(saved.parent_id, submitted.span_id)
         self.assertEqual(submitted.status, 2)
 
+    def test_each_way_to_end(self):
+        """As the status says: the step that ended the attempt, and what the attempt says of it."""
+        ends = {
+            "job.complete": ("completed", 0, None), "job.fail": ("failed", 2, "_OTHER"),
+            "job.timeout": ("timeout", 2, "timeout"), "job.cancel": ("cancelled", 0, None),
+            "job.requeue": ("requeued", 0, None),
+        }
+        output, _ = self.observed(self.python, JOBS / "plain_producer.py", self.redis.port, len(ends))
+        _, worked = self.observed(self.python, JOBS / "plain_ends.py", self.redis.port, len(ends))
+        attempts = by_job(worked, "job.process")
+        for job, (name, (status, code, error)) in zip(output.split(), ends.items()):
+            self.assertEqual(set(by_job(worked, name)), {job})
+            attempt = attempts[job]
+            self.assertEqual(
+                (attempt.get("processing.status"), attempt.status, attempt.get("error.type")), (status, code, error)
+            )
+            self.assertEqual(by_job(worked, name)[job].trace_id, attempt.trace_id)
+
     def test_python_worker_with_resp2(self):
         self.check_plain(2)
 
@@ -196,6 +214,8 @@ class Broker(Jobs):
             if failed:
                 self.assertEqual(archived.events[0]["name"], "exception")
                 self.assertIn(f"no room for {job}", str(archived.events))
+                # It was told behind the end, and is the attempt's all the same.
+                self.assertEqual(attempts[job].message, f"no room for {job}")
             if carries == "workflow":
                 self.assertEqual(attempts[job].get("workflow.id"), "wf_123")
                 self.assertEqual(attempts[job].get("workflow.step_number"), 1)
@@ -348,6 +368,59 @@ class Rq(Jobs):
         self.assertNotIn("xxxx", str([span.attributes for span in produced + worked]))
 
 
+    # Of each kind: the ends of its attempts, the last one's last.
+    KINDS = {
+        "plain": ["completed"], "failing": ["failed"], "again": ["retried", "completed"],
+        "backoff": ["retried", "completed"], "delayed": ["completed"],
+    }
+
+    def check_mixed(self, python) -> None:
+        """Of the worker's and of the queue's kinds all, two queues in one worker, its scheduler beside it."""
+        environment = {"PYTHONPATH": str(JOBS), "TEST_REDIS": str(self.redis.port), "PYTHONDONTWRITEBYTECODE": "1"}
+        output, produced = self.observed(python, JOBS / "rq_mixed.py", "submit", self.redis.port, 10, **environment)
+        jobs = {job: (queue, kind) for queue, job, kind in map(str.split, output.splitlines())}
+        output, worked = self.observed(python, JOBS / "rq_mixed.py", "work", self.redis.port, **environment)
+        record = {job: (float(started), float(enqueued)) for job, started, enqueued in map(str.split, output.splitlines())}
+        self.assertEqual(record.keys(), jobs.keys())
+        attempts: dict[str, list[spans.Span]] = {job: [] for job in jobs}
+        for span in sorted(named(worked, "job.process"), key=lambda span: span.start_ns):
+            attempts[span.get("job.id")].append(span)
+        for job, (queue, kind) in jobs.items():
+            self.assertEqual([span.get("processing.status") for span in attempts[job]], self.KINDS[kind], kind)
+            self.assertEqual({span.get("messaging.destination.name") for span in attempts[job]}, {queue})
+            self.assertEqual({span.get("job.type") for span in attempts[job]}, {f"rq_mixed.{kind}"})
+            self.assertEqual(len({span.trace_id for span in attempts[job]}), 1, "one trace")
+            started, enqueued = record[job]
+            self.assertAlmostEqual(
+                attempts[job][-1].get("queue.wait_time_ms"), (started - enqueued) * 1000, delta=5, msg=kind
+            )
+            # What went wrong stands in what RQ writes of the result, packed.
+            for span in attempts[job]:
+                if kind == "failing":
+                    self.assertEqual((span.get("error.type"), span.message), ("rq_mixed.NoRoom", "no room"))
+                    self.assertIn("in failing\\n", str(span.events))
+            # What an attempt did is below it, in the child that did it.
+            for span in attempts[job]:
+                below = [one for one in worked if one.parent_id == span.span_id and f"of={job}&" in str(one.attributes)]
+                self.assertEqual([one.name.split()[0] for one in below], ["INCRBY"], kind)
+        # The first submissions are of the jobs' own traces, but for those that the scheduler made in the worker.
+        for span in named(produced, "job.submit"):
+            self.assertEqual(span.trace_id, attempts[span.get("job.id")][0].trace_id)
+        # No heartbeat, registry or empty poll.
+        for span in worked:
+            self.assertNotRegex(
+                "" if span.name == "job.claim" else span.get("db.query.text", ""),
+                r"^(BLPOP|BLMOVE|LPOP|EXISTS|EXPIRE|PERSIST|SADD|SREM|SMEMBERS|\S+ rq:(worker|execution|scheduler|wip)|"
+                r"HSET \S+ last_heartbeat \?$)", span,
+            )
+
+    def test_mixed(self):
+        self.check_mixed(self.python)
+
+    def test_mixed_of_debians_release(self):
+        self.check_mixed("/usr/bin/python3")
+
+
 class ListQueue(Jobs):
     """A list of JSON: a job has no end on the wire but its worker's next claim."""
 
@@ -431,12 +504,16 @@ class Celery(Jobs):
 
     COUNT = 8
 
+    def setUp(self):
+        super().setUp()
+        self.used = self.python
+
     def work(self, pool: str, backend: str) -> tuple[list[str], list[spans.Span], list[spans.Span]]:
         environment = {"TEST_REDIS_PORT": str(self.redis.port), "PYTHONPATH": str(JOBS), "PYTHONDONTWRITEBYTECODE": "1"}
         environment |= {"CELERY_BACKEND": backend} if backend else {}
-        output, produced = self.observed(self.python, JOBS / "celery_producer.py", self.COUNT, **environment)
+        output, produced = self.observed(self.used, JOBS / "celery_producer.py", self.COUNT, **environment)
         file = self.new_path("spans.jsonl")
-        arguments = [self.python, "-m", "celery", "-A", "celery_tasks", "worker", "--pool", pool, "--concurrency", 2,
+        arguments = [self.used, "-m", "celery", "-A", "celery_tasks", "worker", "--pool", pool, "--concurrency", 2,
                      "-Q", "pictures", "--without-gossip", "--without-mingle", "--loglevel", "WARNING"]
         attempts = self.COUNT + self.COUNT // 4
         with Daemon(arguments, case.preload_environment(file, **environment), self.new_path("log")) as worker:
@@ -487,7 +564,13 @@ class Celery(Jobs):
             for job, span in failed.items():
                 self.assertEqual(span.get("error.type"), "ValueError")
                 self.assertIn(f"no room for {job}", str(span.events))
-                self.assertIn("Traceback", str(span.events))
+                self.assertIn("raise ValueError", str(span.events))
+                # The pool's process ended it, and who claimed it tells of it.
+                attempt = attempts[job, 1]
+                self.assertEqual(attempt.get("error.type"), "ValueError")
+                self.assertEqual(attempt.message, f"no room for {job}")
+                # Of the traceback the end, where the program's own code is.
+                self.assertIn("in resize", str(attempt.events))
             self.assertEqual(set(by_job(worked, "job.retry")), set(ids[3::4]))
         # No empty poll, no heartbeat, no acknowledgement; no value.
         for span in worked:
@@ -507,6 +590,14 @@ class Celery(Jobs):
         self.check_celery("threads", "a day")
 
     def test_threads_without_results(self):
+        self.check_celery("threads", "")
+
+    def test_prefork_with_results_of_debians_release(self):
+        self.used = "/usr/bin/python3"
+        self.check_celery("prefork", "a day")
+
+    def test_threads_without_results_of_debians_release(self):
+        self.used = "/usr/bin/python3"
         self.check_celery("threads", "")
 
 

@@ -126,8 +126,8 @@ OBJECTS = {
         ("PUT", "upload", "container", "out/b.png", SIZE), ("GET", "download", "container", "out/b.png", SIZE),
         ("GET", "download", "container", "out/b.png", SIZE), ("DELETE", "delete", "container", "out/b.png", None),
     ],
-    # Where it goes stands in the body, beside what is sent.
-    "gcs": [("POST", "upload", "bucket", None, 11843), ("GET", "download", "bucket", "out%2Fc.png", SIZE)],
+    # Where it goes stands in the body, beside what is sent, and in the answer.
+    "gcs": [("POST", "upload", "bucket", "out/c.png", 11843), ("GET", "download", "bucket", "out%2Fc.png", SIZE)],
 }
 
 

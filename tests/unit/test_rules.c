@@ -71,6 +71,10 @@ static const struct mistake mistakes[] = {
     {QUEUE CLAIM " type from reply json a..b\n", 5, "this is no path of at most 8 names"},
     {QUEUE CLAIM " type from reply json a.b.c.d.e.f.g.h.i\n", 5, "no path of at most 8 names"},
     {QUEUE CLAIM " type from reply json a json b\n", 5, "one place has one 'json'"},
+    {QUEUE CLAIM " type from reply json a msgpack 1\n", 5, "'msgpack' stands before 'json'"},
+    {QUEUE CLAIM " type from reply msgpack 1 json a\n", 5, "in 'argument N' and 'argv N' alone"},
+    {QUEUE CLAIM " type from reply zlib\n", 5, "'zlib' is for a 'stack'"},
+    {QUEUE CLAIM " type from reply json [-1].a\n", 5, "this is no path of at most 8 names"},
     {QUEUE CLAIM " type from argument -32\n", 5, "a number from 1 to 63, not '-32'"},
     {QUEUE CLAIM " when reply is {idd}\n", 5, "did you mean 'id'?"},
     {QUEUE CLAIM " when reply is \\x0g\n", 5, "comes 'x' and two hexadecimal digits"},
@@ -245,6 +249,27 @@ static void takes_scripts_and_their_answers(void **state)
     assert_false(match(&capture, two_queues, false));
 }
 
+static void json_of_a_pair(void **state)
+{
+    (void)state;
+    compile("queue q\n"
+            "on EVALSHA q:a\n"
+            "  claim\n"
+            "  id from reply 2\n"
+            "  enqueued from reply 1 field at as ms\n"
+            "  delay from reply 1 field opts json delay\n");
+    struct rule_capture capture;
+    struct rule_facts facts;
+    const char *const words[] = {"EVALSHA", "abc", "1", "q:a", NULL};
+    assert_true(match(&capture, words, false));
+    show_answer(
+        &capture,
+        "*2\r\n*4\r\n$2\r\nat\r\n$1\r\n5\r\n$4\r\nopts\r\n$12\r\n{\"delay\":80}\r\n$1\r\n7\r\n");
+    assert_true(rules_facts(&rules, &capture, capture.rule, &facts));
+    assert_fact(&facts, RULE_ID, "7");
+    assert_fact(&facts, RULE_DELAY, "80");
+}
+
 static void show_answer_in_pieces(struct rule_capture *capture, const char *answer, size_t piece)
 {
     struct resp parser;
@@ -341,6 +366,102 @@ static void reads_json(void **state)
     assert_false(rules_facts(&rules, &capture, capture.rule, &facts));
 }
 
+/* What a script's argument holds: an array of msgpack, of which an element is JSON. The last
+   element of an array, the end of what is too long, the first line's beginning. */
+static void reads_json_in_msgpack(void **state)
+{
+    (void)state;
+    compile("queue q\n"
+            "on EVALSHA q:{id}\n"
+            "  fail\n"
+            "  error_type from argv 1 msgpack 4 json [-1] until \":\"\n"
+            "  stack from argv 1 msgpack 4 json [-1]\n"
+            "on SET q:{id}\n"
+            "  fail\n"
+            "  error_type from argument 2 json [] until \":\"\n"
+            "  stack from argument 2 json [] tail\n");
+    struct rule_capture capture;
+    struct rule_facts facts;
+    const char *const words[] = {"EVALSHA",
+                                 "abc",
+                                 "1",
+                                 "q:7",
+                                 "\x94\xa6reason\xd9\x04oops\xcd\x01\x02\xd9\x1d"
+                                 "[\"One: x\\n at a\",\"Two\\n at b\"]",
+                                 NULL};
+    for (int pieces = 0; pieces < 2; pieces++) {
+        assert_true(match(&capture, words, pieces != 0));
+        assert_true(rules_facts(&rules, &capture, capture.rule, &facts));
+        assert_fact(&facts, RULE_ERROR_TYPE, "Two");
+        assert_fact(&facts, RULE_STACK, "Two\n at b");
+    }
+    static const char *const others[] = {"\x94\x01\x02\x03\x04", "\x93\x01\x02\x03", "x",
+                                         "\x94\x01\x02\x03\xa9[\"a", "\x94\xc1\x02\x03\xa5[\"a\"]"};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        const char *const other[] = {"EVALSHA", "abc", "1", "q:7", others[i], NULL};
+        assert_true(match(&capture, other, false));
+        assert_true(rules_facts(&rules, &capture, capture.rule, &facts));
+        assert_null(facts.values[RULE_STACK].data);
+    }
+    static char long_value[3 * LIMIT_RULE_STACK];
+    memset(long_value, 'v', sizeof long_value - 1);
+    memcpy(long_value, "[\"", 2);
+    memcpy(long_value + sizeof long_value - 7, "\\nend\"", 7);
+    long_value[sizeof long_value - 1] = ']';
+    char text[sizeof long_value + 1] = {0};
+    memcpy(text, long_value, sizeof long_value);
+    for (int pieces = 0; pieces < 2; pieces++) {
+        const char *const set[] = {"SET", "q:7", text, NULL};
+        assert_true(match(&capture, set, pieces != 0));
+        assert_true(rules_facts(&rules, &capture, capture.rule, &facts));
+        assert_int_equal(facts.values[RULE_STACK].size, LIMIT_RULE_STACK);
+        assert_memory_equal(facts.values[RULE_STACK].data + LIMIT_RULE_STACK - 5, "v\nend", 5);
+    }
+}
+
+/* A script has its queue's name in each of its keys, however long that is. */
+static void long_names_of_queues(void **state)
+{
+    (void)state;
+    compile("queue q\n"
+            "identity queue id\n"
+            "on EVALSHA {queue}:(a b c d e f g {id} h i j k l m)\n"
+            "  complete\n"
+            "  error from argv 1\n"
+            "on EVALSHA {queue}:(a b c d e f g h {id} i j k l m)\n"
+            "  fail\n");
+    static const char *const ends[] = {"a", "b", "c", "d", "e", "f", "g",
+                                       "7", "h", "i", "j", "k", "l", "m"};
+    static char keys[14][LIMIT_RULE_VALUE + 1];
+    struct rule_capture capture;
+    struct rule_facts facts;
+    for (uint32_t size = 1; size + 2 <= LIMIT_RULE_VALUE; size++) {
+        const char *words[19] = {"EVALSHA", "abc", "14"};
+        for (uint32_t i = 0; i < 14; i++) {
+            memset(keys[i], 'n', size);
+            strcpy(keys[i] + size, ":");
+            strcpy(keys[i] + size + 1, ends[i]);
+            words[3 + i] = keys[i];
+        }
+        words[17] = "oops";
+        assert_true(match(&capture, words, false));
+        assert_true(rules_facts(&rules, &capture, capture.rule, &facts));
+        assert_int_equal(facts.values[RULE_QUEUE].size, size);
+        assert_fact(&facts, RULE_ID, "7");
+        assert_fact(&facts, RULE_ERROR, "oops");
+        for (uint32_t wrong = 1; wrong < 14; wrong++) {
+            keys[wrong][0] = 'x';
+            assert_false(match(&capture, words, false));
+            keys[wrong][0] = 'n';
+        }
+        strcpy(keys[7] + size + 1, "h");
+        strcpy(keys[8] + size + 1, "8");
+        assert_true(match(&capture, words, false));
+        assert_true(rules_facts(&rules, &capture, capture.rule, &facts));
+        assert_fact(&facts, RULE_ID, "8");
+    }
+}
+
 /* Values beyond their bounds are cut, and more of them than there is room for are left out. */
 static void is_bounded(void **state)
 {
@@ -424,6 +545,9 @@ int main(void)
         cmocka_unit_test(takes_keys_fields_and_arguments),
         cmocka_unit_test(takes_scripts_and_their_answers),
         cmocka_unit_test(reads_json),
+        cmocka_unit_test(json_of_a_pair),
+        cmocka_unit_test(reads_json_in_msgpack),
+        cmocka_unit_test(long_names_of_queues),
         cmocka_unit_test(is_bounded),
         cmocka_unit_test(too_many_are_refused),
         cmocka_unit_test(reads_times),

@@ -9,6 +9,7 @@ enum form {
     FORM_VALUE,    /* the value alone */
     FORM_LABELLED, /* label=value */
     FORM_BYTES,    /* label and a number of bytes */
+    FORM_MS,       /* label and a time that is given in milliseconds */
     FORM_PATH      /* the value, then the query that the label names */
 };
 
@@ -20,7 +21,17 @@ struct telling_attribute {
 
 /* In the order of telling. */
 static const struct telling_attribute telling[] = {
+    {"processing.status", NULL, FORM_VALUE},
+    {"job.type", NULL, FORM_VALUE},
+    {"job.attempt", "attempt", FORM_LABELLED},
+    {"queue.wait_time_ms", "waited", FORM_MS},
     {"http.response.status_code", NULL, FORM_VALUE},
+    {"poll.attempts", "polls", FORM_LABELLED},
+    {"poll.interval_ms", "every", FORM_MS},
+    {"comfyui.message.type", NULL, FORM_VALUE},
+    {"comfyui.node", "node", FORM_LABELLED},
+    {"comfyui.progress.value", "at", FORM_LABELLED},
+    {"comfyui.progress.max", "of", FORM_LABELLED},
     {"http.request.method", NULL, FORM_VALUE},
     {"websocket.event_type", NULL, FORM_VALUE},
     {"websocket.sent.messages", "sent", FORM_LABELLED},
@@ -35,11 +46,7 @@ static const struct telling_attribute telling[] = {
     {"workflow.id", "workflow", FORM_LABELLED},
     {"workflow.step_number", "step", FORM_LABELLED},
     {"job.id", "job", FORM_LABELLED},
-    {"job.type", "type", FORM_LABELLED},
     {"job.priority", "priority", FORM_LABELLED},
-    {"job.attempt", "attempt", FORM_LABELLED},
-    {"processing.status", NULL, FORM_VALUE},
-    {"queue.wait_time_ms", "waited_ms", FORM_LABELLED},
     {"worker.id", "worker", FORM_LABELLED},
     {"gen_ai.request.model", NULL, FORM_VALUE},
     {"gen_ai.usage.input_tokens", "tokens_in", FORM_LABELLED},
@@ -48,6 +55,8 @@ static const struct telling_attribute telling[] = {
     {"comfyui.prompt_id", "prompt", FORM_LABELLED},
     {"storage.provider", NULL, FORM_VALUE},
     {"storage.path", NULL, FORM_VALUE},
+    {"wirespan.job.folded_commands", "folded", FORM_LABELLED},
+    {"wirespan.job.empty_polls", "empty_polls", FORM_LABELLED},
     {"messaging.destination.name", NULL, FORM_VALUE},
     {"messaging.batch.message_count", "messages", FORM_LABELLED},
     {"wirespan.connection.opaque_reason", "opaque", FORM_LABELLED},
@@ -161,6 +170,10 @@ static void tell_attribute(struct teller *teller, const struct store_span *span,
     if (value == NULL || value[0] == '\0' || name_says(span->name, value)) {
         return;
     }
+    /* The row's mark says so, and the failure's own words are worth more. */
+    if (span->is_error && strcmp(value, "failed") == 0) {
+        return;
+    }
     switch (attribute->form) {
     case FORM_VALUE:
         buffer_append_text(&teller->piece, value);
@@ -181,8 +194,17 @@ static void tell_attribute(struct teller *teller, const struct store_span *span,
         buffer_append_text(&teller->piece, " ");
         details_append_bytes(&teller->piece, strtoull(value, NULL, 10));
         break;
+    case FORM_MS: {
+        double ms = strtod(value, NULL);
+        buffer_append_text(&teller->piece, attribute->label);
+        buffer_append_text(&teller->piece, " ");
+        details_append_duration(&teller->piece, ms > 0 && ms < 1e12 ? (uint64_t)(ms * 1e6) : 0,
+                                "us");
+        break;
     }
-    bool is_status = attribute == &telling[0];
+    }
+    bool is_status = strcmp(attribute->key, "http.response.status_code") == 0 ||
+                     strcmp(attribute->key, "processing.status") == 0;
     tell(teller, is_status && span->is_error ? DETAIL_ERROR : DETAIL_PLAIN);
 }
 
@@ -208,6 +230,8 @@ static void tell_error(struct teller *teller, const struct store_span *span)
     const char *type = store_span_attribute(span, "error.type");
     const char *status = store_span_attribute(span, "http.response.status_code");
     bool is_told = type != NULL && status != NULL && strcmp(type, status) == 0;
+    /* The failure's own words say more than that its type is not known. */
+    is_told |= type != NULL && strcmp(type, "_OTHER") == 0 && span->status_message[0] != '\0';
     if (type != NULL && type[0] != '\0' && !is_told) {
         buffer_append_text(&teller->piece, "error.type=");
         buffer_append_text(&teller->piece, type);

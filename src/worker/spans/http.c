@@ -136,10 +136,47 @@ static struct slice transfer_name(const struct span *span)
     return name;
 }
 
-/* What a worker calls for its job has the name of that step, but where the service's own is one. */
-static void name_for_job(struct span *span, const struct record *record)
+/* A question that was asked again until the answer was another one. The interval is from the
+   beginning of one to that of the next. */
+static void add_poll(struct span *span, const struct record *record, struct slice field)
 {
+    struct poll_numbers numbers;
+    if (field.size != sizeof(numbers)) {
+        return;
+    }
+    memcpy(&numbers, field.data, sizeof(numbers));
+    span_add_int(span, SLICE("poll.attempts"), numbers.attempts);
+    if (numbers.attempts > 1 && numbers.last_ns > record->start_ns) {
+        double whole_ms = (double)(numbers.last_ns - record->start_ns) / 1e6;
+        span_add_double(span, SLICE("poll.interval_ms"), whole_ms / (numbers.attempts - 1));
+    }
+    if (numbers.failures > 0) {
+        span_add_int(span, SLICE("poll.failures"), numbers.failures);
+    }
+}
+
+/* Whether what the job has uploaded is delivered. */
+static void add_delivery(struct span *span, const struct record *record)
+{
+    bool is_there = record->http.status / 100 == 2 || record->http.status == 304;
+    span_add_literal(span, SLICE("cdn.test_result"),
+                     is_there ? SLICE("success") : SLICE("failure"));
+    span_add_double(span, SLICE("cdn.response_time_ms"),
+                    (double)(span->end_ns - span->start_ns) / 1e6);
+}
+
+/* What a worker calls for its job has the name of that step, but where the service's own is one. */
+static void name_for_job(struct span *span, const struct record *record,
+                         const struct record_text *text)
+{
+    bool is_poll = text->fields[FIELD_POLL].data != NULL;
     struct slice transfer = transfer_name(span);
+    if (is_poll) {
+        transfer = SLICE("process.poll_completion");
+    } else if (transfer.size == 0 && text->fields[FIELD_DELIVERY].data != NULL) {
+        transfer = SLICE("process.cdn_test");
+        add_delivery(span, record);
+    }
     if (slice_equals(span->name, SLICE("triton.infer"))) {
         return;
     }
@@ -172,11 +209,13 @@ void spans_build_http(struct span *span, const struct record *record,
     }
     if (unlikely(text->fields[FIELD_SERVICE].data != NULL)) {
         spans_add_service(span, record, text);
-    } else if (is_client) {
+    }
+    if (is_client) {
         spans_add_store(span, record, text);
     }
     span->is_http_server = !is_client;
     if (unlikely((record->flags & RECORD_FLAG_FOR_JOB) != 0) && is_client) {
-        name_for_job(span, record);
+        add_poll(span, record, text->fields[FIELD_POLL]);
+        name_for_job(span, record, text);
     }
 }

@@ -263,6 +263,17 @@ static void add_size(struct span *span, const struct record *record, struct slic
     }
 }
 
+/* The service's answer has said it. */
+static bool has_path(const struct span *span)
+{
+    for (uint32_t i = 0; i < span->attribute_count; i++) {
+        if (slice_equals(span->attributes[i].key, SLICE("storage.path"))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void add_object(struct span *span, const struct record *record, enum store_provider provider,
                        struct slice method, struct slice host, const struct target *target)
 {
@@ -281,7 +292,7 @@ static void add_object(struct span *span, const struct record *record, enum stor
     if (object.bucket.size > 0) {
         span_add_string(span, SLICE("storage.bucket"), object.bucket);
     }
-    if (object.key.size > 0) {
+    if (object.key.size > 0 && !has_path(span)) {
         span_add_string(span, SLICE("storage.path"), object.key);
     }
     add_size(span, record, object.operation);

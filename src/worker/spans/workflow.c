@@ -39,7 +39,11 @@ void spans_build_workflow(struct span *span, const struct record *record,
     spans_add_number(span, SLICE("workflow.step_number"), fields[FIELD_JOB_STEP]);
     spans_add_number(span, SLICE("workflow.total_steps"), fields[FIELD_JOB_STEPS]);
     add_text(span, SLICE("job.id"), fields[FIELD_JOB_ID]);
-    add_text(span, SLICE("workflow.step_type"), fields[FIELD_JOB_TYPE]);
+    /* A workflow is of the type of its first step. */
+    add_text(span,
+             record->workflow.event == WORKFLOW_START ? SLICE("workflow.type")
+                                                      : SLICE("workflow.step_type"),
+             fields[FIELD_JOB_TYPE]);
     add_text(span, SLICE("customer.id"), fields[FIELD_JOB_CUSTOMER]);
     add_text(span, SLICE("customer.tier"), fields[FIELD_JOB_TIER]);
     add_text(span, SLICE("user.id"), fields[FIELD_JOB_USER]);

@@ -1,7 +1,10 @@
 """The services that golden/worker.py calls, with answers that are always the same."""
 
+import base64
+import hashlib
 import http.server
 import json
+import struct
 import threading
 
 IMAGE = {"created": 1700000000, "data": [{"b64_json": "aW1hZ2U="}], "size": "1024x1024", "quality": "high",
@@ -9,6 +12,19 @@ IMAGE = {"created": 1700000000, "data": [{"b64_json": "aW1hZ2U="}], "size": "102
 PROMPT = "4f1d0c3a-97c5-4ab0-8d9e-0123456789ab"
 HISTORY = {PROMPT: {"prompt": [1, PROMPT], "outputs": {"9": {"images": [{"filename": "a.png", "type": "output"}]}},
                     "status": {"status_str": "success", "completed": True}}}
+
+# What ComfyUI tells of its work to who listens.
+MESSAGES = [
+    {"type": "status", "data": {"status": {"exec_info": {"queue_remaining": 1}}}},
+    {"type": "execution_start", "data": {"prompt_id": PROMPT}},
+    {"type": "execution_cached", "data": {"nodes": ["4"], "prompt_id": PROMPT}},
+    {"type": "executing", "data": {"node": "3", "prompt_id": PROMPT}},
+    {"type": "progress", "data": {"value": 10, "max": 20, "prompt_id": PROMPT, "node": "3"}},
+    {"type": "progress", "data": {"value": 20, "max": 20, "prompt_id": PROMPT, "node": "3"}},
+    {"type": "executed", "data": {"node": "9", "output": {"images": [{"filename": "a.png"}]}, "prompt_id": PROMPT}},
+    {"type": "execution_success", "data": {"prompt_id": PROMPT}},
+]
+WEBSOCKET = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -33,6 +49,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):  # pylint: disable=invalid-name
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.path == "/prompt":
+            self.server.asked = 3 if "client_id" in body else 0
             self.answer(200, json.dumps({"prompt_id": PROMPT, "number": 1, "node_errors": {}}).encode())
         elif body["model"] == "no-such-model":
             error = {"error": {"message": "no such model", "type": "invalid_request_error", "code": "model_not_found"}}
@@ -42,8 +59,36 @@ class Handler(http.server.BaseHTTPRequestHandler):
                         x_ratelimit_limit_requests="500", x_ratelimit_remaining_requests="499",
                         content_type="application/json")
 
+    def tell(self) -> None:
+        """By WebSocket, once it is asked to."""
+        key = (self.headers["Sec-WebSocket-Key"] + WEBSOCKET).encode()
+        self.send_response(101)
+        self.send_header("Upgrade", "websocket")
+        self.send_header("Connection", "Upgrade")
+        self.send_header("Sec-WebSocket-Accept", base64.b64encode(hashlib.sha1(key).digest()).decode())
+        self.end_headers()
+        self.skip_frame()
+        told = [json.dumps(message).encode() for message in MESSAGES]
+        self.wfile.write(b"".join(
+            b"\x81" + (bytes([len(text)]) if len(text) < 126 else b"\x7e" + struct.pack(">H", len(text))) + text
+            for text in told
+        ))
+        self.skip_frame()
+        self.wfile.write(b"\x88\x02\x03\xe8")
+        self.close_connection = True
+
+    def skip_frame(self) -> None:
+        """A short one, of a client's."""
+        size = self.rfile.read(2)[1] & 0x7F
+        self.rfile.read(4 + size)
+
     def do_GET(self):  # pylint: disable=invalid-name
-        self.answer(200, json.dumps(HISTORY).encode())
+        if self.path.startswith("/ws"):
+            self.tell()
+            return
+        # ComfyUI knows nothing of what it is at.
+        self.server.asked += 1
+        self.answer(200, json.dumps(HISTORY if self.server.asked == 4 else {}).encode())
 
     def do_HEAD(self):  # pylint: disable=invalid-name
         self.answer(200)
@@ -56,6 +101,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 class Services:
     def __enter__(self) -> "Services":
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.asked = 0
         self.port = self.server.server_port
         self.thread = threading.Thread(target=self.server.serve_forever)
         self.thread.start()

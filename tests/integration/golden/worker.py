@@ -5,10 +5,13 @@ asks Redis over TLS."""
 import http.client
 import json
 import os
+import ssl
 import sys
+import time
 import urllib.parse
 
 import redis
+import websockets.sync.client
 
 AUTHORITY = os.environ.get("SSL_CERT_FILE")
 client = redis.Redis(
@@ -42,14 +45,34 @@ def openai_image(job: str, fields: dict) -> None:
     keep(job, answer["data"][0]["b64_json"].encode())
 
 
-def comfyui(job: str, fields: dict) -> None:
-    graph = {
+def graph_of(fields: dict) -> dict:
+    return {
         "3": {"class_type": "KSampler", "inputs": {"seed": 7, "steps": 20, "cfg": 8.0}},
         "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "flux.safetensors"}},
         "5": {"class_type": "EmptyLatentImage", "inputs": {"width": 512, "height": 768}},
         "6": {"class_type": "CLIPTextEncode", "inputs": {"text": fields["prompt"]}},
     }
+
+
+def comfyui(job: str, fields: dict) -> None:
+    """Asks how far it is until it is done."""
+    graph = graph_of(fields)
     submitted = ask("POST", "/prompt", json.dumps({"prompt": graph}).encode(), **{"Content-Type": "application/json"})
+    while not ask("GET", f"/history/{submitted['prompt_id']}"):
+        time.sleep(0.02)
+    keep(job, b"picture")
+
+
+def comfyui_told(job: str, fields: dict) -> None:
+    """Is told how far it is, by WebSocket."""
+    url = f"{place.scheme.replace('http', 'ws')}://{place.netloc}/ws?clientId=worker"
+    trust = {"ssl": ssl.create_default_context(cafile=AUTHORITY)} if place.scheme == "https" else {}
+    with websockets.sync.client.connect(url, compression=None, user_agent_header="worker", proxy=None, **trust) as socket:
+        prompt = {"prompt": graph_of(fields), "client_id": "worker"}
+        submitted = ask("POST", "/prompt", json.dumps(prompt).encode(), **{"Content-Type": "application/json"})
+        socket.send('{"type": "feature_flags", "data": {}}')
+        while json.loads(socket.recv())["type"] != "execution_success":
+            pass
     ask("GET", f"/history/{submitted['prompt_id']}")
     keep(job, b"picture")
 
@@ -58,7 +81,7 @@ def refuse(job: str, fields: dict) -> None:
     ask("POST", "/v1/images/generations", json.dumps({"model": "no-such-model"}).encode())
 
 
-KINDS = {"openai_image": openai_image, "comfyui": comfyui, "refused": refuse}
+KINDS = {"openai_image": openai_image, "comfyui": comfyui, "comfyui_told": comfyui_told, "refused": refuse}
 
 for _ in range(int(sys.argv[2])):
     claimed = client.zpopmax("jobs:pending")

@@ -56,9 +56,7 @@ async function work(options) {
   let ended = 0;
   let finish;
   const finished = new Promise((resolve) => { finish = resolve; });
-  const delays = new WeakMap(); // a failure puts that of the next attempt into the job
   const processor = async (job) => {
-    delays.set(job, job.delay);
     await ask(`/x?of=${job.queueName}-${job.id}-${job.attemptsStarted}&`);
     await redis.get(`of=${job.queueName}-${job.id}-${job.attemptsStarted}&`);
     if (job.attemptsStarted <= KINDS[job.name][1]) throw new NoRoom(`no room for ${job.id}, ${job.attemptsStarted}`);
@@ -67,9 +65,9 @@ async function work(options) {
   const workers = [...QUEUES, ...QUEUES].map((name) => new Worker(name, processor,
     { connection, concurrency: Number(concurrency ?? 1), ...options }));
   const note = (job, how) => {
-    // The queue's record is of the last attempt that began.
+    // The queue's record is of the last attempt that began. A job's own delay is forgotten once it is due.
     console.log(job.queueName, job.id, job.attemptsStarted, job.name, job.processedOn, job.timestamp,
-      delays.get(job), how);
+      job.opts.delay ?? 0, how);
     if (++ended === Number(count ?? 1)) finish();
   };
   for (const worker of workers) {

@@ -190,10 +190,38 @@ static void the_last_step_completes_the_workflow(void **state)
     assert_int_equal(end("c", "2", JOB_END_COMPLETED), 2);
 }
 
-static void ids_that_may_come_again_are_not_followed(void **state)
+/* An id like "wf_123" may be another workflow's tomorrow. */
+static void ids_that_may_come_again(void **state)
 {
     (void)state;
-    assert_int_equal(submit("wf_123", "a", "1"), 0);
+    uint8_t trace[16];
+    assert_int_equal(submit("wf_123", "b", "2"), 0); /* whose start was not seen */
+    assert_int_equal(submit("wf_123", "a", "1"), 2);
+    memcpy(trace, follow[0].trace_id, sizeof(trace));
+    assert_int_equal(submit("wf_123", "a", "1"), 0); /* the same job, stored and enqueued */
+    assert_int_equal(submit("wf_123", "b", "2"), 1);
+    assert_memory_equal(follow[0].trace_id, trace, sizeof(trace));
+    begin(RECORD_JOB, 2, "wf_123", "x", "2", "2");
+    record.job.end = JOB_END_COMPLETED;
+    assert_int_equal(workflow_follow(&workflows, &settings, &record, follow), 0);
+    begin(RECORD_JOB, 2, "wf_123", "b", "2", "2");
+    record.job.end = JOB_END_COMPLETED;
+    assert_int_equal(workflow_follow(&workflows, &settings, &record, follow), 2);
+    assert_memory_equal(follow[1].trace_id, trace, sizeof(trace));
+    /* It has ended: another one begins. */
+    begin(RECORD_REDIS_CLIENT, 1, "wf_123", "c", "1", "2");
+    record.redis.job_action = JOB_ACTION_SAVE;
+    record.trace_id[0] = 8;
+    assert_int_equal(workflow_follow(&workflows, &settings, &record, follow), 2);
+    assert_memory_not_equal(follow[0].trace_id, trace, sizeof(trace));
+    /* And one more before that has ended: whose the steps are is not known any more. */
+    assert_int_equal(submit("wf_123", "d", "1"), 0);
+    assert_int_equal(submit("wf_123", "e", "2"), 0);
+}
+
+static void what_has_no_name_is_not_followed(void **state)
+{
+    (void)state;
     assert_int_equal(submit(NULL, "a", "1"), 0);
     assert_int_equal(submit(flow, NULL, "1"), 0);
     assert_int_equal(submit("wf-9a1e6f043c524d0b8f7eaaaaaaaaaaaa", "a", "1"), 2);
@@ -246,7 +274,8 @@ int main(void)
         TEST(what_was_not_made_here_is_no_parent),
         TEST(a_job_that_ends_ends_its_step),
         TEST(the_last_step_completes_the_workflow),
-        TEST(ids_that_may_come_again_are_not_followed),
+        TEST(ids_that_may_come_again),
+        TEST(what_has_no_name_is_not_followed),
         TEST(the_sampler_decides_by_the_workflows_trace),
         TEST(what_is_open_is_bounded_by_count_and_time),
     };
