@@ -166,7 +166,8 @@ foreach (["first", "second"] as $name) {{
 class Http2(case.Case):
     """Frames are not read: libcurl's word makes the span, and there is one for each transfer."""
 
-    def serve(self, *arguments, exchanges: int, code: int = 0, secure: bool = True, server: str = ""):
+    def serve(self, *arguments, exchanges: int, code: int = 0, secure: bool = True, server: str = "",
+              redirects: bool = False):
         """Runs a program against nginx, plain and preloaded. Returns nginx's log and the spans."""
         folder = self.new_path("www").parent
         (folder / "www").mkdir()
@@ -190,7 +191,14 @@ class Http2(case.Case):
         for span in found:
             self.assertGreaterEqual(span.start_ns, finished.started_ns - expect.CLOCK_SLACK_NS, span)
             self.assertLessEqual(span.end_ns, finished.ended_ns + expect.CLOCK_SLACK_NS, span)
+        self.check_contexts(served, found, redirects)
         return nginx, served, found
+
+    def check_contexts(self, served: list, found: list, redirects: bool) -> None:
+        """Each request told the server of its span; those that a redirection brings are one transfer's."""
+        told = [exchange.headers.get("traceparent") for exchange in served if "context" not in exchange.target]
+        wanted = [f"00-{span.trace_id}-{span.span_id}-03" for span in found if "context" not in span.get("url.full")]
+        self.assertEqual(sorted(set(told) if redirects else told), sorted(wanted))
 
     def compare(self, nginx, served: list, found: list) -> None:
         wanted = []
@@ -232,6 +240,13 @@ class Http2(case.Case):
         """One transfer: this curl cannot use such a connection again."""
         nginx, served, found = self.serve(program("curl"), "-s", "--http2-prior-knowledge", "URL/3?n=3", secure=False, exchanges=1)
         self.compare(nginx, served, found)
+
+    def test_lists_of_the_program(self):
+        """They are used again, changed and freed; a context of the program's own is left alone."""
+        server = 'location /fields { return 200 "$http_one $http_two\\n"; } location /redirect { return 302 /fields?n=5; } ' \
+            'location /context { return 200 "$http_traceparent\\n"; }'
+        _, served, found = self.serve(case.COMPILED / "libcurl_headers", "URL", server=server, exchanges=16, redirects=True)
+        self.assertEqual((len(served), len(found)), (16, 15))
 
     def test_a_transfer_that_takes_too_long(self):
         behind = self.enter(truth.TruthServer())
