@@ -3,8 +3,9 @@
 connections of both kinds beside each other; and what cannot be seen, which must say so."""
 
 import collections
+import pathlib
 
-from support import case, expect, repositories, servers, spans
+from support import case, expect, other_flavour, repositories, servers, spans
 from support.process import clean_environment, run
 from support.servers import program
 
@@ -301,14 +302,14 @@ class RedisServer(case.Case):
 
 
 class Git(case.Case):
-    """git speaks TLS by GnuTLS, from helper programs that it starts."""
+    """git speaks TLS from helper programs that it starts: by GnuTLS, and by OpenSSL where its libcurl does."""
 
-    def clone(self, certificate=None) -> list[spans.Span]:
+    def clone(self, certificate=None, **variables: str) -> list[spans.Span]:
         folder, file = self.new_path("git"), self.new_path("spans.jsonl")
         folder.mkdir()
         repositories.make_bare(folder)
         with servers.Nginx(folder, certificate=certificate) as nginx:
-            environment = case.preload_environment(file, HOME=str(folder), GIT_CONFIG_NOSYSTEM="1", no_proxy="*")
+            environment = case.preload_environment(file, HOME=str(folder), GIT_CONFIG_NOSYSTEM="1", no_proxy="*", **variables)
             if certificate:
                 environment["GIT_SSL_CAINFO"] = certificate[0]
             url = f"{nginx.scheme}://localhost:{nginx.port}"
@@ -319,6 +320,8 @@ class Git(case.Case):
         spans.check_ids(found)
         self.assertGreater(len(served), 10)
         self.assertEqual(sorted(span.get("url.full") for span in found), sorted(url + entry.target for entry in served))
+        self.assertEqual(sorted(entry.headers["traceparent"] for entry in served),
+                         sorted(f"00-{span.trace_id}-{span.span_id}-03" for span in found))
         for span in found:
             self.assertEqual((span.kind, span.get("server.address"), span.get("server.port"), span.get("network.peer.port")),
                              (spans.CLIENT, "localhost", nginx.port, nginx.port))
@@ -336,6 +339,24 @@ class Git(case.Case):
     def test_git(self):
         plain, secure = self.clone(), self.clone(case.make_certificate(self.folder, "git"))
         self.assertEqual(self.told(secure), self.told(plain))
+
+    def test_git_over_openssl(self):
+        folder = self.new_path("libcurl")
+        folder.mkdir()
+        other_flavour.make(self.loaded(program("curl"))["libcurl.so.4"], folder)
+        helper = pathlib.Path(run([program("git"), "--exec-path"], clean_environment()).output.decode().strip()) / "git-remote-https"
+        path = {"LD_LIBRARY_PATH": str(folder)}
+        self.assertIn("libssl.so.3", self.loaded(helper, **path))
+        self.assertNotIn("libssl.so.3", self.loaded(helper))
+        plain, secure = self.clone(**path), self.clone(case.make_certificate(self.folder, "git"), **path)
+        self.assertEqual(self.told(secure), self.told(plain))
+
+    @staticmethod
+    def loaded(executable: pathlib.Path, **variables: str) -> dict[str, pathlib.Path]:
+        """The libraries that the dynamic linker finds for it."""
+        lines = run([program("ldd"), executable], clean_environment(**variables)).output.decode().splitlines()
+        found = [line.split() for line in lines if "=> /" in line]
+        return {words[0]: pathlib.Path(words[2]) for words in found}
 
 
 if __name__ == "__main__":
