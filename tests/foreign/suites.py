@@ -99,7 +99,7 @@ class CPython(Suite):
 
     def run(self, part, without, environment, folder, deadline):
         junit = folder / "junit.xml"
-        command = [self.python, "-m", "test", "-v", "--timeout", "100", "--tempdir", str(folder), "--junit-xml", str(junit)]
+        command = [self.python, "-m", "test", "-v", "--timeout", "280", "--tempdir", str(folder), "--junit-xml", str(junit)]
         if part == "test_socketserver":
             command += ["-u", "network"]  # which is loopback here
         for name in without:

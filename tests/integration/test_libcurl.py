@@ -257,5 +257,62 @@ class Http2(case.Case):
                          [("GET", 2, "timeout", 28, "2")])
 
 
+class Matrix(case.Case):
+    """What curl prints and how it ends is the same plain and preloaded: versions, ways, and plain text or TLS."""
+
+    ways = {
+        "get": ["URL/echo?n=1"],
+        "head": ["-I", "URL/echo?n=2"],
+        "post": ["-d", "name=value", "URL/echo?n=3"],
+        "large post": ["--data-binary", "@BODY", "URL/echo?n=4"],
+        "expect": ["-H", "Expect: 100-continue", "-T", "BODY", "URL/echo?n=5"],
+        "form": ["-o", "/dev/null", "-F", "file=@BODY", "-F", "name=value", "URL/echo?n=6"],
+        "range": ["-r", "10-19", "URL/file?n=7"],
+        "redirect": ["-L", "URL/redirect?n=8"],
+        "fields": ["-H", "X-One: 1", "-H", "X-Two:", "-H", "Accept:", "-A", "", "URL/fields?n=9"],
+        "own context": ["-H", "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "URL/context?n=10"],
+        "method": ["-X", "DELETE", "URL/echo?n=11"],
+        "several": ["URL/echo?n=12", "URL/file?n=13", "--next", "-d", "x", "URL/echo?n=14"],
+        "at once": ["-Z", "--no-progress-meter", "-o", "/dev/null", "-o", "/dev/null", "URL/file?n=15", "URL/file?n=16"],
+        "missing": ["-f", "URL/missing?n=18"],
+        "nobody there": ["http://127.0.0.1:REFUSED/"],
+    }
+
+    def compare(self, certificate) -> None:
+        folder = self.new_path("matrix").parent
+        (folder / "www").mkdir()
+        (folder / "www" / "file").write_bytes(b"0123456789" * 1000)
+        body = folder / "body"
+        body.write_bytes(bytes(range(256)) * 1500)
+        behind = self.enter(truth.TruthServer())
+        server = f"location /echo {{ proxy_pass {behind.url}; client_max_body_size 2m; client_body_buffer_size 2m; }} " \
+            'location /redirect { return 302 /file; } location /context { return 200 "$http_traceparent\\n"; } ' \
+            'location /fields { return 200 "$http_x_one $http_x_two $http_accept $http_user_agent\\n"; }'
+        more = {"CURL_CA_BUNDLE": certificate[0]} if certificate else {}
+        with servers.Nginx(folder, certificate=certificate, http2=bool(certificate), server=server) as nginx:
+            words = {"URL": nginx.url, "BODY": str(body), "REFUSED": str(free_port())}
+            for version in ("--http1.0", "--http1.1", "--http2"):
+                for name, way in self.ways.items():
+                    arguments = [program("curl"), "-s", "--noproxy", "*", version, "-w",
+                                 "%{http_code} %{http_version} %{size_download} %{size_upload} %{num_redirects} %{exitcode}\n"]
+                    for word in way:
+                        for old, new in words.items():
+                            word = word.replace(old, new)
+                        arguments.append(word)
+                    plain = run(arguments, clean_environment(**more))
+                    file = self.new_path("spans.jsonl")
+                    preloaded = run(arguments, case.preload_environment(file, **more))
+                    with self.subTest(f"{version} {name}"):
+                        self.assertEqual((plain.code, sorted(plain.output.splitlines()), plain.errors),
+                                         (preloaded.code, sorted(preloaded.output.splitlines()), preloaded.errors))
+                        self.assertTrue(spans.read_file(file))
+
+    def test_in_plain_text(self):
+        self.compare(None)
+
+    def test_over_tls(self):
+        self.compare(case.make_certificate(self.folder, "localhost"))
+
+
 if __name__ == "__main__":
     case.main()

@@ -236,6 +236,66 @@ asyncio.run(main())
         self.assertGreaterEqual(self.truth.connections(), 1000)
         self.check_spans(spans.read_file(file), finished)
 
+    # ---- times ----
+
+    times = {
+        "http.client": """
+import http.client, os, ssl, sys, time
+kind, host = sys.argv[1].split("://")
+context = ssl.create_default_context(cafile=os.environ["TEST_CERTIFICATE"])
+connection = http.client.HTTPSConnection(host, context=context) if kind == "https" else http.client.HTTPConnection(host)
+connection.connect()
+for n in range(101):
+    before = time.time_ns()
+    connection.request("GET", f"/hello?n={n}")
+    connection.getresponse().read()
+    print(before, time.time_ns())
+""",
+        "aiohttp": """
+import asyncio, os, ssl, sys, time, aiohttp
+context = ssl.create_default_context(cafile=os.environ["TEST_CERTIFICATE"]) if sys.argv[1].startswith("https") else None
+async def main():
+    async with aiohttp.ClientSession() as session:
+        for n in range(101):
+            before = time.time_ns()
+            async with session.get(f"{sys.argv[1]}/hello?n={n}", ssl=context) as answer:
+                await answer.read()
+            print(before, time.time_ns())
+asyncio.run(main())
+""",
+    }
+    times_of_node = """
+const url = process.argv[1], { get, Agent } = require(url.split(':')[0]), agent = new Agent({ keepAlive: true });
+const offset = BigInt(Math.round(performance.timeOrigin * 1e6));
+const now = () => offset + BigInt(Math.round(performance.now() * 1e6));
+const one = (n) => new Promise((done) => {
+    const before = now();
+    get(`${url}/hello?n=${n}`, { agent }, (answer) => { answer.resume(); answer.on('end', () => { console.log(`${before} ${now()}`); done(); }); });
+});
+(async () => { for (let n = 0; n < 101; n++) await one(n); agent.destroy(); })();
+"""
+
+    def test_times(self):
+        """What a program measures around an exchange is what its span says, over TLS as in plain text: half of them
+        within 2 ms, however busy the machine is."""
+        programs = {name: [self.python, "-c", script] for name, script in self.times.items()}
+        programs["node"] = [program("node"), "-e", self.times_of_node]
+        for name, command in programs.items():
+            for url in (self.truth.url, self.url):
+                with self.subTest(f"{name} {url.split(':')[0]}"):
+                    file = self.new_path("spans.jsonl")
+                    finished = self.run_preloaded([*command, url], file)
+                    self.assertEqual(finished.code, 0, finished.errors)
+                    measured = [tuple(map(int, line.split())) for line in finished.output.splitlines()]
+                    found = sorted(spans.read_file(file), key=lambda span: span.start_ns)
+                    self.assertEqual((len(measured), len(found)), (101, 101))
+                    # The first one makes the connection.
+                    early = sorted(span.start_ns - before for span, (before, _) in zip(found[1:], measured[1:]))
+                    late = sorted(after - span.end_ns for span, (_, after) in zip(found[1:], measured[1:]))
+                    for off in (early, late):
+                        self.assertGreater(off[50], -expect.CLOCK_SLACK_NS)
+                        self.assertLess(off[50], 2_000_000)
+
     # ---- what cannot be seen ----
 
     def test_java(self):
