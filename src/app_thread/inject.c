@@ -93,10 +93,15 @@ bool inject_list_has(struct slice list, struct slice host)
     return false;
 }
 
-static bool is_allowed(struct slice host)
+bool inject_is_allowed(struct slice host)
 {
     return (inject_to.size == 0 || inject_list_has(inject_to, host)) &&
            (inject_not_to.size == 0 || !inject_list_has(inject_not_to, host));
+}
+
+bool inject_is_limited(void)
+{
+    return inject_to.size != 0 || inject_not_to.size != 0;
 }
 
 /* ---- the head ---- */
@@ -117,7 +122,7 @@ static bool takes_field(const struct http_preview *preview, uint32_t *at)
         host = field == HTTP1_FIELD_HOST ? head->fields[i].value : host;
     }
     const uint8_t *end = memchr(preview->data, '\n', preview->size);
-    if (end == NULL || end == preview->data || end[-1] != '\r' || !is_allowed(host)) {
+    if (end == NULL || end == preview->data || end[-1] != '\r' || !inject_is_allowed(host)) {
         return false;
     }
     *at = (uint32_t)(end + 1 - preview->data);

@@ -45,6 +45,10 @@ void inject_configure(bool is_on, struct slice to, struct slice not_to);
    commas; `name:port` means that port only. */
 bool inject_list_has(struct slice list, struct slice host);
 
+/* Whether requests to that host may get a context, and whether those to others may not. */
+bool inject_is_allowed(struct slice host);
+bool inject_is_limited(void);
+
 /* What there is to do where a request begins. */
 enum inject_plan {
     INJECT_UNKNOWN, /* it could not be looked at, or is no whole head */

@@ -309,6 +309,23 @@ void trace_context_fulfil(struct record *record, const struct trace_identity *id
     }
 }
 
+void trace_context_replace(struct record *record, const struct trace_identity *identity)
+{
+    record->flags &= (uint16_t) ~(RECORD_FLAG_FOR_JOB | RECORD_FLAG_REMOTE_PARENT);
+    trace_context_fulfil(record, identity);
+}
+
+void trace_context_renew(struct thread_state *self, struct trace_identity *identity)
+{
+    struct record root;
+    begin_root(self, &root);
+    memcpy(identity->span_id, root.span_id, sizeof(identity->span_id));
+    if (identity->parent_source == PARENT_NONE) {
+        memcpy(identity->trace_id, root.trace_id, sizeof(identity->trace_id));
+        identity->trace_flags = root.trace_flags;
+    }
+}
+
 void trace_context_take_back(const struct trace_identity *identity)
 {
     if (identity->work != NULL) {

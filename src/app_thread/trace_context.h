@@ -58,6 +58,10 @@ struct trace_identity {
 void trace_context_plan_http(struct thread_state *self, struct trace_identity *identity,
                              struct slice method, struct slice target, uint64_t now);
 void trace_context_fulfil(struct record *record, const struct trace_identity *identity);
+/* The same for a record that has begun with other ids. */
+void trace_context_replace(struct record *record, const struct trace_identity *identity);
+/* The ids of another request for the same: a sibling, or a root as that one. */
+void trace_context_renew(struct thread_state *self, struct trace_identity *identity);
 /* What was fulfilled was not sent: it is not counted as anybody's child. */
 void trace_context_take_back(const struct trace_identity *identity);
 

@@ -183,6 +183,13 @@
 /* Exchanges of one thread that wait for what libcurl tells of them: one call into it seldom
    completes more. Beyond it they are handed over as they are. */
 #define LIMIT_PARKED 64u
+/* Handles of libcurl of which it is known what they were told. Beyond it new ones are left alone.
+ */
+#define LIMIT_CURL_HANDLES 4096u
+/* Transfers at a time that libcurl is asked to send a context with. */
+#define LIMIT_ANNOUNCEMENTS 256u
+/* Lines of a program's header list that are looked at. */
+#define LIMIT_HEADER_LIST 200u
 
 /* Connections that carry the calls of a request whose turns are its own: more than clients open to
    one server, by several servers. */

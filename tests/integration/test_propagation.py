@@ -167,7 +167,7 @@ class Clients(Ground):
         file = self.new_path("spans.jsonl")
         urls = [f"{self.url}/n{number}" for number in range(4)]
         environment = case.preload_environment(file, **self.environment)
-        finished = run([program("curl"), "-s", "--http1.1", "--noproxy", "*", *urls], environment)
+        finished = run([program("curl"), "-s", "--noproxy", "*", *urls], environment)
         self.assertEqual((finished.code, finished.output), (0, b"ok" * 4))
         self.check_children([span for span in spans.read_file(file) if span.kind == spans.CLIENT], 4)
 
