@@ -394,6 +394,15 @@ void trace_context_disown(struct thread_state *self, struct record *record)
     record->flags &= (uint16_t)~RECORD_FLAG_REMOTE_PARENT;
 }
 
+/* It may have been the cause. */
+static void link_to_candidate(struct record *record)
+{
+    uint8_t link[sizeof(record->trace_id) + sizeof(record->parent_span_id)];
+    memcpy(link, record->trace_id, sizeof(record->trace_id));
+    memcpy(link + sizeof(record->trace_id), record->parent_span_id, sizeof(record->parent_span_id));
+    record_add_field(record, FIELD_LINK, slice_of(link, sizeof(link)), sizeof(link));
+}
+
 void trace_context_withdraw(struct thread_state *self, struct record *record,
                             const uint8_t span_id[8], bool is_out)
 {
@@ -402,6 +411,7 @@ void trace_context_withdraw(struct thread_state *self, struct record *record,
         return;
     }
     record_drop_field(record, FIELD_TRACESTATE);
+    link_to_candidate(record);
     if (is_out) {
         memset(record->parent_span_id, 0, sizeof(record->parent_span_id));
         record->parent_source = PARENT_NONE;

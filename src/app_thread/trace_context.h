@@ -73,8 +73,8 @@ void trace_context_adopt(struct record *record, const struct traceparent *parent
 void trace_context_disown(struct thread_state *self, struct record *record);
 
 /* The parent that a witness told for the record that had this span id turns out not to be proven: a
-   root again. By the thread that sent it, before it can have been answered. If its ids are out it
-   keeps them. */
+   root again, with a link to what may have been its parent. By the thread that sent it, before it
+   can have been answered. If its ids are out it keeps them. */
 void trace_context_withdraw(struct thread_state *self, struct record *record,
                             const uint8_t span_id[8], bool is_out);
 
