@@ -9,7 +9,6 @@
 #include "app_thread/exchange.h"
 #include "app_thread/inflater.h"
 #include "app_thread/polls.h"
-#include "app_thread/slab.h"
 #include "app_thread/spin.h"
 #include "app_thread/trace_context.h"
 #include "base/system_call.h"
@@ -1397,7 +1396,7 @@ static void find_error(struct slice stack, struct rule_facts *facts)
    which matters, is not there. */
 static SLOW void unpack(struct rule_facts *facts)
 {
-    _Static_assert(LIMIT_RULE_PACKED <= SLAB_BLOCK_BYTES, "what is packed has room in a block");
+    uint8_t bytes[LIMIT_RULE_PACKED];
     struct slice packed = facts->values[RULE_STACK];
     uint8_t *room = (uint8_t *)(uintptr_t)packed.data;
     size_t limit = packed.size < LIMIT_RULE_STACK ? packed.size : LIMIT_RULE_STACK;
@@ -1405,15 +1404,9 @@ static SLOW void unpack(struct rule_facts *facts)
     struct inflater inflater = {0};
     struct slice out;
     facts->values[RULE_STACK] = slice_of(NULL, 0);
-    uint32_t block = packed.size < LIMIT_RULE_PACKED ? slab_take(SLAB_BUFFER) : 0;
-    if (block == 0) {
+    if (packed.size >= LIMIT_RULE_PACKED || !inflater_begin(&inflater, INFLATE_ZLIB)) {
         return;
     }
-    if (!inflater_begin(&inflater, INFLATE_ZLIB)) {
-        slab_give(SLAB_BUFFER, block);
-        return;
-    }
-    uint8_t *bytes = slab_address(block);
     struct slice in = slice_of(bytes, decode_base64(packed, bytes));
     enum inflater_event event;
     while ((event = inflater_next(&inflater, &in, &out)) == INFLATER_DATA) {
@@ -1428,7 +1421,6 @@ static SLOW void unpack(struct rule_facts *facts)
         used += out.size - over;
     }
     inflater_end(&inflater);
-    slab_give(SLAB_BUFFER, block);
     if (event == INFLATER_NEED_MORE && used > 0) {
         facts->values[RULE_STACK] = slice_of(room, used);
         find_error(facts->values[RULE_STACK], facts);
