@@ -1,5 +1,6 @@
 #include "app_thread/http_exchange.h"
 
+#include "app_thread/announcement.h"
 #include "app_thread/attachment.h"
 #include "app_thread/carried.h"
 #include "app_thread/exchange.h"
@@ -231,6 +232,13 @@ static void take_traceparent(struct passage *passage, struct record *record, str
 {
     struct traceparent parent;
     if (!attachment_reads_traceparent || is_cut) {
+        return;
+    }
+    struct trace_identity announced;
+    if (unlikely(atomic_load_explicit(&announcements, memory_order_relaxed) > 0) &&
+        passage->connection->role != ROLE_SERVER && traceparent_parse(value, &parent) &&
+        announcement_take(passage->self, &parent, &announced)) {
+        trace_context_replace(record, &announced);
         return;
     }
     if (record_find_field(record, FIELD_TRACEPARENT).data != NULL) {

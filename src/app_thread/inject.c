@@ -4,6 +4,7 @@
 
 #include "app_thread/carried.h"
 #include "app_thread/readable.h"
+#include "app_thread/slab.h"
 #include "base/compiler.h"
 #include "wire/http1.h"
 #include "wire/identify.h"
@@ -13,9 +14,11 @@
 struct owed {
     _Atomic bool taken;
     uint8_t field[INJECT_FIELD_BYTES];
-    uint16_t sent;      /* of both */
-    uint32_t carried;   /* whose line is pinned; 0: none */
-    struct slice state; /* that line */
+    uint8_t field_size;
+    uint16_t sent;      /* of the field and what is behind it */
+    uint32_t carried;   /* whose line that is, which is pinned; 0: none */
+    uint32_t block;     /* the buffer that it is in; 0: none */
+    struct slice state; /* what is behind it */
 };
 
 bool inject_is_on;
@@ -90,10 +93,15 @@ bool inject_list_has(struct slice list, struct slice host)
     return false;
 }
 
-static bool is_allowed(struct slice host)
+bool inject_is_allowed(struct slice host)
 {
     return (inject_to.size == 0 || inject_list_has(inject_to, host)) &&
            (inject_not_to.size == 0 || !inject_list_has(inject_not_to, host));
+}
+
+bool inject_is_limited(void)
+{
+    return inject_to.size != 0 || inject_not_to.size != 0;
 }
 
 /* ---- the head ---- */
@@ -114,7 +122,7 @@ static bool takes_field(const struct http_preview *preview, uint32_t *at)
         host = field == HTTP1_FIELD_HOST ? head->fields[i].value : host;
     }
     const uint8_t *end = memchr(preview->data, '\n', preview->size);
-    if (end == NULL || end == preview->data || end[-1] != '\r' || !is_allowed(host)) {
+    if (end == NULL || end == preview->data || end[-1] != '\r' || !inject_is_allowed(host)) {
         return false;
     }
     *at = (uint32_t)(end + 1 - preview->data);
@@ -162,8 +170,7 @@ enum inject_plan inject_plan(struct thread_state *self, const struct iovec *iov,
         return INJECT_UNKNOWN;
     }
     if (count > LIMIT_INJECT_PARTS || !is_readable(iov, count * sizeof(*iov)) ||
-        atomic_load_explicit(&inject_owed_count, memory_order_relaxed) > LIMIT_INJECT_OWED / 2 ||
-        !takes_field(preview, &injection->at)) {
+        !inject_may_owe() || !takes_field(preview, &injection->at)) {
         return INJECT_NOTHING;
     }
     const struct http1_item *line = &preview->head.item;
@@ -225,23 +232,46 @@ size_t inject_build(struct injection *injection, const struct iovec *iov, size_t
     return parts;
 }
 
-/* The table has room: inject_plan leaves half of it to threads that are sending just now. */
+bool inject_may_owe(void)
+{
+    return atomic_load_explicit(&inject_owed_count, memory_order_relaxed) <= LIMIT_INJECT_OWED / 2;
+}
+
+/* The table has room: inject_may_owe leaves half of it to threads that are sending just now. */
+static uint32_t take_owed(void)
+{
+    atomic_fetch_add_explicit(&inject_owed_count, 1, memory_order_relaxed);
+    for (uint32_t i = 0;; i = (i + 1) % LIMIT_INJECT_OWED) {
+        if (!atomic_exchange_explicit(&inject_owed[i].taken, true, memory_order_acquire)) {
+            return i;
+        }
+    }
+}
+
 static void owe(struct connection *connection, const struct injection *injection,
                 const uint8_t *field, uint16_t sent)
 {
-    atomic_fetch_add_explicit(&inject_owed_count, 1, memory_order_relaxed);
-    for (uint32_t i = 0; i < LIMIT_INJECT_OWED; i++) {
-        struct owed *owed = &inject_owed[i];
-        if (!atomic_exchange_explicit(&owed->taken, true, memory_order_acquire)) {
-            memcpy(owed->field, field, sizeof(owed->field));
-            owed->sent = sent;
-            owed->state = injection->state;
-            owed->carried =
-                injection->state.size > 0 ? injection->preview.plan.identity.carried : 0;
-            atomic_store_explicit(&connection->pairing.owed, i + 1, memory_order_release);
-            return;
-        }
-    }
+    uint32_t number = take_owed();
+    struct owed *owed = &inject_owed[number];
+    memcpy(owed->field, field, sizeof(owed->field));
+    owed->field_size = INJECT_FIELD_BYTES;
+    owed->sent = sent;
+    owed->state = injection->state;
+    owed->block = 0;
+    owed->carried = injection->state.size > 0 ? injection->preview.plan.identity.carried : 0;
+    atomic_store_explicit(&connection->pairing.owed, number + 1, memory_order_release);
+}
+
+void inject_owe_buffer(struct connection *connection, uint32_t block, uint16_t size, uint16_t sent)
+{
+    uint32_t number = take_owed();
+    struct owed *owed = &inject_owed[number];
+    owed->field_size = 0;
+    owed->sent = sent;
+    owed->state = slice_of(slab_address(block), size);
+    owed->block = block;
+    owed->carried = 0;
+    atomic_store_explicit(&connection->pairing.owed, number + 1, memory_order_release);
 }
 
 void inject_copied(const struct injection *injection)
@@ -271,10 +301,10 @@ struct slice inject_take_owed(struct connection *connection, uint32_t *owed)
         return slice_of(NULL, 0);
     }
     const struct owed *rest = &inject_owed[*owed - 1];
-    if (rest->sent < INJECT_FIELD_BYTES) {
-        return slice_of(rest->field + rest->sent, INJECT_FIELD_BYTES - rest->sent);
+    if (rest->sent < rest->field_size) {
+        return slice_of(rest->field + rest->sent, rest->field_size - rest->sent);
     }
-    size_t of_state = rest->sent - INJECT_FIELD_BYTES;
+    size_t of_state = rest->sent - rest->field_size;
     return slice_of(rest->state.data + of_state, rest->state.size - of_state);
 }
 
@@ -282,6 +312,9 @@ static void give_up(uint32_t owed)
 {
     if (inject_owed[owed - 1].carried != 0) {
         carried_unpin(inject_owed[owed - 1].carried);
+    }
+    if (inject_owed[owed - 1].block != 0) {
+        slab_give(SLAB_BUFFER, inject_owed[owed - 1].block);
     }
     atomic_store_explicit(&inject_owed[owed - 1].taken, false, memory_order_release);
     atomic_fetch_sub_explicit(&inject_owed_count, 1, memory_order_relaxed);
@@ -291,7 +324,7 @@ bool inject_paid(struct connection *connection, uint32_t owed, ssize_t sent)
 {
     struct owed *rest = &inject_owed[owed - 1];
     rest->sent = (uint16_t)(rest->sent + (sent > 0 ? sent : 0));
-    if (rest->sent < INJECT_FIELD_BYTES + rest->state.size) {
+    if (rest->sent < rest->field_size + rest->state.size) {
         atomic_store_explicit(&connection->pairing.owed, owed, memory_order_release);
         return false;
     }

@@ -45,6 +45,10 @@ void inject_configure(bool is_on, struct slice to, struct slice not_to);
    commas; `name:port` means that port only. */
 bool inject_list_has(struct slice list, struct slice host);
 
+/* Whether requests to that host may get a context, and whether those to others may not. */
+bool inject_is_allowed(struct slice host);
+bool inject_is_limited(void);
+
 /* What there is to do where a request begins. */
 enum inject_plan {
     INJECT_UNKNOWN, /* it could not be looked at, or is no whole head */
@@ -88,6 +92,12 @@ static inline bool inject_owes(const struct connection *connection)
 struct slice inject_take_owed(struct connection *connection, uint32_t *owed);
 /* True if nothing is left. */
 bool inject_paid(struct connection *connection, uint32_t owed, ssize_t sent);
+
+/* Whether there is room for what a call may have to owe; to be asked before it. */
+bool inject_may_owe(void);
+/* The same for bytes of another kind, the first `size` of a slab buffer, of which `sent` went: the
+   buffer is given away. */
+void inject_owe_buffer(struct connection *connection, uint32_t block, uint16_t size, uint16_t sent);
 
 /* The connection ends. */
 void inject_forget_owed(struct connection *connection);

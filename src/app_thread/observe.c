@@ -40,6 +40,15 @@ static void pass_iov(struct passage *passage, const struct iovec *iov, size_t co
     }
 }
 
+static SLOW void pass_carrying(struct passage *passage, const struct job_context *job,
+                               const struct iovec *iov, size_t count, uint64_t limit)
+{
+    struct iovec longer[LIMIT_INJECT_PARTS + 2];
+    uint64_t more = job->size - (job->ends - job->at);
+    size_t parts = job_context_build(job, iov, count, longer);
+    pass_iov(passage, longer, parts, limit > UINT64_MAX - more ? limit : limit + more);
+}
+
 static uint64_t iov_size(const struct iovec *iov, size_t count)
 {
     uint64_t size = 0;
@@ -134,6 +143,26 @@ static SLOW void plan_insertion(struct observation *seen, const struct iovec *io
     }
 }
 
+/* So is a job that is stored. What is read of it is what is sent. */
+static SLOW void plan_carrying(struct observation *seen, const struct iovec *iov, size_t count)
+{
+    struct connection *connection = seen->touch.connection;
+    uint8_t protocol = atomic_load_explicit(&connection->protocol, memory_order_relaxed);
+    struct passage passage = {.self = seen->self,
+                              .connection = connection,
+                              .direction = DIRECTION_OUT,
+                              .now = seen->start_ns};
+    if (iov != NULL && count > 0 && seen->step == SEND_AS_IS &&
+        (protocol == PROTOCOL_REDIS || protocol == PROTOCOL_UNDECIDED) &&
+        job_context_plan(seen->self, connection, iov, count, seen->start_ns, &seen->job)) {
+        if (protocol_begins_redis(&passage, slice_of(iov[0].iov_base, iov[0].iov_len))) {
+            seen->step = SEND_CARRYING;
+        } else {
+            job_context_end(&seen->job);
+        }
+    }
+}
+
 /* Nothing else is looked at before the call but what the connection is: whether the bytes can be
    read, and how many of them are sent, the kernel will tell. */
 static inline __attribute__((always_inline)) bool begin_send(struct observation *seen,
@@ -169,7 +198,10 @@ static inline __attribute__((always_inline)) bool begin_send(struct observation 
         if (may_insert && protocol_may_be_http(connection) && inject_is_on) {
             plan_insertion(seen, iov, count, sent);
         }
-        if (attachment_frames_ahead && iov != NULL && count > 0) {
+        if (may_insert && unlikely(job_context_is_on)) {
+            plan_carrying(seen, iov, count);
+        }
+        if (attachment_frames_ahead && iov != NULL && count > 0 && seen->step != SEND_CARRYING) {
             frame_ahead(seen, iov, count);
         }
     }
@@ -253,7 +285,12 @@ static void pass_sent(struct observation *seen, const struct iovec *iov, size_t 
                                   .now =
                                       is_server || !seen->holds ? clock_now_ns() : seen->start_ns};
         passage.preview = has_preview(seen) ? &seen->injection.preview : NULL;
-        pass_iov(&passage, iov, count, result > 0 ? (uint64_t)result : UINT64_MAX);
+        uint64_t limit = result > 0 ? (uint64_t)result : UINT64_MAX;
+        if (unlikely(seen->step == SEND_CARRYING) && limit >= seen->job.ends) {
+            pass_carrying(&passage, &seen->job, iov, count, limit);
+        } else {
+            pass_iov(&passage, iov, count, limit);
+        }
     }
     if (unlikely(seen->source != 0)) {
         /* The TLS library may have sent a part of what it asks for again. */
@@ -291,6 +328,13 @@ static SLOW void end_in_another_epoch(const struct observation *seen, ssize_t re
     connection_let_go(connection, DIRECTION_OUT);
 }
 
+static inline void end_carrying(struct observation *seen)
+{
+    if (unlikely(seen->step == SEND_CARRYING)) {
+        job_context_end(&seen->job);
+    }
+}
+
 void observe_send_end(struct observation *seen, const struct iovec *iov, size_t count,
                       ssize_t result, int error)
 {
@@ -298,6 +342,7 @@ void observe_send_end(struct observation *seen, const struct iovec *iov, size_t 
     turn_sends(seen->self, connection);
     if (unlikely(seen->holds && seen->epoch != attachment_epoch())) {
         end_in_another_epoch(seen, result);
+        end_carrying(seen);
         return;
     }
     if (unlikely(connection_source(connection) != seen->source)) {
@@ -314,6 +359,7 @@ void observe_send_end(struct observation *seen, const struct iovec *iov, size_t 
     if (unlikely(seen->step == SEND_INSERTING)) {
         drop_plan(seen, result);
     }
+    end_carrying(seen);
     if (seen->holds) {
         /* release pairs with has_in_flight: what was sent is framed, or waits and says so */
         atomic_store_explicit(&connection->unframed, false, memory_order_release);

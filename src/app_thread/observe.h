@@ -17,6 +17,7 @@
 #include <sys/uio.h>
 
 #include "app_thread/inject.h"
+#include "app_thread/job_context.h"
 #include "app_thread/protocol.h"
 
 /* How the hook is to make its call. */
@@ -24,7 +25,8 @@ enum send_step {
     SEND_AS_IS,
     SEND_LOOKED_AT, /* as it is: the head is known, and nothing goes into it */
     SEND_INSERTING, /* with `traceparent` in the head: inject_build, inject_settle */
-    SEND_OWED       /* after what an earlier call owes: inject_take_owed */
+    SEND_OWED,      /* after what an earlier call owes: inject_take_owed */
+    SEND_CARRYING   /* with a context in a job: job_context_build, job_context_settle */
 };
 
 struct observation {
@@ -36,7 +38,10 @@ struct observation {
     uint64_t start_ns; /* just before the call */
     struct ahead ahead;
     enum send_step step;
-    struct injection injection;
+    union {
+        struct injection injection;
+        struct job_context job; /* SEND_CARRYING */
+    };
 };
 
 /* `iov` may be NULL. It is looked at only where requests are framed ahead of the call, and where it

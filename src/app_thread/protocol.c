@@ -673,6 +673,16 @@ void protocol_frame_ahead(struct passage *passage, const struct iovec *iov, size
     }
 }
 
+bool protocol_begins_redis(struct passage *passage, struct slice first)
+{
+    const struct connection *connection = passage->connection;
+    if (connection->role != ROLE_CLIENT || is_stopped(passage) || is_behind_held(passage)) {
+        return false;
+    }
+    return (protocol_of(connection) != PROTOCOL_UNDECIDED || decide_ahead(passage, first)) &&
+           protocol_of(connection) == PROTOCOL_REDIS && is_between_requests(passage);
+}
+
 /* Both directions are held, and nothing was answered. */
 static void take_exchanges_back(struct connection *connection, const struct ahead *ahead)
 {

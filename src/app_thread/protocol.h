@@ -72,6 +72,9 @@ bool protocol_may_begin_http(const struct passage *passage);
 /* Then: `first` begins with a whole head. Afterwards the connection's protocol is decided. */
 bool protocol_begins_http(struct passage *passage, struct slice first);
 
+/* The same for a command of Redis's, of which `first` begins with one. */
+bool protocol_begins_redis(struct passage *passage, struct slice first);
+
 /* The call sent less: takes all back that was framed ahead. False if that cannot be done any more
    (the connection is adrift then): what was sent is not to be framed. */
 bool protocol_take_back(struct passage *passage, const struct ahead *ahead);

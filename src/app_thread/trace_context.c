@@ -309,6 +309,23 @@ void trace_context_fulfil(struct record *record, const struct trace_identity *id
     }
 }
 
+void trace_context_replace(struct record *record, const struct trace_identity *identity)
+{
+    record->flags &= (uint16_t) ~(RECORD_FLAG_FOR_JOB | RECORD_FLAG_REMOTE_PARENT);
+    trace_context_fulfil(record, identity);
+}
+
+void trace_context_renew(struct thread_state *self, struct trace_identity *identity)
+{
+    struct record root;
+    begin_root(self, &root);
+    memcpy(identity->span_id, root.span_id, sizeof(identity->span_id));
+    if (identity->parent_source == PARENT_NONE) {
+        memcpy(identity->trace_id, root.trace_id, sizeof(identity->trace_id));
+        identity->trace_flags = root.trace_flags;
+    }
+}
+
 void trace_context_take_back(const struct trace_identity *identity)
 {
     if (identity->work != NULL) {
@@ -377,6 +394,15 @@ void trace_context_disown(struct thread_state *self, struct record *record)
     record->flags &= (uint16_t)~RECORD_FLAG_REMOTE_PARENT;
 }
 
+/* It may have been the cause. */
+static void link_to_candidate(struct record *record)
+{
+    uint8_t link[sizeof(record->trace_id) + sizeof(record->parent_span_id)];
+    memcpy(link, record->trace_id, sizeof(record->trace_id));
+    memcpy(link + sizeof(record->trace_id), record->parent_span_id, sizeof(record->parent_span_id));
+    record_add_field(record, FIELD_LINK, slice_of(link, sizeof(link)), sizeof(link));
+}
+
 void trace_context_withdraw(struct thread_state *self, struct record *record,
                             const uint8_t span_id[8], bool is_out)
 {
@@ -385,6 +411,7 @@ void trace_context_withdraw(struct thread_state *self, struct record *record,
         return;
     }
     record_drop_field(record, FIELD_TRACESTATE);
+    link_to_candidate(record);
     if (is_out) {
         memset(record->parent_span_id, 0, sizeof(record->parent_span_id));
         record->parent_source = PARENT_NONE;
@@ -545,7 +572,19 @@ static void take_cause(struct child_cause *cause, const struct thread_context *w
     cause->is_known = true;
 }
 
-static bool find_cause(struct thread_state *self, uint64_t now, struct child_cause *cause)
+/* `connection`: what is asked about is not a program, but what is sent there by a call that began
+   now. A witness that may doubt its word afterwards is asked in the way that leaves no doubt. */
+static const struct thread_context *ask_witness(const struct connection *connection, uint64_t now,
+                                                struct thread_context *work)
+{
+    if (connection != NULL && witness->gave == NULL) {
+        return witness->cause_of_bytes(connection, now);
+    }
+    return witness->cause_of_child(work) ? work : NULL;
+}
+
+static bool find_cause(struct thread_state *self, const struct connection *connection, uint64_t now,
+                       struct child_cause *cause)
 {
     const struct thread_context *context = &self->context;
     struct thread_context work;
@@ -570,9 +609,12 @@ static bool find_cause(struct thread_state *self, uint64_t now, struct child_cau
         cause->is_known = true;
         cause->is_ambient = true;
     }
-    if (!cause->is_known && is_observed && witness != NULL && witness->cause_of_child(&work) &&
-        trace_context_is_current(&work) && has_age_left(work.began_ns, now)) {
-        take_cause(cause, &work);
+    if (!cause->is_known && is_observed && witness != NULL) {
+        const struct thread_context *found = ask_witness(connection, now, &work);
+        if (found != NULL && trace_context_is_current(found) &&
+            has_age_left(found->began_ns, now)) {
+            take_cause(cause, found);
+        }
     }
     return cause->is_known;
 }
@@ -586,7 +628,13 @@ bool trace_context_of_child(struct thread_state *self, uint64_t now, struct chil
         *cause = self->child;
         return true;
     }
-    return find_cause(self, now, cause);
+    return find_cause(self, NULL, now, cause);
+}
+
+bool trace_context_of_bytes(struct thread_state *self, const struct connection *connection,
+                            uint64_t call_ns, struct child_cause *cause)
+{
+    return find_cause(self, connection, call_ns, cause);
 }
 
 void trace_context_before_fork(struct thread_state *self)
@@ -596,7 +644,7 @@ void trace_context_before_fork(struct thread_state *self)
         return;
     }
     const struct thread_context *context = &self->context;
-    if (!find_cause(self, clock_now_ns(), &self->child) && context->is_for_child &&
+    if (!find_cause(self, NULL, clock_now_ns(), &self->child) && context->is_for_child &&
         atomic_load_explicit(context->answers, memory_order_relaxed) == context->answered) {
         take_cause(&self->child, context);
     }

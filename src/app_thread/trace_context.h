@@ -58,6 +58,10 @@ struct trace_identity {
 void trace_context_plan_http(struct thread_state *self, struct trace_identity *identity,
                              struct slice method, struct slice target, uint64_t now);
 void trace_context_fulfil(struct record *record, const struct trace_identity *identity);
+/* The same for a record that has begun with other ids. */
+void trace_context_replace(struct record *record, const struct trace_identity *identity);
+/* The ids of another request for the same: a sibling, or a root as that one. */
+void trace_context_renew(struct thread_state *self, struct trace_identity *identity);
 /* What was fulfilled was not sent: it is not counted as anybody's child. */
 void trace_context_take_back(const struct trace_identity *identity);
 
@@ -69,8 +73,8 @@ void trace_context_adopt(struct record *record, const struct traceparent *parent
 void trace_context_disown(struct thread_state *self, struct record *record);
 
 /* The parent that a witness told for the record that had this span id turns out not to be proven: a
-   root again. By the thread that sent it, before it can have been answered. If its ids are out it
-   keeps them. */
+   root again, with a link to what may have been its parent. By the thread that sent it, before it
+   can have been answered. If its ids are out it keeps them. */
 void trace_context_withdraw(struct thread_state *self, struct record *record,
                             const uint8_t span_id[8], bool is_out);
 
@@ -119,6 +123,10 @@ void trace_context_set_ambient(struct slice traceparent, struct slice tracestate
    in the child of vfork. In the child of fork it is what trace_context_before_fork found in the
    parent, until an exchange of the child's begins. */
 bool trace_context_of_child(struct thread_state *self, uint64_t now, struct child_cause *cause);
+/* On whose behalf the call that began at `call_ns` is made, which stores a job on that connection:
+   what is certain before the call. */
+bool trace_context_of_bytes(struct thread_state *self, const struct connection *connection,
+                            uint64_t call_ns, struct child_cause *cause);
 /* The thread is about to fork, and is back from there in the parent. */
 void trace_context_before_fork(struct thread_state *self);
 void trace_context_after_fork(struct thread_state *self);

@@ -242,6 +242,9 @@ static void make(struct thread_state *self, const struct transfer_facts *facts)
     if (record == NULL) {
         return;
     }
+    if (facts->announced != NULL) {
+        trace_context_replace(record, facts->announced);
+    }
     uint8_t url[LIMIT_TARGET_TEXT];
     bool is_cut;
     size_t size = redact_target(without_fragment(facts->url), false, url, sizeof(url), &is_cut);
@@ -250,8 +253,9 @@ static void make(struct thread_state *self, const struct transfer_facts *facts)
     record_add_field(record, FIELD_TARGET, slice_of(url, size), sizeof(url));
     record->http.transfer = facts->numbers;
     if (record->http.transfer.version == TRANSFER_UNKNOWN) {
-        record->http.transfer.version = TRANSFER_HTTP2;
+        record->http.transfer.version = is_opaque(facts) ? TRANSFER_HTTP2 : TRANSFER_HTTP1;
     }
+    record->http.version_minor = 1; /* if it is that */
     record->http.status = facts->status;
     record->http.request_body_bytes = facts->sent;
     record->http.response_body_bytes = facts->received;
@@ -269,7 +273,7 @@ void transfer_tell(struct thread_state *self, const struct transfer_facts *facts
     if (record != NULL) {
         note(record, facts);
         complete(self, segment, slot);
-    } else if (is_opaque(facts)) {
+    } else if (is_opaque(facts) || facts->is_unseen) {
         bool is_under_way = self->transfers.is_under_way;
         self->transfers.is_under_way = false;
         make(self, facts);

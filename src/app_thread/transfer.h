@@ -22,6 +22,8 @@
 #include "base/slice.h"
 #include "handoff/record.h"
 
+struct trace_identity;
+
 /* What a library told of a transfer that has ended. */
 struct transfer_facts {
     struct transfer_numbers numbers;
@@ -35,6 +37,8 @@ struct transfer_facts {
     uint64_t start_ns;
     uint64_t end_ns;
     enum record_error error;
+    const struct trace_identity *announced; /* with which it was sent if that was not seen; NULL */
+    bool is_unseen;                         /* no request of it was seen, and one was sent */
 };
 
 /* Around a call that makes transfers; `is_alone`: one, and the thread does nothing else meanwhile.

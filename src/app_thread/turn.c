@@ -4,6 +4,7 @@
 
 #include "app_thread/attachment.h"
 #include "app_thread/clock.h"
+#include "app_thread/epoll_names.h"
 #include "app_thread/trace_context.h"
 #include "base/compiler.h"
 #include "base/limits.h"
@@ -68,8 +69,28 @@ static bool is_of_own_connection(const struct thread_state *self, int fd)
     return serial == self->context.connection || owns(&attachment->sole, serial);
 }
 
+static int descriptor_of(const struct epoll_event *event, enum turn_naming naming)
+{
+    return naming == EVENTS_BY_NAME ? epoll_names_find(event->data.u64)
+                                    : (int)(uint32_t)event->data.u64;
+}
+
+/* All of them, or they are counted. */
+static bool are_named(const struct epoll_event *events, int count, enum turn_naming naming)
+{
+    if (naming != EVENTS_BY_NAME) {
+        return naming == EVENTS_BY_DESCRIPTOR;
+    }
+    for (int i = 0; i < count; i++) {
+        if (epoll_names_find(events[i].data.u64) < 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void turn_begins(struct thread_state *self, const struct epoll_event *events, int count,
-                 int64_t timeout_ns, bool has_descriptors)
+                 int64_t timeout_ns, enum turn_naming naming)
 {
     struct thread_turn *turn = &self->turn;
     turn->returned_ns = clock_now_ns();
@@ -81,11 +102,12 @@ void turn_begins(struct thread_state *self, const struct epoll_event *events, in
         }
         return;
     }
+    bool has_descriptors = are_named(events, count, naming);
     turn->has_descriptors = has_descriptors;
     memset(turn->events, 0, sizeof(turn->events));
     uint32_t pending = 0;
     for (int i = 0; i < count; i++) {
-        int fd = (int)(uint32_t)events[i].data.u64;
+        int fd = descriptor_of(&events[i], naming);
         if (has_descriptors && is_of_own_connection(self, fd)) {
             continue;
         }

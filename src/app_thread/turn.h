@@ -29,11 +29,17 @@
 #include "app_thread/connection.h"
 #include "app_thread/thread_state.h"
 
-/* Around a wait in epoll; `timeout_ns` below 0: for ever. `count` is what the wait returned.
-   `has_descriptors`: the events' data begin with their descriptors. */
+/* What the events' data say of their descriptors. */
+enum turn_naming {
+    EVENTS_COUNTED,       /* nothing that is known */
+    EVENTS_BY_DESCRIPTOR, /* they begin with them */
+    EVENTS_BY_NAME        /* epoll_names knows them, perhaps */
+};
+
+/* Around a wait in epoll; `timeout_ns` below 0: for ever. `count` is what the wait returned. */
 void turn_ends(struct thread_state *self, int64_t timeout_ns);
 void turn_begins(struct thread_state *self, const struct epoll_event *events, int count,
-                 int64_t timeout_ns, bool has_descriptors);
+                 int64_t timeout_ns, enum turn_naming naming);
 
 /* The thread has called accept on the listener, whatever came of it. */
 void turn_accepts_slow(struct thread_state *self, int listener);

@@ -183,12 +183,22 @@
 /* Exchanges of one thread that wait for what libcurl tells of them: one call into it seldom
    completes more. Beyond it they are handed over as they are. */
 #define LIMIT_PARKED 64u
+/* Handles of libcurl of which it is known what they were told. Beyond it new ones are left alone.
+ */
+#define LIMIT_CURL_HANDLES 4096u
+/* Transfers at a time that libcurl is asked to send a context with. */
+#define LIMIT_ANNOUNCEMENTS 256u
+/* Lines of a program's header list that are looked at. */
+#define LIMIT_HEADER_LIST 200u
 
 /* Connections that carry the calls of a request whose turns are its own: more than clients open to
    one server, by several servers. */
 #define LIMIT_SOLE_CONNECTIONS 64u
 /* An epoll descriptor above this may hold anything: loops are made before connections. */
 #define LIMIT_EPOLL_DESCRIPTORS 1024u
+/* Descriptors that epoll knows by something else, and the places of those names: a loop that serves
+   more than so many serves more than one request. */
+#define LIMIT_EPOLL_NAMES 1024u
 /* What a loop's timeout may be off by: two roundings to whole milliseconds. */
 #define LIMIT_TIMER_ROUNDING_NS UINT64_C(2000000)
 /* By default, how long and for how many spans a request is a parent: a stream that never ends must

@@ -25,6 +25,7 @@
 #include "app_thread/hooks/originals.h"
 #include "app_thread/hooks/tls.h"
 #include "app_thread/inject.h"
+#include "app_thread/job_context.h"
 #include "app_thread/jobs.h"
 #include "app_thread/polls.h"
 #include "app_thread/runs.h"
@@ -435,6 +436,7 @@ static void switch_on(const struct config *config, struct start_memory *memory)
                                   attachment_reads_baggage ? config->baggage : SLICE(""),
                                   clock_now_ns());
     }
+    job_context_is_on = config->job_context && attachment_reads_traceparent;
     child_environment_configure(attachment_reads_traceparent, config->traceparent,
                                 config->tracestate, config->baggage);
     attachment_reports_connections = config->connection_spans;

@@ -166,7 +166,8 @@ foreach (["first", "second"] as $name) {{
 class Http2(case.Case):
     """Frames are not read: libcurl's word makes the span, and there is one for each transfer."""
 
-    def serve(self, *arguments, exchanges: int, code: int = 0, secure: bool = True, server: str = ""):
+    def serve(self, *arguments, exchanges: int, code: int = 0, secure: bool = True, server: str = "",
+              redirects: bool = False):
         """Runs a program against nginx, plain and preloaded. Returns nginx's log and the spans."""
         folder = self.new_path("www").parent
         (folder / "www").mkdir()
@@ -190,7 +191,14 @@ class Http2(case.Case):
         for span in found:
             self.assertGreaterEqual(span.start_ns, finished.started_ns - expect.CLOCK_SLACK_NS, span)
             self.assertLessEqual(span.end_ns, finished.ended_ns + expect.CLOCK_SLACK_NS, span)
+        self.check_contexts(served, found, redirects)
         return nginx, served, found
+
+    def check_contexts(self, served: list, found: list, redirects: bool) -> None:
+        """Each request told the server of its span; those that a redirection brings are one transfer's."""
+        told = [exchange.headers.get("traceparent") for exchange in served if "context" not in exchange.target]
+        wanted = [f"00-{span.trace_id}-{span.span_id}-03" for span in found if "context" not in span.get("url.full")]
+        self.assertEqual(sorted(set(told) if redirects else told), sorted(wanted))
 
     def compare(self, nginx, served: list, found: list) -> None:
         wanted = []
@@ -233,6 +241,13 @@ class Http2(case.Case):
         nginx, served, found = self.serve(program("curl"), "-s", "--http2-prior-knowledge", "URL/3?n=3", secure=False, exchanges=1)
         self.compare(nginx, served, found)
 
+    def test_lists_of_the_program(self):
+        """They are used again, changed and freed; a context of the program's own is left alone."""
+        server = 'location /fields { return 200 "$http_one $http_two\\n"; } location /redirect { return 302 /fields?n=5; } ' \
+            'location /context { return 200 "$http_traceparent\\n"; }'
+        _, served, found = self.serve(case.COMPILED / "libcurl_headers", "URL", server=server, exchanges=16, redirects=True)
+        self.assertEqual((len(served), len(found)), (16, 15))
+
     def test_a_transfer_that_takes_too_long(self):
         behind = self.enter(truth.TruthServer())
         _, _, found = self.serve(program("curl"), "-s", "-m", "0.5", "URL/never?n=1", code=28, exchanges=1,
@@ -240,6 +255,63 @@ class Http2(case.Case):
         self.assertEqual([(span.name, span.status, span.get("error.type"), span.get("curl.exitcode"),
                            span.get("network.protocol.version")) for span in found],
                          [("GET", 2, "timeout", 28, "2")])
+
+
+class Matrix(case.Case):
+    """What curl prints and how it ends is the same plain and preloaded: versions, ways, and plain text or TLS."""
+
+    ways = {
+        "get": ["URL/echo?n=1"],
+        "head": ["-I", "URL/echo?n=2"],
+        "post": ["-d", "name=value", "URL/echo?n=3"],
+        "large post": ["--data-binary", "@BODY", "URL/echo?n=4"],
+        "expect": ["-H", "Expect: 100-continue", "-T", "BODY", "URL/echo?n=5"],
+        "form": ["-o", "/dev/null", "-F", "file=@BODY", "-F", "name=value", "URL/echo?n=6"],
+        "range": ["-r", "10-19", "URL/file?n=7"],
+        "redirect": ["-L", "URL/redirect?n=8"],
+        "fields": ["-H", "X-One: 1", "-H", "X-Two:", "-H", "Accept:", "-A", "", "URL/fields?n=9"],
+        "own context": ["-H", "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "URL/context?n=10"],
+        "method": ["-X", "DELETE", "URL/echo?n=11"],
+        "several": ["URL/echo?n=12", "URL/file?n=13", "--next", "-d", "x", "URL/echo?n=14"],
+        "at once": ["-Z", "--no-progress-meter", "-o", "/dev/null", "-o", "/dev/null", "URL/file?n=15", "URL/file?n=16"],
+        "missing": ["-f", "URL/missing?n=18"],
+        "nobody there": ["http://127.0.0.1:REFUSED/"],
+    }
+
+    def compare(self, certificate) -> None:
+        folder = self.new_path("matrix").parent
+        (folder / "www").mkdir()
+        (folder / "www" / "file").write_bytes(b"0123456789" * 1000)
+        body = folder / "body"
+        body.write_bytes(bytes(range(256)) * 1500)
+        behind = self.enter(truth.TruthServer())
+        server = f"location /echo {{ proxy_pass {behind.url}; client_max_body_size 2m; client_body_buffer_size 2m; }} " \
+            'location /redirect { return 302 /file; } location /context { return 200 "$http_traceparent\\n"; } ' \
+            'location /fields { return 200 "$http_x_one $http_x_two $http_accept $http_user_agent\\n"; }'
+        more = {"CURL_CA_BUNDLE": certificate[0]} if certificate else {}
+        with servers.Nginx(folder, certificate=certificate, http2=bool(certificate), server=server) as nginx:
+            words = {"URL": nginx.url, "BODY": str(body), "REFUSED": str(free_port())}
+            for version in ("--http1.0", "--http1.1", "--http2"):
+                for name, way in self.ways.items():
+                    arguments = [program("curl"), "-s", "--noproxy", "*", version, "-w",
+                                 "%{http_code} %{http_version} %{size_download} %{size_upload} %{num_redirects} %{exitcode}\n"]
+                    for word in way:
+                        for old, new in words.items():
+                            word = word.replace(old, new)
+                        arguments.append(word)
+                    plain = run(arguments, clean_environment(**more))
+                    file = self.new_path("spans.jsonl")
+                    preloaded = run(arguments, case.preload_environment(file, **more))
+                    with self.subTest(f"{version} {name}"):
+                        self.assertEqual((plain.code, sorted(plain.output.splitlines()), plain.errors),
+                                         (preloaded.code, sorted(preloaded.output.splitlines()), preloaded.errors))
+                        self.assertTrue(spans.read_file(file))
+
+    def test_in_plain_text(self):
+        self.compare(None)
+
+    def test_over_tls(self):
+        self.compare(case.make_certificate(self.folder, "localhost"))
 
 
 if __name__ == "__main__":

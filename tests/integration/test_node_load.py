@@ -37,6 +37,10 @@ class NodeLoad(case.Case):
                     self.assertEqual(span.get("http.response.body.size"), len(path) + 1 + len(str(int(number) % 50 * 1000)))
                     told[path, span.kind] += 1
                 self.assertEqual(set(told.values()), {1})
+                clients = {span.span_id: span for span in found if span.kind == spans.CLIENT}
+                for span in found:
+                    if span.kind == spans.SERVER:
+                        self.assertTrue(clients[span.parent_id].get("url.full").endswith(span.get("url.path")), span)
                 self.assertEqual(len(told), 4 * count)
 
 

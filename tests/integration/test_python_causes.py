@@ -164,6 +164,27 @@ class PythonCauses(case.Case):
                 if name not in ("a loop in a thread", "fork before"):
                     self.assertEqual(none, 0)
 
+    def test_what_is_not_proven_is_linked(self):
+        """A task that nobody waits for may work for anybody; the request that began it is a candidate."""
+        found = self.both(SERVES + r"""
+tasks = []
+async def within(path):
+    tasks.append(asyncio.create_task(ask(f"/inner/{path[7:]}")))
+    await asyncio.sleep(0.05)
+""" + RUNS)
+        self.assertEqual(self.shares(found), (0, 40, 0))
+        outer = {span.span_id: span for span in found if span.kind == spans.SERVER}
+        linked = 0
+        for span in found:
+            if span.kind == spans.CLIENT and "/inner/" in span.get("url.full", ""):
+                number = span.get("url.full").rpartition("/")[2]
+                for link in span.links:
+                    candidate = outer[link["spanId"]]
+                    self.assertEqual((candidate.get("url.path"), candidate.trace_id), (f"/outer/{number}", link["traceId"]))
+                    linked += 1
+        # The first requests are read before there is a witness.
+        self.assertGreaterEqual(linked, 30)
+
     def test_switched_off(self):
         right, none, wrong = self.shares(self.both(SERVES + RUNS, WIRESPAN_PYTHON_WITNESS="false"))
         self.assertEqual(wrong, 0)

@@ -3,8 +3,9 @@
 connections of both kinds beside each other; and what cannot be seen, which must say so."""
 
 import collections
+import pathlib
 
-from support import case, expect, repositories, servers, spans
+from support import case, expect, other_flavour, repositories, servers, spans
 from support.process import clean_environment, run
 from support.servers import program
 
@@ -235,6 +236,66 @@ asyncio.run(main())
         self.assertGreaterEqual(self.truth.connections(), 1000)
         self.check_spans(spans.read_file(file), finished)
 
+    # ---- times ----
+
+    times = {
+        "http.client": """
+import http.client, os, ssl, sys, time
+kind, host = sys.argv[1].split("://")
+context = ssl.create_default_context(cafile=os.environ["TEST_CERTIFICATE"])
+connection = http.client.HTTPSConnection(host, context=context) if kind == "https" else http.client.HTTPConnection(host)
+connection.connect()
+for n in range(101):
+    before = time.time_ns()
+    connection.request("GET", f"/hello?n={n}")
+    connection.getresponse().read()
+    print(before, time.time_ns())
+""",
+        "aiohttp": """
+import asyncio, os, ssl, sys, time, aiohttp
+context = ssl.create_default_context(cafile=os.environ["TEST_CERTIFICATE"]) if sys.argv[1].startswith("https") else None
+async def main():
+    async with aiohttp.ClientSession() as session:
+        for n in range(101):
+            before = time.time_ns()
+            async with session.get(f"{sys.argv[1]}/hello?n={n}", ssl=context) as answer:
+                await answer.read()
+            print(before, time.time_ns())
+asyncio.run(main())
+""",
+    }
+    times_of_node = """
+const url = process.argv[1], { get, Agent } = require(url.split(':')[0]), agent = new Agent({ keepAlive: true });
+const offset = BigInt(Math.round(performance.timeOrigin * 1e6));
+const now = () => offset + BigInt(Math.round(performance.now() * 1e6));
+const one = (n) => new Promise((done) => {
+    const before = now();
+    get(`${url}/hello?n=${n}`, { agent }, (answer) => { answer.resume(); answer.on('end', () => { console.log(`${before} ${now()}`); done(); }); });
+});
+(async () => { for (let n = 0; n < 101; n++) await one(n); agent.destroy(); })();
+"""
+
+    def test_times(self):
+        """What a program measures around an exchange is what its span says, over TLS as in plain text: half of them
+        within 2 ms, however busy the machine is."""
+        programs = {name: [self.python, "-c", script] for name, script in self.times.items()}
+        programs["node"] = [program("node"), "-e", self.times_of_node]
+        for name, command in programs.items():
+            for url in (self.truth.url, self.url):
+                with self.subTest(f"{name} {url.split(':')[0]}"):
+                    file = self.new_path("spans.jsonl")
+                    finished = self.run_preloaded([*command, url], file)
+                    self.assertEqual(finished.code, 0, finished.errors)
+                    measured = [tuple(map(int, line.split())) for line in finished.output.splitlines()]
+                    found = sorted(spans.read_file(file), key=lambda span: span.start_ns)
+                    self.assertEqual((len(measured), len(found)), (101, 101))
+                    # The first one makes the connection.
+                    early = sorted(span.start_ns - before for span, (before, _) in zip(found[1:], measured[1:]))
+                    late = sorted(after - span.end_ns for span, (_, after) in zip(found[1:], measured[1:]))
+                    for off in (early, late):
+                        self.assertGreater(off[50], -expect.CLOCK_SLACK_NS)
+                        self.assertLess(off[50], 2_000_000)
+
     # ---- what cannot be seen ----
 
     def test_java(self):
@@ -301,14 +362,14 @@ class RedisServer(case.Case):
 
 
 class Git(case.Case):
-    """git speaks TLS by GnuTLS, from helper programs that it starts."""
+    """git speaks TLS from helper programs that it starts: by GnuTLS, and by OpenSSL where its libcurl does."""
 
-    def clone(self, certificate=None) -> list[spans.Span]:
+    def clone(self, certificate=None, **variables: str) -> list[spans.Span]:
         folder, file = self.new_path("git"), self.new_path("spans.jsonl")
         folder.mkdir()
         repositories.make_bare(folder)
         with servers.Nginx(folder, certificate=certificate) as nginx:
-            environment = case.preload_environment(file, HOME=str(folder), GIT_CONFIG_NOSYSTEM="1", no_proxy="*")
+            environment = case.preload_environment(file, HOME=str(folder), GIT_CONFIG_NOSYSTEM="1", no_proxy="*", **variables)
             if certificate:
                 environment["GIT_SSL_CAINFO"] = certificate[0]
             url = f"{nginx.scheme}://localhost:{nginx.port}"
@@ -319,6 +380,8 @@ class Git(case.Case):
         spans.check_ids(found)
         self.assertGreater(len(served), 10)
         self.assertEqual(sorted(span.get("url.full") for span in found), sorted(url + entry.target for entry in served))
+        self.assertEqual(sorted(entry.headers["traceparent"] for entry in served),
+                         sorted(f"00-{span.trace_id}-{span.span_id}-03" for span in found))
         for span in found:
             self.assertEqual((span.kind, span.get("server.address"), span.get("server.port"), span.get("network.peer.port")),
                              (spans.CLIENT, "localhost", nginx.port, nginx.port))
@@ -336,6 +399,24 @@ class Git(case.Case):
     def test_git(self):
         plain, secure = self.clone(), self.clone(case.make_certificate(self.folder, "git"))
         self.assertEqual(self.told(secure), self.told(plain))
+
+    def test_git_over_openssl(self):
+        folder = self.new_path("libcurl")
+        folder.mkdir()
+        other_flavour.make(self.loaded(program("curl"))["libcurl.so.4"], folder)
+        helper = pathlib.Path(run([program("git"), "--exec-path"], clean_environment()).output.decode().strip()) / "git-remote-https"
+        path = {"LD_LIBRARY_PATH": str(folder)}
+        self.assertIn("libssl.so.3", self.loaded(helper, **path))
+        self.assertNotIn("libssl.so.3", self.loaded(helper))
+        plain, secure = self.clone(**path), self.clone(case.make_certificate(self.folder, "git"), **path)
+        self.assertEqual(self.told(secure), self.told(plain))
+
+    @staticmethod
+    def loaded(executable: pathlib.Path, **variables: str) -> dict[str, pathlib.Path]:
+        """The libraries that the dynamic linker finds for it."""
+        lines = run([program("ldd"), executable], clean_environment(**variables)).output.decode().splitlines()
+        found = [line.split() for line in lines if "=> /" in line]
+        return {words[0]: pathlib.Path(words[2]) for words in found}
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@
 #include "app_thread/attachment.h"
 #include "app_thread/clock.h"
 #include "app_thread/connection.h"
+#include "app_thread/epoll_names.h"
 #include "app_thread/trace_context.h"
 #include "app_thread/turn.h"
 #include "handoff/segment.h"
@@ -46,14 +47,22 @@ static int set_up(void **state)
     return 0;
 }
 
+/* Everything is tested in both ways. */
+static enum turn_naming naming = EVENTS_BY_DESCRIPTOR;
+
 static void wait_for(int64_t timeout_ns, int count, const uint32_t *descriptors)
 {
     struct epoll_event events[16] = {{0}};
     for (int i = 0; i < count; i++) {
-        events[i].data.u64 = descriptors[i] | UINT64_C(7) << 32;
+        if (naming == EVENTS_BY_NAME) {
+            events[i].data.u64 = UINT64_C(0x7f0000001000) + descriptors[i] * UINT64_C(96);
+            epoll_names_put(events[i].data.u64, (int)descriptors[i]);
+        } else {
+            events[i].data.u64 = descriptors[i] | UINT64_C(7) << 32;
+        }
     }
     turn_ends(&thread_state, timeout_ns);
-    turn_begins(&thread_state, events, count, timeout_ns, true);
+    turn_begins(&thread_state, events, count, timeout_ns, naming);
 }
 
 static void wait_for_one(int64_t timeout_ns, uint32_t descriptor)
@@ -295,6 +304,41 @@ static void test_age_of_a_request(void **state)
     assert_int_equal(record.parent_source, PARENT_NONE);
 }
 
+static void test_names(void **state)
+{
+    (void)state;
+    const uint64_t base = 1000u * naming;
+    assert_int_equal(epoll_names_find(base + 1), -1);
+    epoll_names_put(base + 1, 5);
+    assert_int_equal(epoll_names_find(base + 1), 5);
+    epoll_names_put(base + 2, 5); /* its data is another now */
+    assert_int_equal(epoll_names_find(base + 1), -1);
+    assert_int_equal(epoll_names_find(base + 2), 5);
+    epoll_names_put(base + 1, 6);
+    assert_int_equal(epoll_names_find(base + 1), 6);
+    epoll_names_put(base + 1, 5); /* two have the same */
+    assert_int_equal(epoll_names_find(base + 1), -1);
+    assert_int_equal(epoll_names_find(base + 2), -1);
+    epoll_names_put(base + 1, 6);
+    assert_int_equal(epoll_names_find(base + 1), -1);
+    epoll_names_put(base + 3, LIMIT_EPOLL_NAMES - 1);
+    assert_int_equal(epoll_names_find(base + 3), LIMIT_EPOLL_NAMES - 1);
+    epoll_names_put(base + 4, LIMIT_EPOLL_NAMES);
+    assert_int_equal(epoll_names_find(base + 4), -1);
+}
+
+/* Of which descriptor an event is that cannot be named is only counted. */
+static void test_a_nameless_event(void **state)
+{
+    (void)state;
+    struct epoll_event events[2] = {{.data.u64 = 12345}, {.data.u64 = 54321}};
+    epoll_names_put(12345, SERVER_FD);
+    turn_ends(&thread_state, -1);
+    turn_begins(&thread_state, events, 2, -1, EVENTS_BY_NAME);
+    assert_false(thread_state.turn.has_descriptors);
+    assert_int_equal(thread_state.turn.pending, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -313,6 +357,10 @@ int main(void)
         cmocka_unit_test_setup(test_message_of_a_session, set_up),
         cmocka_unit_test_setup(test_spans_of_one_request, set_up),
         cmocka_unit_test_setup(test_age_of_a_request, set_up),
+        cmocka_unit_test_setup(test_names, set_up),
+        cmocka_unit_test_setup(test_a_nameless_event, set_up),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    naming = EVENTS_BY_NAME;
+    return failed + cmocka_run_group_tests(tests, NULL, NULL);
 }

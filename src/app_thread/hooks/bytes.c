@@ -94,11 +94,23 @@ static SLOW ssize_t send_inserting(struct observation *seen, int fd, const struc
     return inject_settle(seen->touch.connection, &seen->injection, field, sent);
 }
 
+static SLOW ssize_t send_carrying(struct observation *seen, int fd, const struct way *way,
+                                  const struct iovec *iov, size_t count)
+{
+    struct iovec longer[LIMIT_INJECT_PARTS + 2];
+    size_t parts = job_context_build(&seen->job, iov, count, longer);
+    ssize_t sent = send_parts(fd, way, longer, parts);
+    return job_context_settle(seen->touch.connection, &seen->job, sent);
+}
+
 static SLOW ssize_t send_otherwise(struct observation *seen, int fd, const struct way *way,
                                    const struct iovec *iov, size_t count)
 {
     if (seen->step == SEND_INSERTING) {
         return send_inserting(seen, fd, way, iov, count);
+    }
+    if (seen->step == SEND_CARRYING) {
+        return send_carrying(seen, fd, way, iov, count);
     }
     return send_owed(seen->touch.connection, fd, way) ? send_parts(fd, way, iov, count) : -1;
 }
@@ -381,7 +393,8 @@ static bool is_plain_message(int fd, const struct msghdr *message, int flags)
     struct iovec whole = iovec_of(message, sizeof(*message));
     struct touch touch;
     if (!inject_is_on || (flags & NOT_CHANGED) || !connection_find(fd, &touch) ||
-        (!protocol_may_be_http(touch.connection) && !inject_owes(touch.connection)) ||
+        (!protocol_may_be_http(touch.connection) && !inject_owes(touch.connection) &&
+         !job_context_is_on) ||
         !readable_iov(&whole, 1) || message->msg_controllen != 0 || message->msg_name != NULL ||
         message->msg_iovlen > LIMIT_INJECT_PARTS) {
         return false;

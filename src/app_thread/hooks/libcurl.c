@@ -1,14 +1,19 @@
-/* What libcurl knows of the transfers whose bytes pass below it. Nothing is set on the program's
-   handles; a handle is asked when its transfer has ended, on the thread that has it at hand. */
+/* What libcurl knows of the transfers whose bytes pass below it: a handle is asked when its
+   transfer has ended, on the thread that has it at hand. While it runs, the handle's list of header
+   fields may be ours (app_thread/announcement.h); nothing else is set on the program's handles. */
 #include "app_thread/hooks/libcurl.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <string.h>
 
+#include "app_thread/announcement.h"
 #include "app_thread/clock.h"
 #include "app_thread/hooks/hook.h"
 #include "app_thread/hooks/originals.h"
+#include "app_thread/inject.h"
 #include "app_thread/transfer.h"
+#include "app_thread/witness.h"
 
 struct Curl_easy;
 struct Curl_multi;
@@ -174,9 +179,108 @@ static SLOW void tell(const struct libcurl *library, struct Curl_easy *easy, int
         .end_ns = end_ns,
         .error = error_of(result),
     };
+    struct trace_identity announced;
+    bool was_seen;
+    if (announcement_ids(easy, &announced, &was_seen)) {
+        facts.announced = &announced;
+        facts.is_unseen = !was_seen && ask_number(library, easy, CURL_REQUEST_BYTES) > 0;
+    }
     uint64_t total_ns = UINT64_C(1000) * facts.numbers.total_us;
     facts.start_ns = total_ns < end_ns ? end_ns - total_ns : end_ns;
     transfer_tell(&thread_state, &facts);
+}
+
+/* ---- announcing a context ---- */
+
+static bool has_scheme(struct slice url, struct slice scheme)
+{
+    return url.size > scheme.size &&
+           slice_equals_ignoring_case(slice_of(url.data, scheme.size), scheme);
+}
+
+/* What is sent cannot be read, or it may be so: HTTP/2 and 3 are agreed upon over TLS. Takes the
+   scheme away. */
+static bool may_be_opaque(const struct curl_handle *handle, struct slice *url)
+{
+    if (has_scheme(*url, SLICE("https://"))) {
+        slice_take(url, sizeof("https://") - 1);
+        return handle->version != CURL_WANTS_HTTP10 && handle->version != CURL_WANTS_HTTP11;
+    }
+    bool is_plain = has_scheme(*url, SLICE("http://"));
+    slice_take(url, is_plain ? sizeof("http://") - 1 : 0);
+    return is_plain && handle->version == CURL_WANTS_HTTP2_AT_ONCE;
+}
+
+/* Of `user:password@host:port/...`. */
+static struct slice host_of(struct slice url)
+{
+    size_t size = 0;
+    while (size < url.size && memchr("/?#", url.data[size], 3) == NULL) {
+        size++;
+    }
+    url.size = size;
+    for (size_t i = size; i > 0; i--) {
+        if (url.data[i - 1] == '@') {
+            slice_take(&url, i);
+            break;
+        }
+    }
+    return url;
+}
+
+static void set_list(const struct libcurl *library, struct Curl_easy *easy,
+                     struct header_list *list)
+{
+    library->curl_easy_setopt(easy, CURL_OPTION_HEADERS, list);
+}
+
+/* The program's list again. */
+static void end_announcement(const struct libcurl *library, struct Curl_easy *easy,
+                             struct curl_handle *handle)
+{
+    if (atomic_load_explicit(&handle->block, memory_order_relaxed) != 0) {
+        set_list(library, easy, handle->program);
+        announcement_end(handle);
+    }
+}
+
+static SLOW void begin_announcement(const struct libcurl *library, struct Curl_easy *easy)
+{
+    struct curl_handle *handle = announcement_handle(easy, false);
+    if (handle == NULL || library->curl_easy_setopt == NULL) {
+        return;
+    }
+    end_announcement(library, easy, handle);
+    struct slice url = ask_text(library, easy, CURL_URL);
+    /* A witness is to be asked when a request is sent, and may take back what it said. */
+    if (!inject_is_on || witness != NULL || handle->is_unified || !may_be_opaque(handle, &url) ||
+        !inject_is_allowed(host_of(url)) || (handle->follows && inject_is_limited())) {
+        return;
+    }
+    struct header_list *list = announcement_begin(&thread_state, handle, clock_now_ns());
+    if (list != NULL) {
+        set_list(library, easy, list);
+    }
+}
+
+/* Around a call that sends: errno is the program's. */
+static void announce(bool is_observed, const struct libcurl *library, struct Curl_easy *easy)
+{
+    int error = errno;
+    if (is_observed) {
+        begin_announcement(library, easy);
+    }
+    errno = error;
+}
+
+static void stop_announcing(const struct libcurl *library, struct Curl_easy *easy)
+{
+    struct curl_handle *handle = announcement_handle(easy, false);
+    if (handle != NULL) {
+        int error = errno;
+        end_announcement(library, easy, handle);
+        errno = error;
+    }
 }
 
 static struct thread_transfers enter(bool is_alone, uintptr_t frame)
@@ -199,11 +303,13 @@ EXPORTED int curl_easy_perform(struct Curl_easy *easy)
         return library->curl_easy_perform(easy);
     }
     struct thread_transfers before = enter(true, (uintptr_t)__builtin_frame_address(0));
+    announce(true, library, easy);
     int result = library->curl_easy_perform(easy);
     int error = errno;
     if (result != CURL_BAD_ARGUMENT && result != CURL_FAILED_INIT) {
         tell(library, easy, result, clock_now_ns());
     }
+    stop_announcing(library, easy);
     transfer_leave_alone(&thread_state, &before);
     errno = error;
     return result;
@@ -308,6 +414,9 @@ EXPORTED int curl_multi_remove_handle(struct Curl_multi *multi, struct Curl_easy
         return CURL_MULTI_INTERNAL;
     }
     int result = library->curl_multi_remove_handle(multi, easy);
+    if (result == 0 && !caller_scope_is_inner(scope, return_address)) {
+        stop_announcing(library, easy);
+    }
     hand_over(is_observed);
     return result;
 }
@@ -321,4 +430,110 @@ EXPORTED int curl_multi_cleanup(struct Curl_multi *multi)
     int result = library->curl_multi_cleanup(multi);
     hand_over(is_observed);
     return result;
+}
+
+/* A handle that is in use, or is no handle, is refused. */
+EXPORTED int curl_multi_add_handle(struct Curl_multi *multi, struct Curl_easy *easy)
+{
+    LIBRARY_OF_CALLER;
+    if (unlikely(library->curl_multi_add_handle == NULL)) {
+        return CURL_MULTI_INTERNAL;
+    }
+    int result = library->curl_multi_add_handle(multi, easy);
+    announce(is_observed && result == 0, library, easy);
+    return result;
+}
+
+/* ---- what a handle is told ---- */
+
+static void note_option(struct curl_handle *handle, int option, uintptr_t value)
+{
+    switch (option) {
+    case CURL_OPTION_VERSION:
+        handle->version = (uint8_t)value;
+        break;
+    case CURL_OPTION_HEADERS_FOR:
+        handle->is_unified = (value & 1) == 0;
+        break;
+    case CURL_OPTION_FOLLOW:
+        handle->follows = value != 0;
+        break;
+    default:
+        break;
+    }
+}
+
+/* Whatever is set, it is one word: a number, a pointer. */
+EXPORTED int curl_easy_setopt(struct Curl_easy *easy, int option, ...)
+{
+    LIBRARY_OF_CALLER;
+    (void)is_observed;
+    va_list more;
+    va_start(more, option);
+    void *value = va_arg(more, void *);
+    va_end(more);
+    if (unlikely(library->curl_easy_setopt == NULL)) {
+        return CURL_FAILED_INIT;
+    }
+    /* Calls of the library's own are about handles of its own. */
+    bool is_inner = caller_scope_is_inner(scope, return_address);
+    struct curl_handle *handle = is_inner ? NULL : announcement_handle(easy, true);
+    if (handle == NULL) {
+        return library->curl_easy_setopt(easy, option, value);
+    }
+    if (option == CURL_OPTION_HEADERS) {
+        return library->curl_easy_setopt(easy, option, announcement_change_list(handle, value));
+    }
+    note_option(handle, option, (uintptr_t)value);
+    return library->curl_easy_setopt(easy, option, value);
+}
+
+EXPORTED void curl_easy_reset(struct Curl_easy *easy)
+{
+    LIBRARY_OF_CALLER;
+    (void)is_observed;
+    struct curl_handle *handle = announcement_handle(easy, false);
+    if (library->curl_easy_reset != NULL) {
+        library->curl_easy_reset(easy);
+    }
+    if (handle != NULL) {
+        announcement_end(handle);
+        announcement_reset_handle(handle);
+    }
+}
+
+EXPORTED struct Curl_easy *curl_easy_duphandle(struct Curl_easy *easy)
+{
+    LIBRARY_OF_CALLER;
+    (void)is_observed;
+    if (unlikely(library->curl_easy_duphandle == NULL)) {
+        return NULL;
+    }
+    struct Curl_easy *twin = library->curl_easy_duphandle(easy);
+    const struct curl_handle *handle = announcement_handle(easy, false);
+    struct curl_handle *other = handle == NULL ? NULL : announcement_handle(twin, true);
+    if (other != NULL) {
+        other->version = handle->version;
+        other->is_unified = handle->is_unified;
+        other->follows = handle->follows;
+        other->program = handle->program;
+    }
+    if (handle != NULL && twin != NULL &&
+        atomic_load_explicit(&handle->block, memory_order_relaxed) != 0) {
+        set_list(library, twin, handle->program);
+    }
+    return twin;
+}
+
+EXPORTED void curl_easy_cleanup(struct Curl_easy *easy)
+{
+    LIBRARY_OF_CALLER;
+    (void)is_observed;
+    struct curl_handle *handle = announcement_handle(easy, false);
+    /* Its address may be another handle's before this call is back. */
+    uint32_t block = handle == NULL ? 0 : announcement_forget_handle(handle);
+    if (library->curl_easy_cleanup != NULL) {
+        library->curl_easy_cleanup(easy);
+    }
+    announcement_give(block);
 }

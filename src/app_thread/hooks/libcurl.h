@@ -8,6 +8,7 @@ extern struct scope_family libcurl_family;
 
 enum {
     CURL_URL = 0x100001,
+    CURL_REQUEST_BYTES = 0x20000C,
     CURL_METHOD = 0x10003A,
     CURL_STATUS = 0x200002,
     CURL_REDIRECTS = 0x200014,
@@ -26,6 +27,17 @@ enum {
     CURL_REDIRECT_US,
     CURL_TLS_US
 };
+
+/* Options of a handle. */
+enum {
+    CURL_OPTION_FOLLOW = 52,
+    CURL_OPTION_VERSION = 84,
+    CURL_OPTION_HEADERS_FOR = 229,
+    CURL_OPTION_HEADERS = 10023
+};
+
+/* Values of CURL_OPTION_VERSION. With those between, plain text is HTTP/1. */
+enum { CURL_WANTS_HTTP10 = 1, CURL_WANTS_HTTP11 = 2, CURL_WANTS_HTTP2_AT_ONCE = 5 };
 
 /* What CURL_VERSION gives. */
 enum { CURL_HTTP10 = 1, CURL_HTTP11 = 2, CURL_HTTP2 = 3, CURL_HTTP3 = 30 };

@@ -4,6 +4,7 @@
 
 #include "app_thread/callbacks.h"
 #include "app_thread/connection.h"
+#include "app_thread/epoll_names.h"
 #include "app_thread/hooks/hook.h"
 #include "app_thread/hooks/originals.h"
 #include "app_thread/trace_context.h"
@@ -116,6 +117,9 @@ EXPORTED int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *eve
     if ((uint32_t)event->data.u64 != (uint32_t)fd) {
         added |= EPOLL_STRANGE;
     }
+    if ((found | added) & EPOLL_STRANGE) {
+        epoll_names_put(event->data.u64, fd);
+    }
     if ((found | added) != found) {
         atomic_fetch_or_explicit(&epoll_contents[epoll], added, memory_order_relaxed);
     }
@@ -156,8 +160,11 @@ static int has_waited(int epoll, const struct epoll_event *events, int count, in
     if (self->runs_a_loop) {
         int error = errno;
         const uint8_t named = EPOLL_KNOWN | EPOLL_USED;
-        bool names = (contents_of(epoll) & (named | EPOLL_STRANGE)) == named;
-        turn_begins(self, events, count, timeout_ns, names);
+        uint8_t contents = contents_of(epoll);
+        enum turn_naming naming = (contents & named) != named ? EVENTS_COUNTED
+                                  : contents & EPOLL_STRANGE  ? EVENTS_BY_NAME
+                                                              : EVENTS_BY_DESCRIPTOR;
+        turn_begins(self, events, count, timeout_ns, naming);
         errno = error;
     } else if (unlikely(self->context.is_known && is_inner(self, epoll))) {
         int error = errno;

@@ -56,6 +56,15 @@ static void find_text(struct record_text *text, const struct record *record)
     }
 }
 
+/* What may have been the cause, and could not be shown to be. */
+static void add_candidates(struct span *span, const struct record *record,
+                           const struct record_text *text)
+{
+    if (unlikely(text->fields[FIELD_LINK].data != NULL)) {
+        spans_add_links(span, record);
+    }
+}
+
 static void build_kind(struct span *span, const struct record *record,
                        const struct record_text *text)
 {
@@ -63,11 +72,14 @@ static void build_kind(struct span *span, const struct record *record,
     case RECORD_HTTP_CLIENT:
     case RECORD_HTTP_SERVER:
         spans_build_http(span, record, text);
+        add_candidates(span, record, text);
         break;
     case RECORD_REDIS_CLIENT:
         spans_build_redis(span, record, text);
         if (unlikely(record->redis.job_action != JOB_ACTION_NONE)) {
             spans_add_job_role(span, record, text);
+        } else {
+            add_candidates(span, record, text);
         }
         break;
     case RECORD_WEBSOCKET_CLIENT:
