@@ -1392,22 +1392,25 @@ static void find_error(struct slice stack, struct rule_facts *facts)
     }
 }
 
-/* In place: what was packed is longer than what is kept of it. What is cut is not told of: its end,
-   which matters, is not there. */
-static SLOW void unpack(struct rule_facts *facts)
+/* In the capture, where what was kept last is decoded in place and unpacked behind that. What was
+   cut is not told of: its end, which matters, is not there. */
+static SLOW void unpack(struct rule_capture *capture, struct rule_facts *facts)
 {
-    uint8_t bytes[LIMIT_RULE_PACKED];
     struct slice packed = facts->values[RULE_STACK];
-    uint8_t *room = (uint8_t *)(uintptr_t)packed.data;
-    size_t limit = packed.size < LIMIT_RULE_STACK ? packed.size : LIMIT_RULE_STACK;
-    size_t used = 0;
+    uint8_t *bytes = (uint8_t *)(uintptr_t)packed.data;
     struct inflater inflater = {0};
     struct slice out;
     facts->values[RULE_STACK] = slice_of(NULL, 0);
-    if (packed.size >= LIMIT_RULE_PACKED || !inflater_begin(&inflater, INFLATE_ZLIB)) {
+    if (packed.size >= LIMIT_RULE_PACKED ||
+        bytes + packed.size != capture->text + capture->text_used ||
+        !inflater_begin(&inflater, INFLATE_ZLIB)) {
         return;
     }
     struct slice in = slice_of(bytes, decode_base64(packed, bytes));
+    uint8_t *room = bytes + in.size;
+    size_t limit = (size_t)(capture->text + RULE_CAPTURE_TEXT - room);
+    limit = limit < LIMIT_RULE_STACK ? limit : LIMIT_RULE_STACK;
+    size_t used = 0;
     enum inflater_event event;
     while ((event = inflater_next(&inflater, &in, &out)) == INFLATER_DATA) {
         if (out.size >= limit) {
@@ -1440,7 +1443,7 @@ static bool act(struct passage *passage, struct record *record, struct rule_capt
         return true;
     }
     if (holds && unlikely(facts.units[RULE_STACK] == RULE_UNIT_PACKED)) {
-        unpack(&facts);
+        unpack(capture, &facts);
     }
     uint64_t list = rule->is_tentative ? list_of(rule, capture, number) : 0;
     bool is_nothing = record == NULL || (record->flags & RECORD_FLAG_NULL_REPLY) != 0;
