@@ -1,9 +1,11 @@
 """The suites that compare_suites.py knows: how each is had, run, and read test by test."""
+import concurrent.futures
 import contextlib
 import fcntl
 import hashlib
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -212,4 +214,70 @@ class RedisPy(Suite):
         return {**read_junit(junit), "the run": ending}, output
 
 
-SUITES = {"cpython": CPython, "redis-py": RedisPy}
+class Node(Suite):
+    """Node's own tests of a module, from Debian's source package of Node 18, with the official build of that version: it
+    carries an OpenSSL of its own. A part is what the names of its files begin with."""
+
+    kept = ("test/common/", "test/fixtures/", "test/parallel/test-https-", "test/parallel/test-tls-")
+
+    def __enter__(self):
+        runtimes = subprocess.run([HERE.parent / "support" / "runtimes"], check=True, stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, text=True).stdout.strip()
+        self.node = pathlib.Path(runtimes) / "node" / "node_modules" / "node18" / "bin" / "node"
+        self.home = cache_folder() / "node18-tests"
+        self.home.mkdir(parents=True, exist_ok=True)
+        with open(self.home / "lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (self.home / "complete").exists():
+                self.install()
+                (self.home / "complete").touch()
+        return self
+
+    def install(self) -> None:
+        apt = self.home / "apt"
+        for folder in ("lists/partial", "cache/archives/partial"):
+            (apt / folder).mkdir(parents=True, exist_ok=True)
+        # The archive that this system's packages are from.
+        known = subprocess.run(
+            ["apt-get", "indextargets", "--format", "$(ORIGIN) $(CODENAME) $(COMPONENT) $(REPO_URI)", "Created-By: Packages"],
+            check=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True).stdout
+        archive = next(line.split()[3] for line in known.splitlines() if line.startswith("Debian bookworm main "))
+        (apt / "sources.list").write_text(
+            f"deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {archive} bookworm main\n")
+        command = ["apt-get", "-qq", "-o", f"Dir::Etc::SourceList={apt}/sources.list", "-o", "Dir::Etc::SourceParts=/dev/null",
+                   "-o", f"Dir::State::Lists={apt}/lists", "-o", f"Dir::Cache={apt}/cache", "-o", "APT::Sandbox::User="]
+        for words in (["update"], ["source", "--download-only", "--only-source", "--tar-only", "nodejs"]):
+            subprocess.run([*command, *words], check=True, cwd=apt, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        [archive] = [path for path in apt.glob("nodejs_*.orig.tar.xz")]
+        with tarfile.open(archive) as files:
+            for member in files:
+                inner = member.name.partition("/")[2]
+                if member.isfile() and inner.startswith(self.kept) and ".." not in inner:
+                    path = self.home / "source" / inner
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(files.extractfile(member).read())
+
+    def must_have_spans(self, part):
+        return True
+
+    def run(self, part, without, environment, folder, deadline):
+        ends = time.monotonic() + deadline
+        tests = [path for path in sorted((self.home / "source" / "test" / "parallel").glob(f"test-{part}-*.js"))
+                 if path.stem not in without]
+
+        def run_one(path: pathlib.Path) -> tuple[str, str]:
+            flags = re.search(r"^// Flags: (.*)$", path.read_text(errors="replace"), re.MULTILINE)
+            words = flags[1].split() if flags else []
+            return run_command([str(self.node), *words, str(path)], environment, folder, min(60, max(1, ends - time.monotonic())))
+
+        results, outputs = {}, []
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            for path, (ending, output) in zip(tests, pool.map(run_one, tests)):
+                skipped = re.search(r"^1\.\.0 # Skipped", output, re.MULTILINE)
+                results[path.stem] = "skipped" if skipped else "passed" if ending == "exit 0" else "failed"
+                if ending != "exit 0":
+                    outputs.append(f"{path.stem}: {ending}\n{output[-1500:]}")
+        return results, "\n".join(outputs)
+
+
+SUITES = {"cpython": CPython, "node": Node, "redis-py": RedisPy}

@@ -167,7 +167,7 @@ class Http2(case.Case):
     """Frames are not read: libcurl's word makes the span, and there is one for each transfer."""
 
     def serve(self, *arguments, exchanges: int, code: int = 0, secure: bool = True, server: str = "",
-              redirects: bool = False):
+              redirects: bool = False, contexts: bool = True, **variables: str):
         """Runs a program against nginx, plain and preloaded. Returns nginx's log and the spans."""
         folder = self.new_path("www").parent
         (folder / "www").mkdir()
@@ -181,7 +181,7 @@ class Http2(case.Case):
             arguments = [str(argument).replace("URL", nginx.url).replace("USER", named) for argument in arguments]
             plain = run(arguments, clean_environment(**more))
             wait_until(lambda: len(nginx.truth()) == exchanges, 10, "nginx to have logged the plain run")
-            finished = run(arguments, case.preload_environment(file, **more))
+            finished = run(arguments, case.preload_environment(file, **more, **variables))
             self.assertEqual((finished.code, finished.output), (plain.code, plain.output))
             self.assertEqual(finished.code, code, finished.errors)
             wait_until(lambda: len(nginx.truth()) == 2 * exchanges, 10, "nginx to have logged all")
@@ -191,7 +191,10 @@ class Http2(case.Case):
         for span in found:
             self.assertGreaterEqual(span.start_ns, finished.started_ns - expect.CLOCK_SLACK_NS, span)
             self.assertLessEqual(span.end_ns, finished.ended_ns + expect.CLOCK_SLACK_NS, span)
-        self.check_contexts(served, found, redirects)
+        if contexts:
+            self.check_contexts(served, found, redirects)
+        else:
+            self.assertEqual({exchange.headers["traceparent"] for exchange in served}, {""})
         return nginx, served, found
 
     def check_contexts(self, served: list, found: list, redirects: bool) -> None:
@@ -240,6 +243,13 @@ class Http2(case.Case):
         """One transfer: this curl cannot use such a connection again."""
         nginx, served, found = self.serve(program("curl"), "-s", "--http2-prior-knowledge", "URL/3?n=3", secure=False, exchanges=1)
         self.compare(nginx, served, found)
+
+    def test_hosts_that_are_not_to_be_told(self):
+        for name, value in (("WIRESPAN_PROPAGATE_NOT_TO", "127.0.0.1"), ("WIRESPAN_PROPAGATE_TO", "example.org"),
+                            ("OTEL_PROPAGATORS", "none")):
+            with self.subTest(name):
+                _, _, found = self.serve(program("curl"), "-s", "URL/1?n=1", exchanges=1, contexts=False, **{name: value})
+                self.assertEqual(len(found), 1)
 
     def test_lists_of_the_program(self):
         """They are used again, changed and freed; a context of the program's own is left alone."""

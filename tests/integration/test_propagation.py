@@ -192,6 +192,13 @@ class ClientsOverTls(Clients):
                     self.stop()
                     self.setUp()
 
+    def test_hosts_that_are_not_to_be_told(self):
+        file = self.new_path("spans.jsonl")
+        environment = case.preload_environment(file, WIRESPAN_PROPAGATE_NOT_TO="127.0.0.1", **self.environment)
+        finished = run([program("php"), "-r", PHP, "--", self.url], environment)
+        self.assertEqual(finished.code, 0, finished.errors)
+        self.assertEqual([span.parent_id for span in self.served()], [""] * 4)
+
     def test_wget(self):
         """By GnuTLS."""
         file = self.new_path("spans.jsonl")

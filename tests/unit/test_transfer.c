@@ -287,6 +287,35 @@ static void opaque_bytes_are_told_by_the_library(void **state)
 }
 
 /* Upgrade: h2c. The bytes have seen the 101, and the answer is the stream's. */
+/* It was sent by a TLS library that is not seen, with ids that libcurl was given. */
+static void what_no_hook_saw_is_told_by_the_library(void **state)
+{
+    (void)state;
+    struct trace_identity announced = {
+        .trace_id = {1}, .span_id = {2}, .parent_span_id = {3}, .parent_source = PARENT_CAUSAL};
+    struct record record;
+    struct transfer_facts told = facts("GET", 200, 1, 2);
+    told.announced = &announced;
+    told.is_unseen = true;
+    struct thread_transfers outer = enter(true);
+    transfer_tell(&self, &told);
+    transfer_leave_alone(&self, &outer);
+    assert_true(segment_reader_next(&reader, &record));
+    assert_memory_equal(record.trace_id, announced.trace_id, sizeof(record.trace_id));
+    assert_memory_equal(record.span_id, announced.span_id, sizeof(record.span_id));
+    assert_memory_equal(record.parent_span_id, announced.parent_span_id, 8);
+    assert_int_equal(record.parent_source, PARENT_CAUSAL);
+    assert_int_equal(record.http.transfer.version, TRANSFER_HTTP1);
+    /* Seen in the bytes, it is not told twice, whatever was announced. */
+    outer = enter(true);
+    exchange("GET", 200, 1, 2);
+    transfer_tell(&self, &told);
+    transfer_leave_alone(&self, &outer);
+    assert_true(segment_reader_next(&reader, &record));
+    assert_memory_not_equal(record.span_id, announced.span_id, sizeof(record.span_id));
+    assert_false(segment_reader_next(&reader, &record));
+}
+
 static void an_upgrade_is_one_exchange(void **state)
 {
     (void)state;
@@ -382,6 +411,7 @@ int main(void)
         cmocka_unit_test_setup(what_is_parked_at_a_sudden_end_is_whole, set_up),
         cmocka_unit_test_setup(the_end_of_the_process_hands_over, set_up),
         cmocka_unit_test_setup(opaque_bytes_are_told_by_the_library, set_up),
+        cmocka_unit_test_setup(what_no_hook_saw_is_told_by_the_library, set_up),
         cmocka_unit_test_setup(an_upgrade_is_one_exchange, set_up),
         cmocka_unit_test_setup(a_time_out_is_told, set_up),
         cmocka_unit_test(numbers_are_libcurls),
