@@ -16,6 +16,7 @@
 #include "app_thread/jobs.h"
 #include "app_thread/protocol.h"
 #include "app_thread/tls_insertion.h"
+#include "app_thread/witness.h"
 #include "base/system_call.h"
 
 _Atomic uint8_t descriptor_kinds[LIMIT_DESCRIPTORS];
@@ -422,6 +423,9 @@ static int socket_option(int fd, int option)
 static SLOW enum descriptor_kind classify(int fd)
 {
     enum descriptor_kind kind = DESCRIPTOR_OTHER;
+    if (unlikely(witness != NULL) && witness->accepting != NULL) {
+        witness->accepting();
+    }
     if (socket_option(fd, SO_TYPE) == SOCK_STREAM) {
         int domain = socket_option(fd, SO_DOMAIN);
         bool is_known = domain == AF_INET || domain == AF_INET6 || domain == AF_UNIX;

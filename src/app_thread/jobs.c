@@ -61,7 +61,8 @@ struct job_table {
 
 /* How another process ended a job of this one's. Shared memory, made at the start: whoever executes
    may be forked before anything is claimed. The claimer takes a place by the job's key and gives it
-   back; who ends a job that it has not claimed looks for the place. */
+   back; who ends a job that it has not claimed looks for the place, and so does who is handed a job
+   that another one has claimed. */
 struct outcome {
     _Atomic uint64_t key;   /* 0: free */
     _Atomic uint64_t value; /* nanoseconds << 3 | enum job_end; 0: none yet */
@@ -72,6 +73,11 @@ struct outcome {
     uint8_t error_type[64];
     uint8_t error[LIMIT_RULE_VALUE];
     uint8_t stack[LIMIT_RULE_STACK];
+    _Atomic uint32_t version; /* odd while the ids are written; 2 more with each attempt and end */
+    uint64_t began_ns;
+    uint8_t trace_id[16]; /* of the attempt's span */
+    uint8_t span_id[8];
+    uint8_t trace_flags;
 };
 
 struct outcomes {
@@ -681,7 +687,25 @@ static struct outcome *find_outcome(uint64_t key)
     return NULL;
 }
 
-static void prepare_outcome(uint64_t key, uint32_t attempt)
+static void tell_claimed(struct outcome *place, const struct record *record)
+{
+    uint32_t version = atomic_load_explicit(&place->version, memory_order_relaxed);
+    atomic_store_explicit(&place->version, version | 1, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release); /* pairs with the fence in jobs_find_claimed */
+    place->began_ns = record->start_ns;
+    memcpy(place->trace_id, record->trace_id, sizeof place->trace_id);
+    memcpy(place->span_id, record->span_id, sizeof place->span_id);
+    place->trace_flags = record->trace_flags;
+    /* release: pairs with the acquire in jobs_find_claimed */
+    atomic_store_explicit(&place->version, (version | 1) + 1, memory_order_release);
+}
+
+static void end_claimed(struct outcome *place)
+{
+    atomic_fetch_add_explicit(&place->version, 2, memory_order_relaxed);
+}
+
+static void prepare_outcome(uint64_t key, const struct record *record)
 {
     for (uint32_t i = 0; jobs_outcomes != NULL && i < OUTCOME_TRIES; i++) {
         struct outcome *place = &jobs_outcomes->places[(key + i) % LIMIT_JOBS];
@@ -689,10 +713,11 @@ static void prepare_outcome(uint64_t key, uint32_t attempt)
         if (atomic_compare_exchange_strong_explicit(&place->key, &none, key, memory_order_acq_rel,
                                                     memory_order_acquire) ||
             none == key) {
-            atomic_store_explicit(&place->attempt, attempt, memory_order_relaxed);
+            atomic_store_explicit(&place->attempt, record->job.attempt, memory_order_relaxed);
             atomic_store_explicit(&place->started_ns, 0, memory_order_relaxed);
             memset(place->sizes, 0, sizeof place->sizes);
             atomic_store_explicit(&place->value, 0, memory_order_relaxed);
+            tell_claimed(place, record);
             return;
         }
     }
@@ -717,6 +742,7 @@ static uint64_t take_outcome(uint64_t key, struct record *record)
     if (record != NULL && started_ns != 0) {
         record->job.started_ns = started_ns;
     }
+    end_claimed(place);
     atomic_store_explicit(&place->key, 0, memory_order_release);
     return told;
 }
@@ -776,10 +802,44 @@ static void tell_outcome(uint64_t key, struct job *job, enum job_end end, uint32
         write_words(place, facts);
         /* release: pairs with the acquire in take_outcome */
         atomic_store_explicit(&place->value, now << 3 | (uint64_t)end, memory_order_release);
+        end_claimed(place);
     }
     if (job != NULL) {
         atomic_fetch_add_explicit(ends_of(job), 1, memory_order_relaxed);
     }
+}
+
+static bool read_claimed(struct outcome *place, struct thread_context *work)
+{
+    uint32_t version = atomic_load_explicit(&place->version, memory_order_acquire);
+    *work = (struct thread_context){.trace_flags = place->trace_flags,
+                                    .is_known = true,
+                                    .is_of_job = true,
+                                    .answered = version,
+                                    .began_ns = place->began_ns,
+                                    .answers = &place->version};
+    memcpy(work->trace_id, place->trace_id, sizeof work->trace_id);
+    memcpy(work->span_id, place->span_id, sizeof work->span_id);
+    atomic_thread_fence(memory_order_acquire); /* pairs with the fence in tell_claimed */
+    return (version & 1) == 0 && atomic_load_explicit(&place->value, memory_order_relaxed) == 0 &&
+           atomic_load_explicit(&place->version, memory_order_relaxed) == version;
+}
+
+bool jobs_find_claimed(struct slice id, struct thread_context *work)
+{
+    struct rule_facts facts = {0};
+    facts.values[RULE_ID] = id;
+    for (uint8_t i = 0; jobs_rules != NULL && i < jobs_rules->queue_count; i++) {
+        const struct rule_queue *queue = &jobs_rules->queues[i];
+        const struct rule rule = {.queue = i};
+        if ((queue->flags & RULE_QUEUE_POOL) != 0 && queue->identity == 1u << RULE_ID) {
+            struct outcome *place = find_outcome(key_of(&rule, &facts));
+            if (place != NULL) {
+                return read_claimed(place, work);
+            }
+        }
+    }
+    return false;
 }
 
 static uint64_t key_in_table(const struct job *job)
@@ -1049,7 +1109,7 @@ static void open_job(const struct deed *deed, struct job *job)
                                  rules_text(jobs_rules, queue_of(deed->rule)->name), deed->facts);
     }
     if (forks || is_of_pool(job)) {
-        prepare_outcome(key_in_table(job), record->job.attempt);
+        prepare_outcome(key_in_table(job), record);
     }
     job->tag = hash_of(deed->facts->values[RULE_TAG]);
     job->acknowledged_ns = 0;

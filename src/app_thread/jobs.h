@@ -58,5 +58,9 @@ static inline void jobs_drop(struct pairing_entry entry)
     }
 }
 
+/* A job of a queue of pools with this id was claimed by this process or by one of the same origin,
+   and has not ended: what belongs to it. */
+bool jobs_find_claimed(struct slice id, struct thread_context *work);
+
 /* At an orderly end of the process: its jobs in work are ended as they stand. */
 void jobs_finish_all(struct thread_state *self, uint64_t now, int32_t cause);

@@ -540,7 +540,13 @@ bool trace_context_lend(struct thread_state *self, struct thread_context *copy)
 
 void trace_context_borrow(struct thread_state *self, const struct thread_context *work)
 {
-    take_numbers(self, 1); /* what a thread knew before its first is forgotten */
+    /* In a process that has none yet, and a thread, the first number makes what was known
+     * forgotten.
+     */
+    if (attachment_await_segment() == NULL) {
+        return;
+    }
+    take_numbers(self, 1);
     if (self->runs_a_loop || trace_context_is_current(&self->context) ||
         !trace_context_is_current(work)) {
         return;

@@ -41,7 +41,8 @@ struct witness {
     bool (*cause_of_child)(struct thread_context *work);
     /* The code that runs now makes a connection. */
     void (*connecting)(const struct connection *connection);
-    /* This thread has accepted a connection, or found none. NULL: nobody wants to know. */
+    /* This thread has accepted a connection or found none, or uses a descriptor for the first time.
+       NULL: nobody wants to know. */
     void (*accepting)(void);
     /* This thread has read the answer by which it claimed, on the connection, a job of the queue
        that rules call `system`; `work` is copied. */

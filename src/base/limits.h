@@ -348,6 +348,11 @@
 #define LIMIT_WITNESS_PROMISES 20000u
 /* Jobs that were handed out and not taken: as many as one turn brings. */
 #define LIMIT_WITNESS_HANDED 64u
+/* How often a program is looked at for pools of threads and processes: it matters from the first
+   item on, and costs a microsecond. */
+#define LIMIT_WITNESS_LOOK_NS 10000000u
+/* The id of a job that a pool's thread or process is handed; a UUID has 36. */
+#define LIMIT_WITNESS_JOB_ID 128u
 /* Items of work in the queues of pools of threads; where there are more, some are nobody's. */
 #define LIMIT_WITNESS_HANDED_OVER 1024u
 /* Loops of workers' whose next turn is known. */

@@ -11,6 +11,7 @@
 #include "app_thread/attachment.h"
 #include "app_thread/clock.h"
 #include "app_thread/hooks/hook.h"
+#include "app_thread/jobs.h"
 #include "app_thread/readable.h"
 #include "app_thread/thread_state.h"
 #include "app_thread/trace_context.h"
@@ -34,7 +35,7 @@ struct method {
     0x82 /* METH_FASTCALL | METH_KEYWORDS: arguments, their number, names */
 
 /* Where the descriptor of a method has its type and its struct method; tried out. */
-enum { DESCRIPTOR_TYPE = 16, DESCRIPTOR_METHOD = 40 };
+enum { DESCRIPTOR_TYPE = 16, DESCRIPTOR_METHOD = 40, FUNCTION_METHOD = 16 };
 
 enum pools_state { POOLS_UNKNOWN, POOLS_WATCHED, POOLS_OFF };
 
@@ -53,8 +54,13 @@ static struct {
     py_method *get;
     py_method *get_at_once;
     py_method *take_first;
-    _Atomic uint32_t looks; /* until what is looked for is there */
-    _Atomic uint8_t state;  /* enum pools_state */
+    py_method *load;
+    py_method *load_bytes;
+    _Atomic uint64_t looked_ns; /* for what is to be watched, while it is not there */
+    _Atomic uint32_t looked_in; /* epoch of the process */
+    _Atomic uint64_t born_ns;   /* when that process looked first */
+    _Atomic uint8_t state;      /* enum pools_state, of pools of threads */
+    _Atomic uint8_t processes;  /* the same of pools of processes */
     struct handed handed[LIMIT_WITNESS_HANDED_OVER];
 } python_pools;
 
@@ -97,6 +103,38 @@ static struct handed *make_place(const py_object *item)
     return found;
 }
 
+static py_object *part_of(py_object *tuple, intptr_t at, intptr_t least)
+{
+    bool has_it = tuple != NULL && tuple->type == python.PyTuple_Type &&
+                  python.PySequence_Size(tuple) >= least;
+    return has_it ? python.PyTuple_GetItem(tuple, at) : NULL;
+}
+
+/* Celery's function that executes a task is called with the task's name, its id, and more. */
+static bool find_job(py_object *arguments, struct thread_context *work)
+{
+    py_object *id = part_of(arguments, 1, 4);
+    const char *text = id == NULL ? NULL : python.PyUnicode_AsUTF8(id);
+    if (text == NULL) {
+        python.PyErr_Clear();
+        return false;
+    }
+    size_t size = strlen(text);
+    return size <= LIMIT_WITNESS_JOB_ID && jobs_find_claimed(slice_of(text, size), work);
+}
+
+/* In a pool of threads, as Celery hands it over: what to call, and with what. */
+static bool find_job_of_item(const py_object *item, struct thread_context *work)
+{
+    if (atomic_load_explicit(&python_pools.processes, memory_order_relaxed) != POOLS_WATCHED) {
+        return false;
+    }
+    py_object *arguments = python_get((py_object *)(uintptr_t)item, "args");
+    bool is_found = find_job(part_of(arguments, 1, 5), work);
+    python_forget(arguments);
+    return is_found;
+}
+
 static void hand_over(const py_object *item)
 {
     struct handed *handed = find_handed(item);
@@ -106,10 +144,11 @@ static void hand_over(const py_object *item)
     struct thread_context work;
     if (!trace_context_lend(&thread_state, &work)) {
         struct thread_context *cause = python_pools.cause();
-        if (cause == NULL) {
+        if (cause != NULL) {
+            work = *cause;
+        } else if (!find_job_of_item(item, &work)) {
             return;
         }
-        work = *cause;
     }
     handed = make_place(item);
     *handed = (struct handed){.item = (uintptr_t)item, .epoch = attachment_epoch(), .work = work};
@@ -179,6 +218,46 @@ static py_object *watched_take_first(py_object *self, void *a, void *b, void *c,
     return python_pools.take_first(self, a, b, c, d);
 }
 
+/* A message to a process of a pool, as billiard's are: its kind, and of what is to be done two
+   numbers, a function, and arguments. */
+static void was_handed(py_object *message)
+{
+    py_object *task = part_of(message, 1, 2);
+    py_object *arguments = part_of(task, 3, 5);
+    struct thread_context work;
+    if (part_of(arguments, 1, 4) == NULL) {
+        return;
+    }
+    struct thread_state *self = &thread_state;
+    trace_context_give_back(self);
+    if (self->runs_a_loop && self->turn.returned_ns < atomic_load_explicit(&python_pools.born_ns,
+                                                                           memory_order_relaxed)) {
+        self->runs_a_loop = false; /* it was forked by a thread that did, and has not since */
+    }
+    if (find_job(arguments, &work)) {
+        trace_context_borrow(self, &work);
+    }
+}
+
+static py_object *loaded(py_object *message)
+{
+    if (message != NULL && message->type == python.PyTuple_Type && hook_is_on() &&
+        python.PySequence_Size(message) == 2) {
+        was_handed(message);
+    }
+    return message;
+}
+
+static py_object *watched_load(py_object *self, void *a, void *b, void *c, void *d)
+{
+    return loaded(python_pools.load(self, a, b, c, d));
+}
+
+static py_object *watched_load_bytes(py_object *self, void *a, void *b, void *c, void *d)
+{
+    return loaded(python_pools.load_bytes(self, a, b, c, d));
+}
+
 /* ---- to get there ---- */
 
 /* The kernel adds nothing to it, which it refuses where that cannot be written. */
@@ -196,6 +275,15 @@ static bool is_readable(const void *memory, size_t size)
     return readable_iov(&part, 1);
 }
 
+static struct method *check_method(struct method *method, const char *name, int flags)
+{
+    size_t size = strlen(name) + 1;
+    bool is_it = method != NULL && is_readable(method, sizeof(*method)) &&
+                 is_readable(method->name, size) && memcmp(method->name, name, size) == 0 &&
+                 (flags == 0 || method->flags == flags) && is_writable(&method->function);
+    return is_it ? method : NULL;
+}
+
 /* The method of that type, if it is where it is looked for; `flags` 0: any. */
 static struct method *find_method(py_object *type, const char *name, int flags)
 {
@@ -209,13 +297,19 @@ static struct method *find_method(py_object *type, const char *name, int flags)
         memcpy(&method, (const char *)descriptor + DESCRIPTOR_METHOD, sizeof(method));
     }
     python_forget(descriptor);
-    size_t size = strlen(name) + 1;
-    if (method == NULL || !is_readable(method, sizeof(*method)) ||
-        !is_readable(method->name, size) || memcmp(method->name, name, size) != 0 ||
-        (flags != 0 && method->flags != flags) || !is_writable(&method->function)) {
-        return NULL;
+    return check_method(method, name, flags);
+}
+
+/* The function of a module, which has the same before it. */
+static struct method *find_function(py_object *module, const char *name)
+{
+    py_object *function = python_get(module, name);
+    struct method *method = NULL;
+    if (function != NULL && function->type == python.PyCFunction_Type) {
+        memcpy(&method, (const char *)function + FUNCTION_METHOD, sizeof(method));
     }
-    return method;
+    python_forget(function);
+    return check_method(method, name, 0);
 }
 
 static void watch(struct method *method, py_method **original, py_method *ours)
@@ -243,15 +337,8 @@ static void watch_pools(py_object *items, py_object *queue, py_object *deque)
                           memory_order_relaxed);
 }
 
-/* The pending call: on the main thread, with Python's lock, between two instructions. */
-static int look(void *argument)
+static void look_for_threads(void)
 {
-    (void)argument;
-    if (atomic_load_explicit(&python_pools.state, memory_order_relaxed) != POOLS_UNKNOWN ||
-        python.PyErr_Occurred() != NULL ||
-        python.PyInterpreterState_Get() != python.PyInterpreterState_Main()) {
-        return 0;
-    }
     py_object *items = python_step(python_module("concurrent.futures.thread"), "_WorkItem");
     py_object *queue = python_step(python_module("_queue"), "SimpleQueue");
     py_object *deque = python_step(python_module("_collections"), "deque");
@@ -262,19 +349,64 @@ static int look(void *argument)
     }
     python_forget(queue);
     python_forget(deque);
+}
+
+static void look_for_processes(void)
+{
+    py_object *billiard = python_module("billiard");
+    py_object *pickle = python_module("_pickle");
+    if (billiard != NULL && pickle != NULL) {
+        struct method *load = find_function(pickle, "load");
+        struct method *load_bytes = find_function(pickle, "loads");
+        bool is_whole = load != NULL && load_bytes != NULL;
+        if (is_whole) {
+            watch(load, &python_pools.load, watched_load);
+            watch(load_bytes, &python_pools.load_bytes, watched_load_bytes);
+        }
+        atomic_store_explicit(&python_pools.processes, is_whole ? POOLS_WATCHED : POOLS_OFF,
+                              memory_order_relaxed);
+    }
+    python_forget(pickle);
+    python_forget(billiard);
+}
+
+static bool is_unknown(_Atomic uint8_t *state)
+{
+    return atomic_load_explicit(state, memory_order_relaxed) == POOLS_UNKNOWN;
+}
+
+/* The pending call: on the main thread, with Python's lock, between two instructions. */
+static int look(void *argument)
+{
+    (void)argument;
+    if (python.PyErr_Occurred() != NULL ||
+        python.PyInterpreterState_Get() != python.PyInterpreterState_Main()) {
+        return 0;
+    }
+    if (is_unknown(&python_pools.state)) {
+        look_for_threads();
+    }
+    if (is_unknown(&python_pools.processes)) {
+        look_for_processes();
+    }
     python.PyErr_Clear();
     return 0;
 }
 
 void python_pools_look(void)
 {
-    if (likely(atomic_load_explicit(&python_pools.state, memory_order_relaxed) != POOLS_UNKNOWN)) {
+    uint64_t now = clock_now_ns();
+    uint32_t epoch = attachment_epoch();
+    if (atomic_load_explicit(&python_pools.looked_in, memory_order_relaxed) != epoch) {
+        atomic_store_explicit(&python_pools.looked_in, epoch, memory_order_relaxed);
+        atomic_store_explicit(&python_pools.born_ns, now, memory_order_relaxed);
+    } else if (now < atomic_load_explicit(&python_pools.looked_ns, memory_order_relaxed) +
+                         LIMIT_WITNESS_LOOK_NS) {
         return;
     }
-    /* Ever more seldom: many programs never load it. */
-    uint32_t looks = atomic_fetch_add_explicit(&python_pools.looks, 1, memory_order_relaxed);
-    if ((looks < 64 || (looks & (looks - 1)) == 0) &&
+    if ((is_unknown(&python_pools.state) || is_unknown(&python_pools.processes)) &&
         python.PyGILState_GetThisThreadState() != NULL) {
+        atomic_store_explicit(&python_pools.looked_ns, now, memory_order_relaxed);
         python.Py_AddPendingCall(look, NULL);
     }
 }

@@ -1,5 +1,5 @@
 /*
- * Python's pools of threads (concurrent.futures, and with it asyncio.to_thread and
+ * Python's pools: of threads (concurrent.futures, and with it asyncio.to_thread and
  * run_in_executor): what is handed to a pool's thread is done for whoever handed it over.
  *
  * An item of work goes through a queue of C's own, in and out as the same object. The two functions
@@ -8,6 +8,9 @@
  * many threads there are; until the thread asks for the next item it works for the one who put this
  * in. A thread that begins to take from a queue of the program's own serves others, too, and works
  * for nobody from then on.
+ *
+ * A process of Celery's pools (billiard) is sent what to do as a pickled message. Of what it has
+ * unpickled the task's id is looked up among the jobs that its parent has claimed.
  */
 #pragma once
 
@@ -22,6 +25,6 @@ typedef struct thread_context *python_pools_cause(void);
 /* There is Python in this process. */
 void python_pools_prepare(python_pools_cause *cause);
 
-/* This thread of Python's accepts or makes a connection, or has read a request: time to look
+/* This thread of Python's does something at which time does not matter: time to look
    whether the program has loaded what pools are made of. */
 void python_pools_look(void);

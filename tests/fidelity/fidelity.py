@@ -207,7 +207,7 @@ class Suite(case.Case):
         file = self.new_path("spans.jsonl")
         environment = case.preload_environment(
             file, TEST_PEER=f"http://127.0.0.1:{self.peer.port}", TEST_REDIS=str(self.redis.port),
-            PYTHONDONTWRITEBYTECODE="1", **front.environment,
+            PYTHONDONTWRITEBYTECODE="1", OTEL_BSP_SCHEDULE_DELAY="200", **front.environment,
         )
         arguments = [str(argument).replace("{port}", str(port)) for argument in front.arguments]
         labels: dict[str, tuple[str, Phase]] = {}

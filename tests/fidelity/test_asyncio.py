@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """asyncio: one thread works for many requests in turn."""
 
+import os
+import subprocess
+
 from fidelity import FRONTS, PHASES, Front, Suite, main
 
 ALONE = ("seq", "gather", "nested", "sleep", "refresh", "thread")
@@ -59,6 +62,15 @@ class Asyncio(Suite):
     def test_streams_uvloop(self):
         modes = ("seq", "gather")
         self.front("streams, uvloop", "streams_front.py", "uvloop", modes=modes, least=witnessed(modes))
+
+    def test_versions(self):
+        """The system's own CPython, and those that FIDELITY_PYTHONS names. What pools are made of is loaded by the
+        first request, and known once their threads have asked for another item."""
+        modes = ("seq", "gather", "thread")
+        for python in "/usr/bin/python3", *os.environ.get("FIDELITY_PYTHONS", "").split():
+            version = subprocess.run([python, "--version"], check=True, capture_output=True, text=True).stdout.strip()
+            self.check(Front(version, [python, FRONTS / "streams_front.py", "{port}"], modes=modes,
+                             least=witnessed(modes) | {("thread", "one"): 0.4}))
 
 
 if __name__ == "__main__":

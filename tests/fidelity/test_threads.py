@@ -10,10 +10,10 @@ class Threads(Suite):
         super().setUpClass()
         cls.bin = cls.install()
 
-    def gunicorn(self, name: str, *options, **more) -> None:
+    def gunicorn(self, name: str, *options, application="flask_front:application", **more) -> None:
         self.check(Front(
             name, [self.bin / "gunicorn", "--bind", "127.0.0.1:{port}", "--chdir", FRONTS, "--backlog", 64, *options,
-                   "flask_front:application"], **more,
+                   application], **more,
         ))
 
     def test_standard_library(self):
@@ -40,6 +40,17 @@ class Threads(Suite):
         for workers, options in (("sync", ()), ("gthread", ("--threads", 8))):
             self.gunicorn(f"gunicorn {workers}", "--worker-class", workers, *options, modes=("loop", "others"),
                           phases=(PHASES[0], *PHASES[3:]), least={"loop": 1.0, "others": 0})
+
+    def test_django(self):
+        self.gunicorn("Django, gthread", "--worker-class", "gthread", "--threads", 8, least=EVERYWHERE,
+                      application="django_front:by_wsgi")
+
+    def test_django_asgi(self):
+        """Its views run in threads, to which its own tasks hand them."""
+        self.check(Front("Django, uvicorn", [
+            self.bin / "uvicorn", "--port", "{port}", "--app-dir", FRONTS, "--log-level", "warning", "--lifespan", "off",
+            "--loop", "asyncio", "--http", "h11", "django_front:by_asgi"], modes=("seq", "async"),
+            least={"seq": 0.95, "async": 0.95}))
 
     def test_gevent(self):
         self.gunicorn("gunicorn gevent", "--worker-class", "gevent", modes=("seq", "queue"),

@@ -1,6 +1,7 @@
 """usage: streams_front.py PORT [uvloop]: asyncio's own streams, a connection for each call."""
 
 import asyncio
+import http.client
 import os
 import sys
 
@@ -15,12 +16,27 @@ async def call(name, number):
     writer.close()
 
 
+def blocking(name, number):
+    peer = http.client.HTTPConnection(HOST, int(PEER_PORT))
+    peer.request("GET", f"/c/{name}/{number}")
+    assert peer.getresponse().read()
+    peer.close()
+
+
+serving = set()
+
+
 async def serve(reader, writer):
+    serving.add(asyncio.current_task())  # before 3.10 nobody else holds it
     try:
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
             _, _, name, mode, count = head.split(b" ")[1].decode().split("/")
-            calls = [call(name, number) for number in range(int(count))]
+            if mode == "thread":
+                loop = asyncio.get_running_loop()
+                calls = [loop.run_in_executor(None, blocking, name, number) for number in range(int(count))]
+            else:
+                calls = [call(name, number) for number in range(int(count))]
             if mode == "gather":
                 await asyncio.gather(*calls)
             else:
