@@ -517,6 +517,9 @@ void descriptor_closing(struct thread_state *self, int fd)
     if ((unsigned)fd >= LIMIT_DESCRIPTORS) {
         return;
     }
+    if (unlikely(self->inner_epoll == fd)) {
+        self->inner_epoll = 0; /* the loop has ended */
+    }
     atomic_store_explicit(&descriptor_kinds[fd], DESCRIPTOR_UNKNOWN, memory_order_relaxed);
     if (atomic_load_explicit(&descriptor_connections[fd], memory_order_relaxed) == 0) {
         return;

@@ -1060,7 +1060,8 @@ static void save(const struct deed *deed)
 static void end_before(const struct deed *deed)
 {
     struct thread_state *self = deed->passage->self;
-    if (self->runs_a_loop && (queue_of(deed->rule)->flags & RULE_QUEUE_SERIAL) == 0) {
+    bool is_in_loop = self->runs_a_loop || self->inner_epoll != 0;
+    if (is_in_loop && (queue_of(deed->rule)->flags & RULE_QUEUE_SERIAL) == 0) {
         return;
     }
     for (uint32_t i = 0; i < LIMIT_JOBS; i++) {

@@ -77,7 +77,7 @@ struct thread_state {
     bool
         runs_a_loop; /* has waited in epoll: what it writes was caused by more than its last read */
     const void *library; /* whose function a wrapper is calling now (hooks/caller_scope.h) */
-    int32_t inner_epoll; /* that this thread made in the middle of the work of that span */
+    int32_t inner_epoll; /* that this thread made in the middle of the work of that span; 0: none */
     uint8_t inner_span_id[8];
     bool in_vfork;      /* vfork was called: until proven otherwise this may be the child */
     uint8_t child_area; /* see child_environment.h; 0: none */

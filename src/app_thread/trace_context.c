@@ -452,9 +452,21 @@ static void set_context(struct thread_context *context, const struct record *wor
     context->is_known = true;
 }
 
+/* More work has come while a loop is there that was made for other work: it serves both, or will.
+ */
+static inline void leave_inner_loop(struct thread_state *self)
+{
+    if (unlikely(self->inner_epoll != 0)) {
+        self->inner_epoll = 0;
+        self->runs_a_loop = true;
+        trace_context_forget(self);
+    }
+}
+
 void trace_context_enter(struct thread_state *self, const struct record *server,
                          const struct connection *from, uint32_t carried)
 {
+    leave_inner_loop(self);
     struct thread_context *context = &self->context;
     uint32_t connection = from->serial;
     const _Atomic uint32_t *answers = &from->answers;
@@ -497,14 +509,8 @@ void trace_context_enter_job(struct thread_state *self, const struct record *job
 {
     struct thread_context *context = &self->context;
     trace_context_give_back(self);
-    if (self->runs_a_loop) {
-        return;
-    }
-    if (trace_context_is_current(context)) {
-        /* A loop that was made for one job works on several. */
-        if (memcmp(self->inner_span_id, context->span_id, sizeof(self->inner_span_id)) == 0) {
-            trace_context_forget(self);
-        }
+    leave_inner_loop(self);
+    if (self->runs_a_loop || trace_context_is_current(context)) {
         return;
     }
     set_context(context, job, 0, ends);

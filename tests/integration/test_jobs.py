@@ -3,6 +3,7 @@
 with what the worker did for it beneath."""
 
 import os
+import re
 
 from support import case, losses, spans, truth
 from support.process import Daemon, clean_environment, run, wait_until
@@ -250,6 +251,21 @@ class Broker(Jobs):
 
     def test_jobs_that_carry_their_workflows_context(self):
         self.check_broker("workflow")
+
+    def test_loops_in_jobs(self):
+        """What a job's own loop does is the job's; what one does that works on several has the right one, or none."""
+        self.observed(self.python, JOBS / "plain_producer.py", self.redis.port, self.COUNT, 2)
+        _, worked = self.observed(self.python, JOBS / "loop_worker.py", self.redis.port, self.truth.port, self.COUNT)
+        attempts = {span.span_id: span.get("job.id") for span in worked if span.name == "job.process"}
+        self.assertEqual(len(attempts), self.COUNT)
+        counts = {"own": [0, 0], "several": [0, 0]}
+        for span in worked:
+            if found := re.search(r"job=(.+)&(\w+)$", span.get("url.full", "")):
+                self.assertIn(span.parent_id, ("", *attempts))
+                self.assertIn(attempts.get(span.parent_id), (None, found[1]), span)
+                counts[found[2]][span.parent_id == ""] += 1
+        self.assertEqual(counts["own"], [(self.COUNT - 3) * 5 + 1, 0])
+        self.assertEqual(sum(counts["several"]), 5)
 
     def test_a_context_that_is_read_after_the_claim(self):
         """The attempt and what is below it move into the trace that the job carries."""

@@ -62,7 +62,7 @@ static void note_inner(struct thread_state *self, int epoll)
 
 static bool is_inner(const struct thread_state *self, int epoll)
 {
-    return self->inner_epoll == epoll && trace_context_is_current(&self->context) &&
+    return self->inner_epoll == epoll && epoll != 0 && trace_context_is_current(&self->context) &&
            memcmp(self->inner_span_id, self->context.span_id, sizeof(self->inner_span_id)) == 0;
 }
 
@@ -81,6 +81,8 @@ static SLOW void inner_loop_goes_on(struct thread_state *self, int epoll,
         is_own = is_of_client((int)(uint32_t)events[i].data.u64);
     }
     if (!is_own) {
+        self->inner_epoll = 0;
+        self->runs_a_loop = true;
         trace_context_forget(self);
     }
 }

@@ -154,8 +154,8 @@ def by_consumer(name, count):
 
 
 _consumers = ThreadPoolExecutor(2)
-MODES = {"seq": in_sequence, "pool": in_pool, "shared": in_shared_pool, "queue": by_queue, "loop": in_loop,
-         "others": in_others_loop, "consumer": by_consumer}
+MODES = {"seq": in_sequence, "pool": in_pool, "shared": in_shared_pool, "queue": by_queue,
+         "consumer": by_consumer, "loop": in_loop, "others": in_others_loop}
 
 
 @application.get("/w/<name>/<mode>/<int:count>")
