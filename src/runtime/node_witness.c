@@ -1099,10 +1099,8 @@ static bool knows_source(struct testimony *self, uint64_t source)
         if (loop->source != source) {
             continue;
         }
-        if (!self->watches) {
-            v8_local awaited = referred(self, loop->awaited);
-            loop->is_lost = awaited == NULL || node.promise_state(awaited) != PROMISE_PENDING;
-        }
+        v8_local awaited = referred(self, loop->awaited);
+        loop->is_lost = awaited == NULL || node.promise_state(awaited) != PROMISE_PENDING;
         count++;
         is_lost = is_lost || loop->is_lost;
         loop->claims = loop->is_lost ? loop->claims + 1 : 0;
