@@ -159,7 +159,7 @@ class Children(case.Case):
                 self.assertEqual(running.wait(30), 0)
 
     def check_calls(self, starter: list, ways: list[str], at_once: bool = False, untold: int = 0) -> None:
-        """What a program calls is below the request that had it started; but for the first `untold`."""
+        """What a program calls is below the request that had it started; the first `untold` may be nobody's."""
         file = self.new_path("spans.jsonl")
         headers = {"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": "a=1,b=2"}
         with self.starter([*starter, *self.curl], file) as ask:
@@ -177,7 +177,11 @@ class Children(case.Case):
         found = spans.read_file(file)
         served = {span.span_id: span for span in found if span.kind == spans.SERVER}
         calls = [span for span in found if span.get("url.full", "").endswith("/called")]
-        self.assertEqual([call.get("wirespan.parent.source") for call in calls[:untold]], ["none"] * untold)
+        calls.sort(key=lambda call: call.start_ns)  # each program exports its own when it ends
+        for call in calls[:untold]:
+            # Told it is where nothing else has a part in the loop's turn, which is a matter of chance.
+            if call.get("wirespan.parent.source") != "none":
+                self.assertEqual(served[call.parent_id].get("url.path"), f"/{ways[0]}")
         calls = calls[untold:]
         paths = sorted(served[call.parent_id].get("url.path") for call in calls if call.parent_id in served)
         self.assertEqual(paths, sorted(f"/{way}" for way in ways), [str(call) for call in calls])
