@@ -606,6 +606,9 @@ static bool find_cause(struct thread_state *self, const struct connection *conne
     if (trace_context_is_current(context) && attachment_is_of_process(self->random_epoch) &&
         has_age_left(context->began_ns, now) && (!self->runs_a_loop || turn_is_own(self, now))) {
         take_cause(cause, context);
+        if (unlikely(witness != NULL) && is_observed && connection == NULL) {
+            (void)witness->cause_of_child(&work); /* so that it is prepared for the next one */
+        }
     } else if (atomic_load_explicit(&sole_job.is_set, memory_order_relaxed)) {
         if (get_sole(self, &work)) {
             work.carried = 0;
