@@ -36,6 +36,7 @@ const call = (name, number, agent) => new Promise((resolve, reject) => {
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const numbers = (count) => [...Array(count).keys()];
 let refreshing = null;
+let met;
 let redis;
 let piped;
 let other;
@@ -70,6 +71,7 @@ const modes = {
   },
   // Both send what others ask for, too, in one of their turns.
   async collected(name, count) {
+    await (met ??= piped.get('met')); // of what a client collects first, only the first command's caller is known
     const asked = numbers(count).map((number) => piped.get(`id:${name}:${number}`));
     for (const number of numbers(count)) {
       await other.get(`id:${name}:${number}`);
