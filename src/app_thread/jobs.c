@@ -9,7 +9,7 @@
 #include "app_thread/exchange.h"
 #include "app_thread/inflater.h"
 #include "app_thread/polls.h"
-#include "app_thread/spin.h"
+#include "app_thread/table_lock.h"
 #include "app_thread/trace_context.h"
 #include "base/system_call.h"
 #include "rules/time.h"
@@ -183,16 +183,8 @@ void jobs_answer_item(uint32_t block, const struct resp_item *item)
 
 static bool lock_table(void)
 {
-    uint32_t epoch = attachment_epoch();
-    for (int tries = 0; tries < SPIN_TRIES + SPIN_YIELDS; tries++) {
-        uint32_t holder = atomic_load_explicit(&jobs_table.lock, memory_order_relaxed);
-        /* Another process's holder was a thread of the one that this one was forked from. */
-        if ((holder == 0 || !attachment_is_of_process(holder)) &&
-            atomic_compare_exchange_weak_explicit(&jobs_table.lock, &holder, epoch,
-                                                  memory_order_acquire, memory_order_relaxed)) {
-            return true;
-        }
-        spin_wait(tries);
+    if (table_lock_take(&jobs_table.lock)) {
+        return true;
     }
     exchange_count_loss(LOSS_ABANDONED);
     return false;
@@ -200,7 +192,7 @@ static bool lock_table(void)
 
 static void unlock_table(void)
 {
-    atomic_store_explicit(&jobs_table.lock, 0, memory_order_release);
+    table_lock_give(&jobs_table.lock);
 }
 
 static struct job *find_job(uint64_t key)

@@ -5,7 +5,7 @@
 
 #include "app_thread/attachment.h"
 #include "app_thread/exchange.h"
-#include "app_thread/spin.h"
+#include "app_thread/table_lock.h"
 #include "base/limits.h"
 
 struct poll {
@@ -29,27 +29,6 @@ struct poll_table {
 static struct poll_table polls_table;
 
 /* ---- the table ---- */
-
-static bool lock_table(void)
-{
-    uint32_t epoch = attachment_epoch();
-    for (int tries = 0; tries < SPIN_TRIES + SPIN_YIELDS; tries++) {
-        uint32_t holder = atomic_load_explicit(&polls_table.lock, memory_order_relaxed);
-        /* Another process's holder was a thread of the one that this one was forked from. */
-        if ((holder == 0 || !attachment_is_of_process(holder)) &&
-            atomic_compare_exchange_weak_explicit(&polls_table.lock, &holder, epoch,
-                                                  memory_order_acquire, memory_order_relaxed)) {
-            return true;
-        }
-        spin_wait(tries);
-    }
-    return false;
-}
-
-static void unlock_table(void)
-{
-    atomic_store_explicit(&polls_table.lock, 0, memory_order_release);
-}
 
 static uint64_t key_of(const uint8_t trace_id[16], struct slice target)
 {
@@ -122,7 +101,7 @@ static struct poll *place_poll(struct thread_state *self, uint64_t key, uint64_t
 void polls_name(struct trace_identity *identity, struct slice method, struct slice target)
 {
     if (atomic_load_explicit(&polls_table.count, memory_order_relaxed) == 0 ||
-        !slice_equals(method, SLICE("GET")) || !lock_table()) {
+        !slice_equals(method, SLICE("GET")) || !table_lock_take(&polls_table.lock)) {
         return;
     }
     const struct poll *poll = find_poll(key_of(identity->trace_id, target));
@@ -130,7 +109,7 @@ void polls_name(struct trace_identity *identity, struct slice method, struct sli
     if (record != NULL) {
         memcpy(identity->span_id, record->span_id, sizeof identity->span_id);
     }
-    unlock_table();
+    table_lock_give(&polls_table.lock);
 }
 
 /* What may be the question how far something is. */
@@ -220,17 +199,18 @@ static bool take_locked(struct thread_state *self, uint16_t slot, struct record 
 bool polls_take(struct thread_state *self, uint16_t slot, struct record *record)
 {
     bool is_get = slice_equals(record_find_field(record, FIELD_METHOD), SLICE("GET"));
-    if (!is_get || self->transfers.is_under_way || !lock_table()) {
+    if (!is_get || self->transfers.is_under_way || !table_lock_take(&polls_table.lock)) {
         return false;
     }
     bool is_taken = take_locked(self, slot, record);
-    unlock_table();
+    table_lock_give(&polls_table.lock);
     return is_taken;
 }
 
 void polls_end(struct thread_state *self, const uint8_t *trace_id)
 {
-    if (atomic_load_explicit(&polls_table.count, memory_order_relaxed) == 0 || !lock_table()) {
+    if (atomic_load_explicit(&polls_table.count, memory_order_relaxed) == 0 ||
+        !table_lock_take(&polls_table.lock)) {
         return;
     }
     uint32_t left = 0;
@@ -245,5 +225,5 @@ void polls_end(struct thread_state *self, const uint8_t *trace_id)
         poll->key = 0;
     }
     atomic_store_explicit(&polls_table.count, left, memory_order_relaxed);
-    unlock_table();
+    table_lock_give(&polls_table.lock);
 }

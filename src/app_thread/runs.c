@@ -6,7 +6,7 @@
 #include "app_thread/attachment.h"
 #include "app_thread/exchange.h"
 #include "app_thread/service_values.h"
-#include "app_thread/spin.h"
+#include "app_thread/table_lock.h"
 #include "app_thread/trace_context.h"
 #include "base/limits.h"
 #include "wire/service.h"
@@ -35,16 +35,8 @@ static struct run_table runs_table;
 
 static bool lock_table(void)
 {
-    uint32_t epoch = attachment_epoch();
-    for (int tries = 0; tries < SPIN_TRIES + SPIN_YIELDS; tries++) {
-        uint32_t holder = atomic_load_explicit(&runs_table.lock, memory_order_relaxed);
-        /* Another process's holder was a thread of the one that this one was forked from. */
-        if ((holder == 0 || !attachment_is_of_process(holder)) &&
-            atomic_compare_exchange_weak_explicit(&runs_table.lock, &holder, epoch,
-                                                  memory_order_acquire, memory_order_relaxed)) {
-            return true;
-        }
-        spin_wait(tries);
+    if (table_lock_take(&runs_table.lock)) {
+        return true;
     }
     exchange_count_loss(LOSS_ABANDONED);
     return false;
@@ -52,7 +44,7 @@ static bool lock_table(void)
 
 static void unlock_table(void)
 {
-    atomic_store_explicit(&runs_table.lock, 0, memory_order_release);
+    table_lock_give(&runs_table.lock);
 }
 
 /* The record of a run that goes on; NULL: it is over, not known yet, or another process's. */
