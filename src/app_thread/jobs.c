@@ -11,6 +11,7 @@
 #include "app_thread/polls.h"
 #include "app_thread/table_lock.h"
 #include "app_thread/trace_context.h"
+#include "base/hash.h"
 #include "base/system_call.h"
 #include "rules/time.h"
 #include "wire/sha1.h"
@@ -345,24 +346,17 @@ static void hash_identity(const struct rule *rule, const struct rule_facts *fact
 
 static uint64_t hash_of(struct slice value)
 {
-    uint64_t hash = value.size == 0 ? 0 : 0xcbf29ce484222325u;
-    for (size_t i = 0; i < value.size; i++) {
-        hash = (hash ^ value.data[i]) * 0x100000001b3u;
-    }
-    return hash;
+    return value.size == 0 ? 0 : hash_bytes(HASH_BEGIN, value);
 }
 
 static uint64_t key_of(const struct rule *rule, const struct rule_facts *facts)
 {
-    uint64_t key = 0xcbf29ce484222325u ^ rule->queue;
+    uint64_t key = HASH_BEGIN ^ rule->queue;
     uint32_t identity = queue_of(rule)->identity & ~(1u << RULE_ENQUEUED);
     for (uint32_t variable = 0; variable < RULE_VARIABLES; variable++) {
         struct slice value =
             (identity >> variable & 1) != 0 ? facts->values[variable] : slice_of(NULL, 0);
-        for (size_t i = 0; i < value.size; i++) {
-            key = (key ^ value.data[i]) * 0x100000001b3u;
-        }
-        key = (key ^ variable) * 0x100000001b3u;
+        key = hash_byte(hash_bytes(key, value), (uint8_t)variable);
     }
     return key != 0 ? key : 1;
 }
@@ -1358,12 +1352,9 @@ static uint64_t list_of(const struct rule *rule, const struct rule_capture *capt
                         uint16_t number)
 {
     struct rule_facts facts;
-    uint64_t hash = 0xcbf29ce484222325u ^ rule->queue;
+    uint64_t hash = HASH_BEGIN ^ rule->queue;
     if (rules_keys(jobs_rules, capture, number, &facts)) {
-        struct slice name = facts.values[RULE_QUEUE];
-        for (size_t i = 0; i < name.size; i++) {
-            hash = (hash ^ name.data[i]) * 0x100000001b3u;
-        }
+        hash = hash_bytes(hash, facts.values[RULE_QUEUE]);
     }
     return hash != 0 ? hash : 1;
 }

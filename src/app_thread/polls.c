@@ -6,6 +6,7 @@
 #include "app_thread/attachment.h"
 #include "app_thread/exchange.h"
 #include "app_thread/table_lock.h"
+#include "base/hash.h"
 #include "base/limits.h"
 
 struct poll {
@@ -32,13 +33,7 @@ static struct poll_table polls_table;
 
 static uint64_t key_of(const uint8_t trace_id[16], struct slice target)
 {
-    uint64_t key = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < 16; i++) {
-        key = (key ^ trace_id[i]) * 0x100000001b3u;
-    }
-    for (size_t i = 0; i < target.size; i++) {
-        key = (key ^ target.data[i]) * 0x100000001b3u;
-    }
+    uint64_t key = hash_bytes(hash_bytes(HASH_BEGIN, slice_of(trace_id, 16)), target);
     return key != 0 ? key : 1;
 }
 

@@ -8,6 +8,7 @@
 #include "app_thread/service_values.h"
 #include "app_thread/table_lock.h"
 #include "app_thread/trace_context.h"
+#include "base/hash.h"
 #include "base/limits.h"
 #include "wire/service.h"
 
@@ -71,12 +72,9 @@ static void end_run(struct thread_state *self, struct run *run, enum run_end end
 static uint64_t key_of(const struct service_endpoint *endpoint, struct slice id)
 {
     const struct slice parts[2] = {service_text(endpoint->run_name), id};
-    uint64_t key = 0xcbf29ce484222325u;
+    uint64_t key = HASH_BEGIN;
     for (size_t part = 0; part < 2; part++) {
-        for (size_t i = 0; i < parts[part].size; i++) {
-            key = (key ^ parts[part].data[i]) * 0x100000001b3u;
-        }
-        key = (key ^ part) * 0x100000001b3u;
+        key = hash_byte(hash_bytes(key, parts[part]), (uint8_t)part);
     }
     return key != 0 ? key : 1;
 }

@@ -15,6 +15,7 @@
 #include "app_thread/trace_context.h"
 #include "app_thread/witness.h"
 #include "base/compiler.h"
+#include "base/hash.h"
 #include "base/limits.h"
 #include "base/symbol_versions.h"
 #include "base/system_call.h"
@@ -231,16 +232,8 @@ static __thread struct testimony *testimony __attribute__((tls_model("initial-ex
 
 static uint64_t key_of(struct slice method, struct slice target)
 {
-    /* FNV-1a; the two are told apart by a byte that is in neither. */
-    uint64_t key = 0xcbf29ce484222325ull;
-    for (size_t i = 0; i < method.size; i++) {
-        key = (key ^ method.data[i]) * 0x100000001b3ull;
-    }
-    key = (key ^ 0xff) * 0x100000001b3ull;
-    for (size_t i = 0; i < target.size; i++) {
-        key = (key ^ target.data[i]) * 0x100000001b3ull;
-    }
-    return key;
+    /* The two are told apart by a byte that is in neither. */
+    return hash_bytes(hash_byte(hash_bytes(HASH_BEGIN, method), 0xff), target);
 }
 
 static struct thread_context *find_begun(struct testimony *self, uint32_t number)

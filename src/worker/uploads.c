@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/hash.h"
+
 /* The last segment of the target's path; without a dot it may be any word: none. */
 static struct slice name_in(struct slice target)
 {
@@ -18,13 +20,8 @@ static struct slice name_in(struct slice target)
 
 static uint64_t key_of(const struct record *record, struct slice name)
 {
-    uint64_t key = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < sizeof(record->trace_id); i++) {
-        key = (key ^ record->trace_id[i]) * 0x100000001b3u;
-    }
-    for (size_t i = 0; i < name.size; i++) {
-        key = (key ^ name.data[i]) * 0x100000001b3u;
-    }
+    struct slice trace = slice_of(record->trace_id, sizeof(record->trace_id));
+    uint64_t key = hash_bytes(hash_bytes(HASH_BEGIN, trace), name);
     return key != 0 ? key : 1;
 }
 
