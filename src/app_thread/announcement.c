@@ -11,9 +11,9 @@
 #define SETS   (LIMIT_CURL_HANDLES / WAYS)
 #define GOLDEN UINT64_C(0x9E3779B97F4A7C15)
 
-/* Up to the ids; and with them, the flags and a zero. */
-#define LINE_BEGIN "traceparent: 00-"
-#define LINE_BYTES (sizeof(LINE_BEGIN) - 1 + 32 + 1 + 16 + 1 + 2 + 1)
+/* With the value behind it, and a zero. */
+#define LINE_BEGIN "traceparent: "
+#define LINE_BYTES (sizeof(LINE_BEGIN) + TRACEPARENT_BYTES)
 
 struct announcement {
     struct trace_identity identity; /* that the line has */
@@ -83,39 +83,20 @@ void announcement_reset_handle(struct curl_handle *handle)
 
 /* ---- the line ---- */
 
-static char *put_hex(char *text, const uint8_t *bytes, size_t size)
-{
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < size; i++) {
-        *text++ = digits[bytes[i] >> 4];
-        *text++ = digits[bytes[i] & 15];
-    }
-    return text;
-}
-
 static void write_line(struct announcement *announcement)
 {
     const struct trace_identity *identity = &announcement->identity;
+    uint8_t value[TRACEPARENT_BYTES];
+    traceparent_write(value, identity->trace_id, identity->span_id, identity->trace_flags);
     memcpy(announcement->line, LINE_BEGIN, sizeof(LINE_BEGIN) - 1);
-    char *text = announcement->line + sizeof(LINE_BEGIN) - 1;
-    text = put_hex(text, identity->trace_id, sizeof(identity->trace_id));
-    *text++ = '-';
-    text = put_hex(text, identity->span_id, sizeof(identity->span_id));
-    *text++ = '-';
-    text = put_hex(text, &identity->trace_flags, 1);
-    *text = '\0';
+    memcpy(announcement->line + sizeof(LINE_BEGIN) - 1, value, sizeof(value));
+    announcement->line[LINE_BYTES - 1] = '\0';
 }
 
 /* A line of a list, be it `name: value`, `name;` or `name:`. */
 static bool is_field(const char *text, struct slice name)
 {
-    for (size_t i = 0; i < name.size; i++) {
-        char byte = text[i];
-        if ((byte >= 'A' && byte <= 'Z' ? byte + ('a' - 'A') : byte) != name.data[i]) {
-            return false;
-        }
-    }
-    return true;
+    return slice_equals_ignoring_case(slice_of(text, strnlen(text, name.size)), name);
 }
 
 static bool has_context(const struct header_list *list)

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "wire/hex.h"
+
 /* Of one call: what a pipeline that submits jobs has, and what is looked at before each call. */
 #define COMMANDS_MAX  64u
 #define ARGUMENTS_MAX 512u
@@ -101,16 +103,6 @@ static uint8_t *put(uint8_t *text, struct slice bytes)
     return text + bytes.size;
 }
 
-static uint8_t *put_hex(uint8_t *text, const uint8_t *bytes, size_t size)
-{
-    static const uint8_t digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < size; i++) {
-        *text++ = digits[bytes[i] >> 4];
-        *text++ = digits[bytes[i] & 15];
-    }
-    return text;
-}
-
 size_t resp_edit_write(struct slice bytes, const struct resp_edit *edit, const uint8_t trace_id[16],
                        const uint8_t span_id[8], uint8_t *text, size_t room)
 {
@@ -134,9 +126,9 @@ size_t resp_edit_write(struct slice bytes, const struct resp_edit *edit, const u
     at = put(at, SLICE("\r\n"));
     at = put(at, kept);
     at = put(at, slice_of(trace_name, sizeof(trace_name) - 1));
-    at = put_hex(at, trace_id, 16);
+    at = hex_write(at, trace_id, 16);
     at = put(at, slice_of(span_name, sizeof(span_name) - 1));
-    at = put_hex(at, span_id, 8);
+    at = hex_write(at, span_id, 8);
     at = put(at, SLICE("\r\n"));
     return (size_t)(at - text);
 }

@@ -1,5 +1,6 @@
 #include "wire/traceparent.h"
 
+#include "wire/hex.h"
 #include "wire/scan.h"
 
 /* 00-<32 hex>-<16 hex>-<2 hex> */
@@ -72,23 +73,13 @@ bool traceparent_parse(struct slice value, struct traceparent *parsed)
     return true;
 }
 
-static uint8_t *put_hex(uint8_t *text, const uint8_t *bytes, size_t size)
-{
-    static const uint8_t digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < size; i++) {
-        *text++ = digits[bytes[i] >> 4];
-        *text++ = digits[bytes[i] & 15];
-    }
-    return text;
-}
-
 void traceparent_write(uint8_t text[TRACEPARENT_BYTES], const uint8_t trace_id[16],
                        const uint8_t parent_id[8], uint8_t flags)
 {
     memcpy(text, "00-", TRACE_ID_AT);
-    uint8_t *at = put_hex(text + TRACE_ID_AT, trace_id, 16);
+    uint8_t *at = hex_write(text + TRACE_ID_AT, trace_id, 16);
     *at++ = '-';
-    at = put_hex(at, parent_id, 8);
+    at = hex_write(at, parent_id, 8);
     *at++ = '-';
-    put_hex(at, &flags, 1);
+    hex_write(at, &flags, 1);
 }
