@@ -94,23 +94,12 @@ static void count_loss(void)
 
 /* ---- the caller's environment ---- */
 
-/* The kernel will judge what cannot be read. */
-static bool can_read(const void *data, size_t size)
-{
-    union {
-        const void *borrowed;
-        void *base;
-    } pointer = {.borrowed = data};
-    struct iovec part = {.iov_base = pointer.base, .iov_len = size};
-    return readable_iov(&part, 1);
-}
-
 /* The value behind a name; NULL: another variable. Reads no byte behind the end. */
 static const char *value_of(const char *entry, struct slice name)
 {
     for (size_t i = 0; i < name.size; i++) {
         const char *at = entry + i;
-        if ((i == 0 || (uintptr_t)at % READABLE_PAGE == 0) && !can_read(at, 1)) {
+        if ((i == 0 || (uintptr_t)at % READABLE_PAGE == 0) && !readable(at, 1)) {
             return NULL;
         }
         if ((uint8_t)*at != name.data[i]) {
@@ -158,7 +147,7 @@ static bool merge(struct area *area, bool is_ambient, char *const *environment)
     };
     size_t count = 0;
     for (size_t i = 0; environment != NULL; i++) {
-        if (!can_read(&environment[i], sizeof(environment[i]))) {
+        if (!readable(&environment[i], sizeof(environment[i]))) {
             return false;
         }
         char *entry = environment[i];

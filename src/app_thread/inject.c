@@ -129,16 +129,6 @@ static bool takes_field(const struct http_preview *preview, uint32_t *at)
     return true;
 }
 
-static bool is_readable(const void *data, size_t size)
-{
-    union {
-        const void *borrowed;
-        void *base;
-    } pointer = {.borrowed = data};
-    struct iovec part = {.iov_base = pointer.base, .iov_len = size};
-    return readable_iov(&part, 1);
-}
-
 /* Looks at the page first that the bytes begin on: there the head mostly lies whole, and what the
    kernel is not asked about costs nothing. */
 static inline __attribute__((always_inline)) bool find_head(struct slice bytes,
@@ -148,7 +138,7 @@ static inline __attribute__((always_inline)) bool find_head(struct slice bytes,
     size_t size = bytes.size;
     bytes.size = size < on_page ? size : on_page;
     /* Empty lines may stand before a request, methods in small letters are nobody's. */
-    if (!is_readable(bytes.data, bytes.size) || (uint8_t)(bytes.data[0] - 'A') >= 26) {
+    if (!readable(bytes.data, bytes.size) || (uint8_t)(bytes.data[0] - 'A') >= 26) {
         return false;
     }
     if (likely(http_exchange_preview(preview, bytes))) {
@@ -158,19 +148,19 @@ static inline __attribute__((always_inline)) bool find_head(struct slice bytes,
         return false;
     }
     bytes.size = size < LIMIT_INJECT_HEAD_BYTES ? size : LIMIT_INJECT_HEAD_BYTES;
-    return is_readable(bytes.data, bytes.size) && http_exchange_preview(preview, bytes);
+    return readable(bytes.data, bytes.size) && http_exchange_preview(preview, bytes);
 }
 
 enum inject_plan inject_plan(struct thread_state *self, const struct iovec *iov, size_t count,
                              uint64_t start_ns, struct injection *injection)
 {
     struct http_preview *preview = &injection->preview;
-    if (!is_readable(iov, sizeof(*iov)) || iov[0].iov_len == 0 ||
+    if (!readable(iov, sizeof(*iov)) || iov[0].iov_len == 0 ||
         !find_head(slice_of(iov[0].iov_base, iov[0].iov_len), preview)) {
         return INJECT_UNKNOWN;
     }
-    if (count > LIMIT_INJECT_PARTS || !is_readable(iov, count * sizeof(*iov)) ||
-        !inject_may_owe() || !takes_field(preview, &injection->at)) {
+    if (count > LIMIT_INJECT_PARTS || !readable(iov, count * sizeof(*iov)) || !inject_may_owe() ||
+        !takes_field(preview, &injection->at)) {
         return INJECT_NOTHING;
     }
     const struct http1_item *line = &preview->head.item;
@@ -203,15 +193,6 @@ static void write_field(uint8_t field[INJECT_FIELD_BYTES], const struct trace_id
     memcpy(field + INJECT_FIELD_BYTES - 2, "\r\n", 2);
 }
 
-static struct iovec iovec_of(struct slice bytes)
-{
-    union {
-        const uint8_t *borrowed;
-        void *base;
-    } pointer = {.borrowed = bytes.data};
-    return (struct iovec){pointer.base, bytes.size};
-}
-
 size_t inject_build(struct injection *injection, const struct iovec *iov, size_t count,
                     uint8_t field[INJECT_FIELD_BYTES], struct iovec longer[INJECT_PARTS])
 {
@@ -222,7 +203,7 @@ size_t inject_build(struct injection *injection, const struct iovec *iov, size_t
     longer[parts++] = (struct iovec){iov[0].iov_base, injection->at};
     longer[parts++] = (struct iovec){field, INJECT_FIELD_BYTES};
     if (injection->state.size > 0) {
-        longer[parts++] = iovec_of(injection->state);
+        longer[parts++] = iovec_of(injection->state.data, injection->state.size);
     }
     longer[parts++] =
         (struct iovec){(uint8_t *)iov[0].iov_base + injection->at, iov[0].iov_len - injection->at};

@@ -15,3 +15,20 @@
    once are not asked about again: a program that takes one away and then sends from it, counting on
    EFAULT, is not thought of. Others cost a system call each. */
 bool readable_iov(const struct iovec *iov, size_t count);
+
+/* Bytes that are only read: an iovec cannot say so. */
+static inline struct iovec iovec_of(const void *data, size_t size)
+{
+    union {
+        const void *borrowed;
+        void *base;
+    } pointer = {.borrowed = data};
+    return (struct iovec){.iov_base = pointer.base, .iov_len = size};
+}
+
+/* The same of one piece. */
+static inline bool readable(const void *data, size_t size)
+{
+    struct iovec part = iovec_of(data, size);
+    return readable_iov(&part, 1);
+}

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "app_thread/readable.h"
 #include "base/compiler.h"
 
 /* A place's word: how often it was claimed, and its state in the last bits. Who claims it must name
@@ -76,11 +77,7 @@ SLOW struct tls_insertion *tls_insertion_begin(const struct touch *touch,
     if (insertion == NULL) {
         return NULL;
     }
-    union {
-        const uint8_t *borrowed;
-        uint8_t *base;
-    } data = {.borrowed = bytes.data};
-    struct iovec whole = {.iov_base = data.base, .iov_len = bytes.size};
+    struct iovec whole = iovec_of(bytes.data, bytes.size);
     struct iovec longer[INJECT_PARTS];
     uint8_t field[INJECT_FIELD_BYTES];
     size_t parts = inject_build(injection, &whole, 1, field, longer);

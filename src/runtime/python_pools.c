@@ -269,17 +269,11 @@ static bool is_writable(void *word)
                            adds) >= 0;
 }
 
-static bool is_readable(const void *memory, size_t size)
-{
-    struct iovec part = {.iov_base = (void *)(uintptr_t)memory, .iov_len = size};
-    return readable_iov(&part, 1);
-}
-
 static struct method *check_method(struct method *method, const char *name, int flags)
 {
     size_t size = strlen(name) + 1;
-    bool is_it = method != NULL && is_readable(method, sizeof(*method)) &&
-                 is_readable(method->name, size) && memcmp(method->name, name, size) == 0 &&
+    bool is_it = method != NULL && readable(method, sizeof(*method)) &&
+                 readable(method->name, size) && memcmp(method->name, name, size) == 0 &&
                  (flags == 0 || method->flags == flags) && is_writable(&method->function);
     return is_it ? method : NULL;
 }

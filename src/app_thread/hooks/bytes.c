@@ -16,15 +16,6 @@
 /* Flags with which a receiving call takes nothing from the stream, or shows nothing of it. */
 #define NOT_TAKEN (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB)
 
-static struct iovec iovec_of(const void *data, size_t size)
-{
-    union {
-        const void *borrowed;
-        void *base;
-    } pointer = {.borrowed = data};
-    return (struct iovec){.iov_base = pointer.base, .iov_len = size};
-}
-
 /* ---- sending something else than the program asked for ---- */
 
 /* Flags with which a call is made as it is: its buffers are used after it, or it connects. */

@@ -5,6 +5,7 @@
 
 #include "app_thread/exchange.h"
 #include "app_thread/hooks/hook.h"
+#include "app_thread/readable.h"
 
 bool tls_is_observed(void)
 {
@@ -14,15 +15,6 @@ bool tls_is_observed(void)
 static bool touch_session(const struct tls_call *call, struct touch *touch)
 {
     return tls_session_touch(&thread_state, call->session, call->library, call->identify, touch);
-}
-
-static struct iovec iovec_of(const void *bytes, size_t size)
-{
-    union {
-        const void *borrowed;
-        void *base;
-    } pointer = {.borrowed = bytes};
-    return (struct iovec){.iov_base = pointer.base, .iov_len = size};
 }
 
 void tls_send_begin(struct tls_sending *sending, const struct tls_call *call, const void *bytes,
