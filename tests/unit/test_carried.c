@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "../support/attached_segment.h"
 #include "app_thread/attachment.h"
 #include "app_thread/carried.h"
 #include "handoff/segment.h"
@@ -26,13 +27,8 @@ static struct segment *give_segment(struct attachment *page)
 static int set_up(void **state)
 {
     (void)state;
-    size_t size = segment_size(SLOTS);
-    segment = aligned_alloc(64, (size + 63) / 64 * 64);
-    attachment = calloc(1, 4096);
-    memset(segment, 0, size);
-    segment_initialize(segment, SLOTS, 1, (struct segment_clock){1, 1});
+    segment = attach_segment(SLOTS);
     attachment_renew = give_segment;
-    atomic_store(&attachment_is_on, true);
     return 0;
 }
 

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "../support/attached_segment.h"
 #include "app_thread/attachment.h"
 #include "app_thread/observe.h"
 #include "handoff/segment.h"
@@ -127,29 +128,15 @@ static struct segment *segment;
 static struct segment_reader reader;
 static const _Atomic uint32_t answers;
 
-static struct segment *give_segment(struct attachment *page)
-{
-    page->random_seed = 42;
-    atomic_store(&page->epoch, 7);
-    page->doorbell = &segment->doorbell;
-    return segment;
-}
-
 static int set_up(void **state)
 {
     (void)state;
-    size_t size = segment_size(SLOTS);
-    segment = aligned_alloc(64, (size + 63) / 64 * 64);
-    attachment = calloc(1, 4096);
-    memset(segment, 0, size);
-    segment_initialize(segment, SLOTS, 1, (struct segment_clock){1, 1});
-    attachment_renew = give_segment;
-    atomic_store(&attachment_is_on, true);
+    segment = attach_segment(SLOTS);
     attachment_context_age_ns = UINT64_MAX / 2;
     job_context_is_on = true;
     inject_configure(true, SLICE(""), SLICE(""));
     assert_non_null(attachment_segment());
-    return segment_reader_init(&reader, segment, size);
+    return segment_reader_init(&reader, segment, segment_size(SLOTS));
 }
 
 static void work(void)

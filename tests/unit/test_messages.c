@@ -1,5 +1,6 @@
 /* Messages of a service and the runs that they tell of: however they are cut and compressed, within
    bounds, and whatever comes first. */
+#include "../support/attached_segment.h"
 #include "app_thread/messages.h"
 
 #include <setjmp.h>
@@ -25,14 +26,6 @@ static struct segment_reader reader;
 static struct thread_state *self;
 static struct connection *connection;
 
-static struct segment *give_segment(struct attachment *page)
-{
-    page->random_seed = 42;
-    atomic_store(&page->epoch, 7);
-    page->doorbell = &segment->doorbell;
-    return segment;
-}
-
 static struct slice slice(const char *text)
 {
     return slice_of(text, strlen(text));
@@ -46,18 +39,12 @@ static uint8_t endpoint_of(const char *method, const char *target)
 static int set_up(void **state)
 {
     (void)state;
-    size_t size = segment_size(SLOTS);
-    segment = aligned_alloc(64, (size + 63) / 64 * 64);
-    attachment = calloc(1, 4096);
+    segment = attach_segment(SLOTS);
     connection = calloc(1, sizeof(*connection));
-    memset(segment, 0, size);
-    segment_initialize(segment, SLOTS, 1, (struct segment_clock){1, 1});
-    attachment_renew = give_segment;
-    atomic_store(&attachment_is_on, true);
     self = &thread_state;
     connection->role = ROLE_CLIENT;
     connection->has_endpoints = true;
-    return segment_reader_init(&reader, segment, size);
+    return segment_reader_init(&reader, segment, segment_size(SLOTS));
 }
 
 static int tear_down(void **state)

@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "../support/attached_segment.h"
 #include "app_thread/attachment.h"
 #include "app_thread/connection.h"
 #include "app_thread/observe.h"
@@ -37,27 +38,13 @@ static struct segment_reader reader;
 /* Ways in which each conversation is cut, unless the first argument says otherwise. */
 static unsigned long seeds = 3000;
 
-static struct segment *give_segment(struct attachment *page)
-{
-    page->random_seed = 42;
-    atomic_store(&page->epoch, 7);
-    page->doorbell = &segment->doorbell;
-    return segment;
-}
-
 static int set_up(void **state)
 {
     (void)state;
-    size_t size = segment_size(256);
     free(segment);
     free(attachment);
-    segment = aligned_alloc(64, (size + 63) / 64 * 64);
-    attachment = calloc(1, 4096);
-    memset(segment, 0, size);
-    segment_initialize(segment, 256, 1, (struct segment_clock){1, 1});
-    attachment_renew = give_segment;
-    atomic_store(&attachment_is_on, true);
-    return segment_reader_init(&reader, segment, size);
+    segment = attach_segment(256);
+    return segment_reader_init(&reader, segment, segment_size(256));
 }
 
 /* ---- what came of it ---- */

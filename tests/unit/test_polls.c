@@ -1,4 +1,5 @@
 /* What jobs ask again and again: one record for all, within bounds. */
+#include "../support/attached_segment.h"
 #include "app_thread/polls.h"
 
 #include <setjmp.h>
@@ -22,26 +23,12 @@ static const uint8_t trace[16] = "the trace of one";
 static const uint8_t other_trace[16] = "that of another.";
 static const uint8_t parent[8] = "the job.";
 
-static struct segment *give_segment(struct attachment *page)
-{
-    page->random_seed = 42;
-    atomic_store(&page->epoch, 7);
-    page->doorbell = &segment->doorbell;
-    return segment;
-}
-
 static int set_up(void **state)
 {
     (void)state;
-    size_t size = segment_size(SLOTS);
-    segment = aligned_alloc(64, (size + 63) / 64 * 64);
-    attachment = calloc(1, 4096);
-    memset(segment, 0, size);
-    segment_initialize(segment, SLOTS, 1, (struct segment_clock){1, 1});
-    attachment_renew = give_segment;
-    atomic_store(&attachment_is_on, true);
+    segment = attach_segment(SLOTS);
     self = &thread_state;
-    return segment_reader_init(&reader, segment, size);
+    return segment_reader_init(&reader, segment, segment_size(SLOTS));
 }
 
 static int tear_down(void **state)

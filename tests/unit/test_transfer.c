@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include <curl/curl.h>
 
+#include "../support/attached_segment.h"
 #include "app_thread/attachment.h"
 #include "app_thread/exchange.h"
 #include "app_thread/hooks/libcurl.h"
@@ -20,28 +21,14 @@ static struct segment *segment;
 static struct segment_reader reader;
 static struct thread_state self;
 
-static struct segment *give_segment(struct attachment *page)
-{
-    page->random_seed = 42;
-    atomic_store(&page->epoch, 7);
-    page->doorbell = &segment->doorbell;
-    return segment;
-}
-
 static int set_up(void **state)
 {
     (void)state;
-    size_t size = segment_size(256);
     free(segment);
     free(attachment);
-    segment = aligned_alloc(64, (size + 63) / 64 * 64);
-    attachment = calloc(1, 4096);
-    memset(segment, 0, size);
-    segment_initialize(segment, 256, 1, (struct segment_clock){1, 1});
-    attachment_renew = give_segment;
-    atomic_store(&attachment_is_on, true);
+    segment = attach_segment(256);
     memset(&self, 0, sizeof(self));
-    return segment_reader_init(&reader, segment, size);
+    return segment_reader_init(&reader, segment, segment_size(256));
 }
 
 /* An exchange of the connection between these ports has been completed. */
