@@ -14,6 +14,7 @@
 #include "base/hash.h"
 #include "base/system_call.h"
 #include "rules/time.h"
+#include "wire/hex.h"
 #include "wire/sha1.h"
 #include "wire/traceparent.h"
 
@@ -307,26 +308,9 @@ static const struct rule_queue *queue_of(const struct rule *rule)
     return &jobs_rules->queues[rule->queue];
 }
 
-static bool is_hex(uint8_t byte)
-{
-    return (uint8_t)(byte - '0') <= 9 || (uint8_t)((byte | 0x20) - 'a') <= 5;
-}
-
-/* 32 digits of a UUID, with or without its four dashes, whatever stands before them. */
-static bool is_unique_in_itself(struct slice id)
-{
-    uint32_t digits = 0;
-    for (size_t i = id.size; i-- > 0 && digits < 32;) {
-        if (id.data[i] != '-') {
-            digits = is_hex(id.data[i]) ? digits + 1 : 33;
-        }
-    }
-    return digits == 32;
-}
-
 /* The identity's variables, but for the time. */
 static void hash_identity(const struct rule *rule, const struct rule_facts *facts,
-                          struct slice purpose, uint8_t hash[SHA1_BYTES * 2])
+                          struct slice purpose, uint8_t hash[SHA1_BYTES])
 {
     const struct rule_queue *queue = queue_of(rule);
     struct sha1 sha1;
@@ -334,14 +318,14 @@ static void hash_identity(const struct rule *rule, const struct rule_facts *fact
     hash_value(&sha1, purpose);
     hash_value(&sha1, rules_text(jobs_rules, queue->name));
     bool needs_time =
-        (queue->identity >> RULE_ENQUEUED & 1) != 0 && !is_unique_in_itself(facts->values[RULE_ID]);
+        (queue->identity >> RULE_ENQUEUED & 1) != 0 && !hex_ends_in_uuid(facts->values[RULE_ID]);
     for (uint32_t variable = 0; variable < RULE_VARIABLES; variable++) {
         bool is_time = variable == RULE_ENQUEUED;
         if ((queue->identity >> variable & 1) != 0 && (!is_time || needs_time)) {
             hash_value(&sha1, facts->values[variable]);
         }
     }
-    sha1_finish(&sha1, (char *)hash);
+    sha1_finish(&sha1, hash);
 }
 
 static uint64_t hash_of(struct slice value)
@@ -361,24 +345,11 @@ static uint64_t key_of(const struct rule *rule, const struct rule_facts *facts)
     return key != 0 ? key : 1;
 }
 
-static uint8_t hex_digit(uint8_t byte)
-{
-    return (uint8_t)(byte <= '9' ? byte - '0' : (byte | 0x20) - 'a' + 10);
-}
-
-static void take_hex(const uint8_t *digits, uint8_t *bytes, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        bytes[i] = (uint8_t)(hex_digit(digits[2 * i]) << 4 | hex_digit(digits[2 * i + 1]));
-    }
-}
-
 /* Whether what is known of the job makes a name that no other job has. */
 static bool is_identified(const struct rule *rule, const struct rule_facts *facts)
 {
     const struct rule_queue *queue = queue_of(rule);
-    if (is_unique_in_itself(facts->values[RULE_ID]) ||
-        (queue->flags & RULE_QUEUE_UNIQUE_IDS) != 0) {
+    if (hex_ends_in_uuid(facts->values[RULE_ID]) || (queue->flags & RULE_QUEUE_UNIQUE_IDS) != 0) {
         return true;
     }
     return (queue->identity >> RULE_ENQUEUED & 1) != 0 && facts->values[RULE_ENQUEUED].size > 0;
@@ -388,11 +359,11 @@ static bool is_identified(const struct rule *rule, const struct rule_facts *fact
 static void derive_ids(const struct rule *rule, const struct rule_facts *facts,
                        uint8_t trace_id[16], uint8_t submit_id[8])
 {
-    uint8_t hash[2 * SHA1_BYTES];
+    uint8_t hash[SHA1_BYTES];
     hash_identity(rule, facts, SLICE("trace"), hash);
-    take_hex(hash, trace_id, 16);
+    memcpy(trace_id, hash, 16);
     hash_identity(rule, facts, SLICE("submit"), hash);
-    take_hex(hash, submit_id, 8);
+    memcpy(submit_id, hash, 8);
     trace_id[15] |= trace_id[15] == 0;
     submit_id[7] |= submit_id[7] == 0;
 }
@@ -400,18 +371,14 @@ static void derive_ids(const struct rule *rule, const struct rule_facts *facts,
 /* `count` bytes in hexadecimal, not all zero. */
 static bool take_id(struct slice text, uint8_t *bytes, size_t count)
 {
-    bool is_zero = true;
-    if (text.size != 2 * count) {
+    uint8_t any = 0;
+    if (text.size != 2 * count || !hex_read(text.data, bytes, count)) {
         return false;
     }
-    for (size_t i = 0; i < text.size; i++) {
-        if (!is_hex(text.data[i])) {
-            return false;
-        }
-        is_zero &= text.data[i] == '0';
+    for (size_t i = 0; i < count; i++) {
+        any |= bytes[i];
     }
-    take_hex(text.data, bytes, count);
-    return !is_zero;
+    return any != 0;
 }
 
 static bool take_context(const struct rule_facts *facts, enum rule_variable trace,

@@ -4,6 +4,7 @@
 
 #include "base/compiler.h"
 #include "base/limits.h"
+#include "wire/hex.h"
 #include "wire/scan.h"
 
 /* What is ambiguous, that is, what two honest parsers may read differently, ends the observation:
@@ -918,15 +919,6 @@ static enum http1_event take_body(struct http1 *parser, struct slice *in, struct
     }
     item->bytes = slice_take(in, size);
     return HTTP1_BODY;
-}
-
-static int hex_digit(uint8_t byte)
-{
-    if ((uint8_t)(byte - '0') < 10) {
-        return byte - '0';
-    }
-    byte = ascii_lower(byte);
-    return (uint8_t)(byte - 'a') < 6 ? byte - 'a' + 10 : -1;
 }
 
 /* The chunk-size line is complete. */

@@ -1,6 +1,7 @@
 #include "wire/redact.h"
 
 #include "base/compiler.h"
+#include "wire/hex.h"
 #include "wire/scan.h"
 
 /* A key longer than this, once it is normalised, is taken for a secret one: it cannot be compared,
@@ -45,14 +46,6 @@ static void put_whole(struct copy *copy, struct slice bytes)
 }
 
 /* ---- keys ---- */
-
-static int hex_digit(uint8_t byte)
-{
-    byte = ascii_lower(byte);
-    return (uint8_t)(byte - '0') < 10  ? byte - '0'
-           : (uint8_t)(byte - 'a') < 6 ? byte - 'a' + 10
-                                       : -1;
-}
 
 /* Undoes percent-encoding in place; returns the new size. */
 static size_t decode(uint8_t *text, size_t size)

@@ -1,6 +1,7 @@
 #include "wire/redis_command.h"
 
 #include "base/compiler.h"
+#include "wire/hex.h"
 #include "wire/redis_table.h"
 
 #include "wire/redis_table.inc"
@@ -720,7 +721,9 @@ void redis_command_argument(struct redis_command *command, uint32_t index, struc
 void redis_command_finish(struct redis_command *command)
 {
     if (unlikely(command->hashing == HASHING_RUNS)) {
-        sha1_finish(&command->sha1, command->script);
+        uint8_t digest[SHA1_BYTES];
+        sha1_finish(&command->sha1, digest);
+        hex_write((uint8_t *)command->script, digest, sizeof digest);
         command->script_used = 2 * SHA1_BYTES;
     }
     if (command->effect == REDIS_SUBSCRIBE || command->effect == REDIS_UNSUBSCRIBE) {

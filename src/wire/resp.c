@@ -1,6 +1,7 @@
 #include "wire/resp.h"
 
 #include "base/compiler.h"
+#include "wire/hex.h"
 
 /* Where the parser stands. The first three are the hot ones. */
 enum state {
@@ -545,13 +546,6 @@ bool resp_skip(struct resp *parser, uint64_t count)
 static bool is_blank(uint8_t byte)
 {
     return byte == ' ' || byte == '\t' || byte == '\v' || byte == '\f' || byte == '\r';
-}
-
-static int hex_digit(uint8_t byte)
-{
-    uint8_t digit = (uint8_t)(byte - '0');
-    uint8_t letter = (uint8_t)(ascii_lower(byte) - 'a');
-    return digit <= 9 ? digit : letter < 6 ? letter + 10 : -1;
 }
 
 static enum resp_event inline_piece(struct resp *parser, struct slice bytes, bool last,

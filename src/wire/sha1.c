@@ -82,7 +82,7 @@ void sha1_update(struct sha1 *sha1, struct slice bytes)
     }
 }
 
-void sha1_finish(struct sha1 *sha1, char hex[2 * SHA1_BYTES])
+void sha1_finish(struct sha1 *sha1, uint8_t digest[SHA1_BYTES])
 {
     uint64_t bits = sha1->bytes * 8;
     size_t used = sha1->bytes & 63;
@@ -98,8 +98,6 @@ void sha1_finish(struct sha1 *sha1, char hex[2 * SHA1_BYTES])
     }
     compress(sha1->state, sha1->block);
     for (unsigned i = 0; i < SHA1_BYTES; i++) {
-        uint8_t byte = (uint8_t)(sha1->state[i / 4] >> (24 - 8 * (i % 4)));
-        hex[2 * i] = "0123456789abcdef"[byte >> 4];
-        hex[2 * i + 1] = "0123456789abcdef"[byte & 15];
+        digest[i] = (uint8_t)(sha1->state[i / 4] >> (24 - 8 * (i % 4)));
     }
 }

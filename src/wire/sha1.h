@@ -16,5 +16,5 @@ struct sha1 {
 void sha1_init(struct sha1 *sha1);
 void sha1_update(struct sha1 *sha1, struct slice bytes);
 
-/* Writes the digest as 40 lower-case hexadecimal digits, without a terminator. */
-void sha1_finish(struct sha1 *sha1, char hex[2 * SHA1_BYTES]);
+/* Writes the digest. */
+void sha1_finish(struct sha1 *sha1, uint8_t digest[SHA1_BYTES]);

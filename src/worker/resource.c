@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "wire/hex.h"
 #include "worker/otlp/encode.h"
 #include "worker/proc_file.h"
 #include "worker/runtime.h"
@@ -143,15 +144,6 @@ static bool to_number(struct slice text, uint64_t *number)
         *number = *number * 10 + (uint64_t)(text.data[i] - '0');
     }
     return text.size > 0;
-}
-
-static int hex_digit(uint8_t byte)
-{
-    if (byte >= '0' && byte <= '9') {
-        return byte - '0';
-    }
-    uint8_t low = ascii_lower(byte);
-    return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
 }
 
 static struct slice read_of(struct builder *builder, const char *name)

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "wire/hex.h"
 #include "wire/sha1.h"
 
 /* What is known of the job, and the ids that follow. */
@@ -23,43 +24,19 @@ struct step {
 
 /* ---- ids ---- */
 
-static bool is_hex(uint8_t byte)
-{
-    return (uint8_t)(byte - '0') <= 9 || (uint8_t)((byte | 0x20) - 'a') <= 5;
-}
-
-/* 32 digits of a UUID, with or without its dashes, whatever stands before them. */
-static bool is_unique_in_itself(struct slice id)
-{
-    uint32_t digits = 0;
-    for (size_t i = id.size; i-- > 0 && digits < 32;) {
-        if (id.data[i] != '-') {
-            digits = is_hex(id.data[i]) ? digits + 1 : 33;
-        }
-    }
-    return digits == 32;
-}
-
-static uint8_t digit(char character)
-{
-    return (uint8_t)(character <= '9' ? character - '0' : character - 'a' + 10);
-}
-
 /* The first bytes of a hash of all parts, each with its size; never zeros alone. */
 static void derive(const struct slice *parts, size_t count, uint8_t *id, size_t size)
 {
     struct sha1 sha1;
-    char hex[2 * SHA1_BYTES];
+    uint8_t hash[SHA1_BYTES];
     sha1_init(&sha1);
     for (size_t i = 0; i < count; i++) {
         const uint8_t bytes[2] = {(uint8_t)parts[i].size, (uint8_t)(parts[i].size >> 8)};
         sha1_update(&sha1, slice_of(bytes, sizeof(bytes)));
         sha1_update(&sha1, parts[i]);
     }
-    sha1_finish(&sha1, hex);
-    for (size_t i = 0; i < size; i++) {
-        id[i] = (uint8_t)(digit(hex[2 * i]) << 4 | digit(hex[2 * i + 1]));
-    }
+    sha1_finish(&sha1, hash);
+    memcpy(id, hash, size);
     id[size - 1] |= id[size - 1] == 0;
 }
 
@@ -142,7 +119,7 @@ static bool read_step(struct workflows *workflows, const struct record *record, 
     const struct slice name[] = {SLICE("workflow"), step->system, step->workflow};
     derive(name, 3, (uint8_t *)&step->key, sizeof(step->key));
     derive(&step->job, 1, (uint8_t *)&step->job_key, sizeof(step->job_key));
-    step->is_unique = is_unique_in_itself(step->workflow);
+    step->is_unique = hex_ends_in_uuid(step->workflow);
     if (step->is_unique) {
         derive_step(step, slice_of(NULL, 0));
         return true;

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "wire/hex.h"
+
 /*
  * Everything is made as protobuf-c's own unpack would have made it, one allocation per node, so
  * that free_unpacked fits. What goes wrong is noted in the reader and reading goes on with the
@@ -131,17 +133,6 @@ static bool parse_double(const json_t *value, double *into)
 
 /* ---- bytes ---- */
 
-static int hex_digit(char digit)
-{
-    if (digit >= '0' && digit <= '9') {
-        return digit - '0';
-    }
-    if (digit >= 'a' && digit <= 'f') {
-        return digit - 'a' + 10;
-    }
-    return digit >= 'A' && digit <= 'F' ? digit - 'A' + 10 : -1;
-}
-
 /* An id of `size` bytes, or none. */
 static void read_id(struct reader *reader, const json_t *object, const char *key, size_t size,
                     ProtobufCBinaryData *id)
@@ -159,14 +150,8 @@ static void read_id(struct reader *reader, const json_t *object, const char *key
     if (bytes == NULL) {
         return;
     }
-    for (size_t i = 0; i < size; i++) {
-        int high = hex_digit(hex[2 * i]);
-        int low = hex_digit(hex[2 * i + 1]);
-        if (high < 0 || low < 0) {
-            fail(reader, key);
-            break;
-        }
-        bytes[i] = (uint8_t)(high << 4 | low);
+    if (!hex_read((const uint8_t *)hex, bytes, size)) {
+        fail(reader, key);
     }
     *id = (ProtobufCBinaryData){.data = bytes, .len = size};
 }

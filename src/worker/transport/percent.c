@@ -1,13 +1,6 @@
 #include "worker/transport/percent.h"
 
-static int hex_digit(uint8_t byte)
-{
-    if (byte >= '0' && byte <= '9') {
-        return byte - '0';
-    }
-    byte = ascii_lower(byte);
-    return byte >= 'a' && byte <= 'f' ? byte - 'a' + 10 : -1;
-}
+#include "wire/hex.h"
 
 size_t percent_decode(struct slice text, char *into, bool *clean)
 {
