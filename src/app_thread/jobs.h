@@ -3,8 +3,7 @@
  *
  * A command is matched while it passes, and acts when its answer has come: a claim opens the record
  * of a job in work, which stays open in the segment until the job has ended, so that somebody
- * outside can tell of a job whose process was killed. The jobs of a process are in one table, those
- * that ended a moment ago, too: what follows an end (an archive, a message) is of the same trace.
+ * outside can tell of a job whose process was killed.
  */
 #pragma once
 
@@ -17,6 +16,11 @@
 /* The rules in force, and for each command the list of those that name it: 0 is none. */
 extern const struct rules *jobs_rules;
 extern const uint8_t *jobs_lists;
+
+static inline const struct rule_queue *jobs_queue_of(const struct rule *rule)
+{
+    return &jobs_rules->queues[rule->queue];
+}
 
 /* Puts rules in force; once, at the start. They must outlive the process. */
 void jobs_configure(const struct rules *rules);
