@@ -210,9 +210,10 @@ async function COLLECTS(url) {
             client.hSet ? client.hSet('hash', { a: '1' }) : client.hset('hash', { a: '1' }), client.multi().get('text').exec(),
         ]);
         console.log(inspect(answers.map(({ value, reason }) => value ?? reason?.message)));
+        const untaken = new Promise((resolve) => process.once('unhandledRejection', resolve));
         // Nobody awaits it.
         (client.sendCommand && client === other ? client.sendCommand(['INCR', 'text']) : client.incr('text'));
-        await new Promise((resolve) => setTimeout(resolve, 20));
+        await untaken;
     }
     const map = piped._autoPipelines;
     if (said++ === 0) {
