@@ -355,13 +355,14 @@
 #define LIMIT_WITNESS_JOB_ID 128u
 /* Items of work in the queues of pools of threads; where there are more, some are nobody's. */
 #define LIMIT_WITNESS_HANDED_OVER 1024u
-/* Loops of workers' whose next turn is known. */
-#define LIMIT_WITNESS_LOOPS 16u
-/* Claims for which every promise is looked at, since a job was begun by a loop that was not known;
-   and those that a loop which is lost may stay away. */
+/* Queues, each by its connection, whose workers say themselves which job they begin. */
+#define LIMIT_WITNESS_SOURCES 256u
+/* Classes of workers: BullMQ's own, once for each copy in the program, and what is derived of it.
+ */
+#define LIMIT_WITNESS_WORKERS 16u
+/* Claims for which every promise is looked at, since a job was not begun by a worker that says so.
+ */
 #define LIMIT_WITNESS_UNKNOWN 64u
-/* The same, since a loop was seen for the first time. */
-#define LIMIT_WITNESS_NEW 16u
 /* Jobs in a row that nothing begins: the program works on them in a way of its own. */
 #define LIMIT_WITNESS_UNBEGUN_JOBS 8u
 /* Commands that one call sends whose parent has yet to be proven; more have none. */

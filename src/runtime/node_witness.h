@@ -5,8 +5,7 @@
  * HTTP requests and makes connections, or claims jobs, a script of ours is run in its context. It
  * keeps a storage of its own, puts a number into it when a request begins, and reads it where one
  * is made; it learns of both through diagnostics channels, which Node publishes for this purpose.
- * None of the program's functions is replaced, and nothing keeps the process from ending. A server
- * that calls nobody pays nothing.
+ * Nothing of it keeps the process from ending. A server that calls nobody pays nothing.
  *
  * Requests, by number, are kept here. Which bytes a request made by http or fetch became is told by
  * its method and target. The storage at the time of the write is asked only where these are not
@@ -20,13 +19,8 @@
  * for the pipeline right before a command is added to it, and loses it when it is sent: the map is
  * given two methods of its own that note who asks, and hand the numbers over in order (collect).
  *
- * A job of BullMQ's that this thread has claimed has a number, too. The worker's loop begins it at
- * some time later: until then promises are watched, to see which job the loop is handed and when it
- * begins it (promise_event). The storage holds the number while it does, and nothing for the loop.
- *
- * Everything is the thread's own (a Worker has its own context and its own script); there are no
- * locks. Memory is mapped at the first request or connection, and unmapped with the environment
- * that the script ran in.
+ * Jobs of BullMQ's that this thread has claimed have numbers, too (node_jobs.h). What is kept of
+ * one thread is in node_testimony.h.
  */
 #pragma once
 

