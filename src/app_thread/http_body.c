@@ -60,6 +60,44 @@ void http_body_begin_request(struct direction *requests, struct record *record, 
     begin(requests, endpoint, false);
 }
 
+/* The value of that name in a query; NULL data: there is none. */
+static struct slice find_in_query(struct slice query, struct slice name)
+{
+    while (query.size > 0) {
+        const uint8_t *end = memchr(query.data, '&', query.size);
+        size_t size = end == NULL ? query.size : (size_t)(end - query.data);
+        struct slice pair = slice_take(&query, size);
+        slice_take(&query, query.size > 0);
+        bool is_it = pair.size > name.size && pair.data[name.size] == '=' &&
+                     memcmp(pair.data, name.data, name.size) == 0;
+        if (is_it) {
+            slice_take(&pair, name.size + 1);
+            return pair;
+        }
+    }
+    return slice_of(NULL, 0);
+}
+
+void http_body_take_query(struct record *record, uint8_t endpoint, struct slice target)
+{
+    const struct service_endpoint *service = service_endpoint(endpoint);
+    const uint8_t *mark = target.size > 0 ? memchr(target.data, '?', target.size) : NULL;
+    if (service == NULL || !service->reads_query || mark == NULL) {
+        return;
+    }
+    struct slice query = target;
+    slice_take(&query, (size_t)(mark - target.data) + 1);
+    for (uint8_t i = 0; i < service->field_count; i++) {
+        const struct service_field *field = service_field(service, i);
+        struct slice value = field->source == SERVICE_QUERY
+                                 ? find_in_query(query, service_text(field->header))
+                                 : slice_of(NULL, 0);
+        if (value.size > 0 && value.size <= LIMIT_HEADER_TEXT) {
+            service_values_add(record, field->first, value);
+        }
+    }
+}
+
 static void read_events(struct body *body, struct record *record, struct slice bytes, uint64_t now)
 {
     struct sse_item item;

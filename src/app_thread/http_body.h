@@ -23,6 +23,9 @@
    Without memory for it the body is not read, which is counted. */
 void http_body_begin_request(struct direction *requests, struct record *record, uint8_t endpoint);
 
+/* What the endpoint's rules name of the target's query. */
+void http_body_take_query(struct record *record, uint8_t endpoint, struct slice target);
+
 /* A field of a reply's head. */
 void http_body_reply_field(struct direction *replies, struct record *record, uint8_t endpoint,
                            const struct http1_item *item);

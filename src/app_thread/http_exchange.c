@@ -159,13 +159,15 @@ static SLOW void mark_method(struct passage *passage, struct slice method)
 }
 
 /* The request is for a service: what it and its answer say is read. */
-static SLOW void begin_service(struct passage *passage, struct record *record, uint8_t endpoint)
+static SLOW void begin_service(struct passage *passage, struct record *record, uint8_t endpoint,
+                               struct slice target)
 {
     struct pairing_entry entry;
     if (pairing_newest(&passage->connection->pairing, &entry)) {
         entry.effect = endpoint;
         pairing_update_newest(&passage->connection->pairing, entry);
         http_body_begin_request(direction_of(passage), record, endpoint);
+        http_body_take_query(record, endpoint, target);
     }
 }
 
@@ -208,7 +210,7 @@ static inline void fill_request_line(struct passage *passage, struct record *rec
     if (passage->connection->role != ROLE_SERVER) {
         uint8_t endpoint = service_find(item->method, item->target);
         if (unlikely(endpoint != SERVICE_NONE)) {
-            begin_service(passage, record, endpoint);
+            begin_service(passage, record, endpoint, item->target);
         }
     }
 }

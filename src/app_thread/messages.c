@@ -16,10 +16,14 @@ struct messages {
     bool is_text; /* the message at hand, as far as its values are wanted */
     bool is_coded;
     bool is_last;       /* frame of it */
+    bool is_sent;       /* what this process sends is read */
     bool shares_window; /* each message goes on where the one before ended */
     uint64_t start_ns;
     struct service_values values;
 };
+
+/* Of what is masked so much is looked at in one go. */
+#define UNMASKED_BYTES 256u
 
 _Static_assert(sizeof(struct messages) <= SLAB_BLOCK_BYTES, "a buffer");
 _Static_assert(sizeof(struct record) <= SLAB_BLOCK_BYTES, "a buffer");
@@ -40,15 +44,8 @@ static uint8_t endpoint_of(const struct record *handshake)
     return number.size == 1 ? number.data[0] : SERVICE_NONE;
 }
 
-void messages_begin(struct connection *connection, const struct record *handshake,
-                    const struct websocket_deflate *deflate)
+static void begin(struct direction *direction, uint8_t number, bool is_sent, bool shares_window)
 {
-    struct direction *direction = &connection->directions[DIRECTION_IN];
-    uint8_t number = endpoint_of(handshake);
-    const struct service_endpoint *endpoint = service_endpoint(number);
-    if (connection->role == ROLE_SERVER || endpoint == NULL || !endpoint->reads_messages) {
-        return;
-    }
     direction->body_block = slab_take(SLAB_BUFFER);
     direction->carry_block = slab_take(SLAB_BUFFER);
     if (direction->body_block == 0 || direction->carry_block == 0) {
@@ -58,7 +55,26 @@ void messages_begin(struct connection *connection, const struct record *handshak
     }
     struct messages *messages = messages_of(direction);
     messages->endpoint = number;
-    messages->shares_window = !deflate->server_no_context_takeover;
+    messages->is_sent = is_sent;
+    messages->shares_window = shares_window;
+}
+
+void messages_begin(struct connection *connection, const struct record *handshake,
+                    const struct websocket_deflate *deflate)
+{
+    uint8_t number = endpoint_of(handshake);
+    const struct service_endpoint *endpoint = service_endpoint(number);
+    if (connection->role == ROLE_SERVER || endpoint == NULL) {
+        return;
+    }
+    if (endpoint->reads_messages) {
+        begin(&connection->directions[DIRECTION_IN], number, false,
+              !deflate->server_no_context_takeover);
+    }
+    if (endpoint->reads_sent) {
+        begin(&connection->directions[DIRECTION_OUT], number, true,
+              !deflate->client_no_context_takeover);
+    }
 }
 
 /* Nothing more is read of this connection. */
@@ -91,8 +107,9 @@ void messages_frame(struct direction *direction, const struct websocket_item *it
     messages->is_coded = item->compressed;
     messages->start_ns = now;
     memset(values_of(direction), 0, sizeof(struct record));
+    const struct service_endpoint *endpoint = service_endpoint(messages->endpoint);
     service_values_begin(&messages->values, messages->endpoint,
-                         service_endpoint(messages->endpoint)->reply_nodes);
+                         messages->is_sent ? endpoint->request_nodes : endpoint->reply_nodes);
     if (!item->compressed) {
         return;
     }
@@ -127,16 +144,40 @@ static void read_coded(struct direction *direction, struct slice bytes)
     }
 }
 
-void messages_payload(struct direction *direction, struct slice bytes)
+static void read_bytes(struct direction *direction, struct slice bytes)
 {
-    if (direction->body_block == 0 || direction->websocket.opcode >= WEBSOCKET_CLOSE) {
-        return;
-    }
-    values_of(direction)->message.bytes += bytes.size;
     if (messages_of(direction)->is_coded) {
         read_coded(direction, bytes);
     } else {
         read_text(direction, bytes);
+    }
+}
+
+/* What a client sends is masked. */
+static void read_masked(struct direction *direction, const struct websocket_item *item)
+{
+    uint8_t plain[UNMASKED_BYTES];
+    struct slice left = item->bytes;
+    uint64_t offset = item->offset;
+    while (left.size > 0 && direction->body_block != 0) {
+        struct slice piece =
+            slice_take(&left, left.size < sizeof(plain) ? left.size : sizeof(plain));
+        websocket_unmask(piece, item->mask, offset, plain);
+        read_bytes(direction, slice_of(plain, piece.size));
+        offset += piece.size;
+    }
+}
+
+void messages_payload(struct direction *direction, const struct websocket_item *item)
+{
+    if (direction->body_block == 0 || direction->websocket.opcode >= WEBSOCKET_CLOSE) {
+        return;
+    }
+    values_of(direction)->message.bytes += item->bytes.size;
+    if (direction->websocket.from_client) {
+        read_masked(direction, item);
+    } else {
+        read_bytes(direction, item->bytes);
     }
 }
 
@@ -159,7 +200,11 @@ void messages_frame_end(struct thread_state *self, struct connection *connection
     if (messages->is_text && service_values_is_complete(&messages->values)) {
         service_values_finish(&messages->values, values);
         record_add_field(values, FIELD_SERVICE, slice_of(&messages->endpoint, 1), 1);
-        runs_message(self, connection, messages->endpoint, values, messages->start_ns, now);
+        if (messages->is_sent) {
+            runs_sent(self, connection, messages->endpoint, values, messages->start_ns, now);
+        } else {
+            runs_message(self, connection, messages->endpoint, values, messages->start_ns, now);
+        }
     }
     messages->is_text = false;
 }
@@ -169,4 +214,13 @@ void messages_missed(struct direction *direction)
     if (direction->body_block != 0) {
         drop(direction);
     }
+}
+
+void messages_end(struct thread_state *self, struct connection *connection, uint64_t now)
+{
+    if (messages_are_sent(connection)) {
+        runs_closed(self, connection, now);
+    }
+    http_exchange_give_buffers(&connection->directions[DIRECTION_IN]);
+    http_exchange_give_buffers(&connection->directions[DIRECTION_OUT]);
 }

@@ -6,6 +6,7 @@
 #include "app_thread/exchange.h"
 #include "app_thread/http_exchange.h"
 #include "app_thread/jobs.h"
+#include "app_thread/messages.h"
 #include "app_thread/redis_exchange.h"
 #include "app_thread/tls_session.h"
 #include "app_thread/websocket_exchange.h"
@@ -992,5 +993,6 @@ bool protocol_start_above(struct thread_state *self, const struct touch *touch, 
 bool protocol_holds_over_call(const struct connection *connection)
 {
     enum connection_protocol protocol = protocol_of(connection);
-    return protocol != PROTOCOL_WEBSOCKET && protocol != PROTOCOL_COUNTED;
+    return protocol == PROTOCOL_WEBSOCKET ? messages_are_sent(connection)
+                                          : protocol != PROTOCOL_COUNTED;
 }

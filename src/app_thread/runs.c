@@ -8,6 +8,8 @@
 #include "app_thread/service_values.h"
 #include "app_thread/table_lock.h"
 #include "app_thread/trace_context.h"
+#include "app_thread/witness.h"
+#include "base/compiler.h"
 #include "base/hash.h"
 #include "base/limits.h"
 #include "wire/service.h"
@@ -21,12 +23,15 @@ struct run {
     uint32_t epoch;
     uint32_t messages;
     uint16_t slot;
-    uint8_t end; /* enum run_end */
+    uint8_t end;     /* enum run_end */
+    bool is_unnamed; /* asked for by a message on that connection, which says no id */
+    uint32_t connection;
 };
 
 struct run_table {
     _Atomic uint32_t lock; /* the epoch of the process that holds it; 0: nobody */
     uint64_t next_order;
+    uint64_t next_unnamed; /* keys of runs without an id: small, as no hash is */
     struct run runs[LIMIT_RUNS];
 };
 
@@ -150,14 +155,16 @@ static void take_event(struct thread_state *self, struct run *run,
     end_run(self, run, (enum run_end)ends[event->outcome], now);
 }
 
-/* What the service's rules name, from one record to another. */
-static void copy_values(struct record *to, const struct record *from)
+/* What the service's rules name, from one record to another, but for the value of `except`. */
+static void copy_values(struct record *to, const struct record *from, uint8_t except)
 {
     uint32_t offset = 0;
     enum field_tag tag;
     struct slice value;
     while (record_next_field(from, &offset, &tag, &value)) {
-        if (tag == FIELD_SERVICE || tag == FIELD_SERVICE_VALUE) {
+        bool is_value = tag == FIELD_SERVICE_VALUE && value.size > 0 &&
+                        (except == SERVICE_NO_FIELD || value.data[0] != except);
+        if (tag == FIELD_SERVICE || is_value) {
             record_add_field(to, tag, value, RECORD_TEXT_BYTES);
         }
     }
@@ -175,7 +182,7 @@ static void open_run(struct thread_state *self, struct connection *connection, s
     memcpy(record->parent_span_id, request->parent_span_id, sizeof record->parent_span_id);
     record->parent_source = request->parent_source;
     record->flags |= request->flags & RECORD_FLAG_REMOTE_PARENT;
-    copy_values(record, request);
+    copy_values(record, request, SERVICE_NO_FIELD);
     memcpy(request->parent_span_id, record->span_id, sizeof request->parent_span_id);
     request->parent_source = PARENT_CONTENT;
     request->flags &= (uint16_t)~RECORD_FLAG_REMOTE_PARENT;
@@ -240,8 +247,151 @@ static void add_message(struct thread_state *self, struct connection *connection
     if (record != NULL) {
         record->parent_source = PARENT_CONTENT;
         record->message.bytes = values->message.bytes;
-        copy_values(record, values);
+        copy_values(record, values, SERVICE_NO_FIELD);
         exchange_complete(self, slot, now, RECORD_OK, 0);
+    }
+}
+
+/* ---- work that a message asks for ---- */
+
+/* The request that opened the socket, where that was for something else. */
+static void link_to_handshake(struct record *record, const struct connection *connection)
+{
+    const struct record *session = exchange_record(connection->session_slot);
+    uint8_t link[24];
+    if (session == NULL ||
+        memcmp(session->trace_id, record->trace_id, sizeof record->trace_id) == 0) {
+        return;
+    }
+    memcpy(link, session->trace_id, 16);
+    memcpy(link + 16, session->parent_span_id, 8);
+    record_add_field(record, FIELD_LINK, slice_of(link, sizeof link), sizeof link);
+}
+
+static void add_sent(struct thread_state *self, struct connection *connection, uint16_t run_slot,
+                     const struct record *values, uint64_t start_ns, uint64_t now)
+{
+    uint16_t slot = exchange_begin_below(self, connection, RECORD_MESSAGE, start_ns, run_slot);
+    struct record *record = exchange_record(slot);
+    if (record != NULL) {
+        record->parent_source = PARENT_CONTENT;
+        record->message.bytes = values->message.bytes;
+        record->message.is_sent = 1;
+        link_to_handshake(record, connection);
+        copy_values(record, values, SERVICE_NO_FIELD);
+        exchange_complete(self, slot, now, RECORD_OK, 0);
+    }
+}
+
+/* The run is the work of whoever sends the message. */
+static uint16_t open_sent(struct thread_state *self, struct connection *connection,
+                          const struct service_event *event, const struct record *values,
+                          uint64_t start_ns, uint64_t now)
+{
+    uint16_t slot = exchange_begin(self, connection, RECORD_RUN, start_ns);
+    struct record *record = exchange_record(slot);
+    if (record == NULL) {
+        return SEGMENT_NO_SLOT;
+    }
+    if (unlikely(witness != NULL)) {
+        trace_context_ask_for_bytes(record, connection, now);
+    }
+    copy_values(record, values, event->field);
+    return slot;
+}
+
+void runs_sent(struct thread_state *self, struct connection *connection, uint8_t number,
+               const struct record *values, uint64_t start_ns, uint64_t now)
+{
+    const struct service_endpoint *endpoint = service_endpoint(number);
+    const struct service_event *event = find_event(endpoint, values);
+    if (event == NULL || event->outcome != SERVICE_RUN_BEGINS || !lock_table()) {
+        return;
+    }
+    struct slice id = service_values_find(values, endpoint->run_field);
+    uint64_t key = id.size > 0 ? key_of(endpoint, id) : ++runs_table.next_unnamed;
+    struct run *run = place_run(self, key, now);
+    if (record_of(run) == NULL) {
+        enum run_end end = (enum run_end)run->end;
+        run->slot = open_sent(self, connection, event, values, start_ns, now);
+        run->is_unnamed = id.size == 0;
+        run->connection = connection->serial;
+        add_sent(self, connection, run->slot, values, start_ns, now);
+        if (end != RUN_END_NONE) {
+            end_run(self, run, end, run->ended_ns);
+        }
+    }
+    unlock_table();
+}
+
+/* The one that was asked for first on the connection. */
+static struct run *find_unnamed(const struct connection *connection)
+{
+    struct run *found = NULL;
+    for (uint32_t i = 0; i < LIMIT_RUNS; i++) {
+        struct run *run = &runs_table.runs[i];
+        bool is_it =
+            run->is_unnamed && run->connection == connection->serial && record_of(run) != NULL;
+        if (is_it && (found == NULL || run->order < found->order)) {
+            found = run;
+        }
+    }
+    return found;
+}
+
+static void name_run(struct thread_state *self, const struct connection *connection,
+                     const struct service_endpoint *endpoint, struct slice id, uint64_t now)
+{
+    struct run *run = place_run(self, key_of(endpoint, id), now);
+    struct run *unnamed = find_unnamed(connection);
+    if (record_of(run) != NULL || unnamed == NULL) {
+        return; /* the message itself had the id, or another process has sent it */
+    }
+    uint16_t slot = unnamed->slot;
+    enum run_end end = (enum run_end)run->end;
+    *unnamed = (struct run){.slot = SEGMENT_NO_SLOT};
+    run->slot = slot;
+    service_values_add(exchange_record(slot), endpoint->run_field, id);
+    if (end != RUN_END_NONE) {
+        end_run(self, run, end, run->ended_ns);
+    }
+}
+
+void runs_closed(struct thread_state *self, const struct connection *connection, uint64_t now)
+{
+    if (!lock_table()) {
+        return;
+    }
+    for (struct run *run = find_unnamed(connection); run != NULL; run = find_unnamed(connection)) {
+        end_run(self, run, RUN_END_UNKNOWN, now);
+    }
+    unlock_table();
+}
+
+/* What the service says of itself, of each run to which that is not told yet. */
+static void note(const struct service_endpoint *endpoint, const struct record *values,
+                 uint8_t except)
+{
+    for (uint32_t i = 0; i < LIMIT_RUNS; i++) {
+        struct record *record = record_of(&runs_table.runs[i]);
+        struct slice number =
+            record == NULL ? slice_of(NULL, 0) : record_find_field(record, FIELD_SERVICE);
+        const struct service_endpoint *asked =
+            number.size == 1 ? service_endpoint(number.data[0]) : NULL;
+        if (asked == NULL ||
+            !slice_equals(service_text(asked->run_name), service_text(endpoint->run_name))) {
+            continue;
+        }
+        for (uint8_t f = 0; f < endpoint->field_count; f++) {
+            struct slice value = f == except ? slice_of(NULL, 0) : service_values_find(values, f);
+            uint8_t to =
+                value.data == NULL
+                    ? SERVICE_NO_FIELD
+                    : service_field_of(asked, service_text(service_field(endpoint, f)->attribute));
+            if (to != SERVICE_NO_FIELD && service_values_find(record, to).data == NULL) {
+                service_values_add(record, to, value);
+            }
+        }
     }
 }
 
@@ -253,7 +403,19 @@ void runs_message(struct thread_state *self, struct connection *connection, uint
     struct slice id = endpoint->run_field == SERVICE_NO_FIELD
                           ? slice_of(NULL, 0)
                           : service_values_find(values, endpoint->run_field);
-    if (event == NULL || id.size == 0 || !lock_table()) {
+    bool is_noted = event != NULL && event->outcome == SERVICE_RUN_NOTED;
+    if (event == NULL || event->outcome == SERVICE_RUN_BEGINS || (id.size == 0 && !is_noted) ||
+        !lock_table()) {
+        return;
+    }
+    if (is_noted) {
+        note(endpoint, values, event->field);
+        unlock_table();
+        return;
+    }
+    if (event->outcome == SERVICE_RUN_NAMED) {
+        name_run(self, connection, endpoint, id, now);
+        unlock_table();
         return;
     }
     struct run *run = place_run(self, key_of(endpoint, id), now);

@@ -134,12 +134,23 @@ static void end_frame(struct passage *passage, const struct websocket *parser)
                              memory_order_relaxed);
 }
 
+/* What comes next may answer a message that is not framed yet. */
+static bool may_answer_unframed(struct passage *passage)
+{
+    return messages_are_sent(passage->connection) &&
+           websocket_is_idle(&direction_of(passage)->websocket);
+}
+
 void websocket_exchange_frames(struct passage *passage, struct slice *in)
 {
     struct direction *direction = direction_of(passage);
     struct record *record = exchange_record(passage->connection->session_slot);
     struct websocket_item item;
     for (;;) {
+        if (unlikely(passage->in_flight) && may_answer_unframed(passage)) {
+            passage->waits = true;
+            return;
+        }
         switch (websocket_next(&direction->websocket, in, &item)) {
         case WEBSOCKET_NEED_MORE:
             return;
@@ -156,7 +167,7 @@ void websocket_exchange_frames(struct passage *passage, struct slice *in)
                     take_close_payload(passage, record, &item);
                 }
             }
-            messages_payload(direction, item.bytes);
+            messages_payload(direction, &item);
             break;
         case WEBSOCKET_FRAME_END:
             end_frame(passage, &direction->websocket);
@@ -198,5 +209,5 @@ void websocket_exchange_finish(struct thread_state *self, struct connection *con
     }
     exchange_complete(self, connection->session_slot, end_ns, error, system_error);
     connection->session_slot = SEGMENT_NO_SLOT;
-    http_exchange_give_buffers(&connection->directions[DIRECTION_IN]);
+    messages_end(self, connection, now);
 }

@@ -243,7 +243,9 @@ struct run_numbers {
 
 /* Kind MESSAGE. */
 struct message_numbers {
-    uint64_t bytes; /* payload on the wire */
+    uint64_t bytes;  /* payload on the wire */
+    uint8_t is_sent; /* by this process */
+    uint8_t reserved[7];
 };
 
 /* Kind WEBSOCKET_*: [0] sent by this process, [1] received. Bytes are payload on the wire. */

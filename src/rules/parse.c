@@ -57,11 +57,11 @@ struct parser {
     struct rules_error *error;
     uint32_t line;
     uint8_t file;
-    bool has_queue;   /* of this file */
-    bool has_rule;    /* that is not complete yet */
-    bool queue_names; /* the queue at hand has said its identity */
+    bool has_queue; /* of this file */
+    bool has_rule;  /* that is not complete yet */
     struct rule rule;
     uint32_t rule_line;
+    uint32_t queue_line;
 };
 
 /* ---- saying what is wrong ---- */
@@ -667,6 +667,17 @@ static bool at_end(struct parser *parser, struct slice line)
 
 /* ---- statements ---- */
 
+static bool is_number(uint8_t variable, struct slice word)
+{
+    static const uint32_t numbers = 1u << RULE_ATTEMPT | 1u << RULE_ATTEMPTS | 1u << RULE_DELAY |
+                                    1u << RULE_STALLED | 1u << RULE_PROGRESS_VALUE;
+    bool is_right = true;
+    for (size_t i = 0; i < word.size; i++) {
+        is_right &= (uint8_t)(word.data[i] - '0') <= 9;
+    }
+    return is_right || (numbers >> variable & 1) == 0;
+}
+
 static bool parse_setting(struct parser *parser, uint8_t variable, struct slice line)
 {
     struct rules *rules = parser->rules;
@@ -680,6 +691,9 @@ static bool parse_setting(struct parser *parser, uint8_t variable, struct slice 
         word = take_word(&line);
         if (word.size == 0) {
             return wrong_text(parser, "the word behind 'is' is missing");
+        }
+        if (!is_number(variable, word)) {
+            return wrong(parser, "this is told as a number, not as", word, "");
         }
         if (!add_text(parser, word, &value.text)) {
             return false;
@@ -796,6 +810,85 @@ static bool names_job(struct parser *parser)
     return true;
 }
 
+static bool is_of_reply(const struct rule_source *source)
+{
+    return source->kind == RULE_SOURCE_REPLY || source->kind == RULE_SOURCE_REPLY_FIELD;
+}
+
+/* Whether the rule is for whatever command has such keys: conditions on the answer choose none. */
+static bool is_unconditional(const struct rules *rules, const struct rule *rule)
+{
+    for (uint32_t i = 0; i < rule->condition_count; i++) {
+        uint16_t source = rules->conditions[rule->first_condition + i].value.source;
+        if (!is_of_reply(&rules->sources[source])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Whether the key of one rule is whatever that of the other one may be. */
+static bool covers_key(const struct rules *rules, uint16_t wide, uint16_t narrow)
+{
+    struct slice key = rules_text(rules, rules->keys[wide]);
+    return (key.size == 2 && key.data[0] == RULE_CAPTURE) ||
+           slice_equals(key, rules_text(rules, rules->keys[narrow]));
+}
+
+static bool covers_command(const struct rule *wide, uint16_t command)
+{
+    for (uint32_t i = 0; i < wide->command_count; i++) {
+        if (wide->commands[i] == command) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool covers(const struct rules *rules, const struct rule *wide, const struct rule *narrow)
+{
+    bool fits = wide->is_script && wide->key_count > 0 ? wide->key_count == narrow->key_count
+                                                       : wide->key_count <= narrow->key_count;
+    for (uint32_t i = 0; fits && i < wide->key_count; i++) {
+        fits =
+            covers_key(rules, (uint16_t)(wide->first_key + i), (uint16_t)(narrow->first_key + i));
+    }
+    for (uint32_t i = 0; fits && i < narrow->command_count; i++) {
+        fits = covers_command(wide, narrow->commands[i]);
+    }
+    return fits && is_unconditional(rules, wide);
+}
+
+static void append_number(char *to, size_t capacity, uint32_t number)
+{
+    uint8_t digits[10];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (uint8_t)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    append(to, capacity, slice_of(digits + at, sizeof digits - at));
+}
+
+/* Of several rules that fit a command the first one counts. */
+static bool is_reached(struct parser *parser)
+{
+    const struct rules *rules = parser->rules;
+    struct rules_error *error = parser->error;
+    for (uint32_t i = 0; i < rules->rule_count; i++) {
+        const struct rule *before = &rules->rules[i];
+        if (before->file == parser->file && !before->is_next &&
+            covers(rules, before, &parser->rule)) {
+            wrong_text(parser, "this rule is never reached: the one in line ");
+            append_number(error->text, sizeof error->text, before->line);
+            append(error->text, sizeof error->text,
+                   SLICE(" fits all of its commands; the narrower one goes first"));
+            return false;
+        }
+    }
+    return true;
+}
+
 /* The rule at hand has all its lines. */
 static bool end_rule(struct parser *parser)
 {
@@ -819,6 +912,9 @@ static bool end_rule(struct parser *parser)
     }
     if (parser->rule.action != RULE_FOLD && parser->rule.action != RULE_START &&
         parser->rule.action != RULE_ACK && !names_job(parser)) {
+        return false;
+    }
+    if (!parser->rule.is_next && !is_reached(parser)) {
         return false;
     }
     if (rules->rule_count == LIMIT_RULES) {
@@ -886,6 +982,22 @@ static bool parse_on(struct parser *parser, struct slice line)
     return parse_keys(parser, line);
 }
 
+/* The queue at hand, if there is one, has all its lines. */
+static bool end_queue(struct parser *parser)
+{
+    const struct rules *rules = parser->rules;
+    bool is_empty =
+        parser->has_queue && (rules->rule_count == 0 ||
+                              rules->rules[rules->rule_count - 1].queue + 1 != rules->queue_count);
+    if (is_empty) {
+        parser->line = parser->queue_line;
+        return wrong(parser, "there is no rule for the queue",
+                     rules_text(rules, rules->queues[rules->queue_count - 1].name),
+                     ": one begins with 'on COMMAND'");
+    }
+    return true;
+}
+
 static bool parse_queue(struct parser *parser, struct slice line)
 {
     struct rules *rules = parser->rules;
@@ -901,12 +1013,16 @@ static bool parse_queue(struct parser *parser, struct slice line)
     if (rules->queue_count == LIMIT_RULE_QUEUES) {
         return wrong_text(parser, "there are more than 24 queues");
     }
+    if (!end_queue(parser)) {
+        return false;
+    }
     struct rule_queue queue = {.identity = 1u << RULE_ID};
     if (!add_text(parser, name, &queue.name)) {
         return false;
     }
     rules->queues[rules->queue_count++] = queue;
     parser->has_queue = true;
+    parser->queue_line = parser->line;
     return at_end(parser, line);
 }
 
@@ -1063,6 +1179,23 @@ static bool check_bytes(struct parser *parser, struct slice line)
     return line.size <= 1024 || wrong_text(parser, "a line is longer than 1024 bytes");
 }
 
+static bool check_quotes(struct parser *parser, struct slice line)
+{
+    while (line.size > 0) {
+        bool is_quoted = line.data[0] == '"';
+        if (is_blank(line.data[0])) {
+            slice_take(&line, 1);
+            continue;
+        }
+        struct slice rest = slice_of(line.data + 1, line.size - 1);
+        if (is_quoted && memchr(rest.data, '"', rest.size) == NULL) {
+            return wrong(parser, "this begins with a '\"' and does not end with one:", rest, "");
+        }
+        take_word(&line);
+    }
+    return true;
+}
+
 bool rules_parse(struct rules *rules, uint8_t file, struct slice text, struct rules_error *error)
 {
     struct parser parser = {.rules = rules, .error = error, .file = file};
@@ -1075,12 +1208,13 @@ bool rules_parse(struct rules *rules, uint8_t file, struct slice text, struct ru
         struct slice line = slice_take(&text, size);
         slice_take(&text, text.size > 0 ? 1 : 0);
         parser.line++;
-        if (!check_bytes(&parser, line) || !parse_line(&parser, line)) {
+        if (!check_bytes(&parser, line) || !check_quotes(&parser, line) ||
+            !parse_line(&parser, line)) {
             return false;
         }
     }
     parser.line = parser.rule_line;
-    return end_rule(&parser);
+    return end_rule(&parser) && end_queue(&parser);
 }
 
 /* ---- lists ---- */

@@ -40,6 +40,17 @@ const struct json_node *service_nodes(uint16_t first)
     return &nodes[first];
 }
 
+uint8_t service_field_of(const struct service_endpoint *endpoint, struct slice attribute)
+{
+    for (uint8_t i = 0; i < endpoint->field_count; i++) {
+        const struct service_field *field = &fields[endpoint->first_field + i];
+        if (slice_equals(service_text(field->attribute), attribute)) {
+            return i;
+        }
+    }
+    return SERVICE_NO_FIELD;
+}
+
 uint8_t service_header_field(const struct service_endpoint *endpoint, struct slice name)
 {
     for (uint8_t i = 0; i < endpoint->field_count; i++) {

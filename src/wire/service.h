@@ -19,18 +19,22 @@ enum service_source {
     SERVICE_REQUEST,
     SERVICE_REPLY,
     SERVICE_HEADER,
-    SERVICE_MESSAGE /* a text that comes by the WebSocket which the request opens */
+    SERVICE_MESSAGE, /* a text that comes by the WebSocket which the request opens */
+    SERVICE_SENT,    /* one that goes by it */
+    SERVICE_QUERY    /* of the request's target, whoever's it is */
 };
 
 /* What an answer or a message says of a run: work of the service that goes on beyond its request.
  */
 enum service_outcome {
-    SERVICE_RUN_BEGINS, /* the request asked for it */
+    SERVICE_RUN_BEGINS, /* the request, or a message that is sent, asked for it */
     SERVICE_RUN_GOES_ON,
     SERVICE_RUN_STARTED,
     SERVICE_RUN_COMPLETED,
     SERVICE_RUN_FAILED,
     SERVICE_RUN_CANCELLED,
+    SERVICE_RUN_NAMED, /* the answer to what was sent: the run has this id */
+    SERVICE_RUN_NOTED, /* of no run: what it says is told of all that go on */
     SERVICE_OUTCOMES
 };
 
@@ -53,7 +57,7 @@ struct service_text {
 
 struct service_field {
     struct service_text attribute;
-    struct service_text header; /* SERVICE_HEADER: in lower case */
+    struct service_text header; /* SERVICE_HEADER: in lower case; SERVICE_QUERY: the name */
     uint8_t source;             /* enum service_source */
     uint8_t type;               /* enum service_type */
     uint8_t first;              /* the first field of the endpoint with this attribute */
@@ -86,11 +90,13 @@ struct service_endpoint {
     uint16_t first_field;
     uint16_t first_constant;
     uint16_t first_event;
-    uint16_t request_nodes; /* where the tree of paths begins */
+    uint16_t request_nodes; /* where the tree of paths begins; or that of messages sent */
     uint16_t reply_nodes;   /* or those of messages */
     bool reads_request;
     bool reads_reply;
     bool reads_messages;
+    bool reads_sent;
+    bool reads_query;
     struct service_text run_name; /* of the span of a run that begins here, or goes on */
 };
 
@@ -109,6 +115,9 @@ const struct service_constant *service_constant(const struct service_endpoint *e
 
 /* The first event that holds is what is said. NULL: it has none of that number. */
 const struct service_event *service_event(const struct service_endpoint *endpoint, uint8_t number);
+
+/* The first field with this attribute; SERVICE_NO_FIELD: none. */
+uint8_t service_field_of(const struct service_endpoint *endpoint, struct slice attribute);
 
 /* The field that is filled by a header of the reply; SERVICE_NO_FIELD: none. */
 uint8_t service_header_field(const struct service_endpoint *endpoint, struct slice name);

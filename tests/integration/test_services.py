@@ -79,7 +79,7 @@ OTHERS = [
     ("POST", "/prompt", {"prompt": GRAPH, "client_id": "c"}, {"prompt_id": "p-1", "number": 5, "node_errors": {}}, {
         "comfyui.operation": "prompt", "comfyui.prompt_id": "p-1", "comfyui.queue_number": 5, "comfyui.node_count": 4,
         "workflow.model": "sd.safetensors", "workflow.steps": 20, "workflow.seed": 42, "workflow.cfg_scale": 7.5,
-        "workflow.width": 512, "workflow.height": 768,
+        "workflow.width": 512, "workflow.height": 768, "workflow.resolution": "512x768",
     }, "POST"),
     ("GET", "/history/p-1", None, HISTORY, {
         "comfyui.operation": "history", "comfyui.prompt_id": "p-1", "comfyui.status": "success",
@@ -112,6 +112,9 @@ MESSAGE_VALUES = {
     "comfyui.node": "node", "comfyui.progress.value": "value", "comfyui.progress.max": "max",
     "comfyui.error.type": "exception_type", "comfyui.node_type": "node_type",
 }
+
+# Of these some are submitted by the WebSocket, every second one with an id of the client's.
+ASKED = ["p-1", "p-old", "p-failed", "p-cancelled"]
 
 SIZE = 11600
 # Of each request to an object store: method, operation, bucket, path, size.
@@ -287,6 +290,8 @@ class Services(case.Case):
         prompt_id = run_span.get("comfyui.prompt_id")
         said = {name: value for name, value in run_span.attributes.items() if name.startswith(OWN)}
         number = list(RUNS).index(prompt_id) + 1
+        # The service's word that it has one prompt left came before the answer to those that were too early.
+        said.pop("comfyui.queue_remaining", None)
         self.assertEqual(said, {**SUBMITTED, "comfyui.prompt_id": prompt_id, "comfyui.queue_number": number})
         events, error = RUNS[prompt_id]
         self.assertEqual([event["name"] for event in run_span.events], events)
@@ -325,6 +330,55 @@ class Services(case.Case):
             self.assertEqual(said, expected)
             self.assertGreater(span.get("websocket.message.size"), 0)
             self.assertTrue(run_span.start_ns <= span.start_ns <= span.end_ns <= run_span.end_ns)
+
+    def test_comfyui_asked_by_python(self):
+        for coding in (None, "shared", "alone"):
+            with self.subTest(coding=coding), ComfyuiServer(coding) as server:
+                self.check_asked(self.observe(
+                    self.python, case.CLIENTS / "comfyui_asked_python.py", server.address, json.dumps(GRAPH), *ASKED,
+                    kinds=(spans.CLIENT, spans.INTERNAL),
+                ))
+
+    def test_comfyui_asked_by_node(self):
+        for coding in (None, "shared"):
+            with self.subTest(coding=coding), ComfyuiServer(coding) as server:
+                self.check_asked(self.observe(
+                    program("node"), case.CLIENTS / "comfyui_asked_node.js", self.packages / "ws", server.address,
+                    json.dumps(GRAPH), *ASKED, kinds=(spans.CLIENT, spans.INTERNAL),
+                ))
+
+    def check_asked(self, found):
+        """Prompts that went by the WebSocket: a run from there to its end, what was sent below it."""
+        runs = [span for span in found if span.name == "process.execute_comfyui"]
+        self.assertEqual([span.get("comfyui.prompt_id") for span in runs], ASKED)
+        handshake = next(span for span in found if span.name == "GET")
+        self.assertEqual(handshake.get("websocket.session_id"), "c-1")
+        for number, run_span in enumerate(runs):
+            prompt_id = run_span.get("comfyui.prompt_id")
+            wanted = {name: value for name, value in SUBMITTED.items() if name not in ("comfyui.operation",
+                                                                                    "comfyui.queue_number")}
+            said = {name: value for name, value in run_span.attributes.items() if name.startswith(OWN)}
+            self.assertEqual(said, {**wanted, "comfyui.prompt_id": prompt_id, "comfyui.queue_remaining": 1})
+            events, error = RUNS[prompt_id]
+            self.assertEqual([event["name"] for event in run_span.events], events)
+            self.assertEqual(run_span.get("error.type"), error)
+            below = [span for span in found if span.parent_id == run_span.span_id]
+            sent = [span for span in below if span.name == "process.ws_send"]
+            self.assertEqual(len(sent), 1)
+            self.assertEqual(sent[0].start_ns, run_span.start_ns)
+            self.assertEqual(sent[0].get("comfyui.message.type"), "queue_prompt" if number % 2 else "prompt")
+            self.assertEqual(sent[0].get("comfyui.prompt_id"), prompt_id if number % 2 else None)
+            self.assertGreater(sent[0].get("websocket.message.size"), 0)
+            # The socket is another trace's: it was there before.
+            self.assertEqual([link["spanId"] for link in sent[0].links], [handshake.span_id])
+            told = [span for span in below if span.name == "process.ws_progress"]
+            self.assertEqual(len(told), min(run_span.get("wirespan.run.messages"), 32))
+            self.assertEqual({span.get("comfyui.prompt_id") for span in told}, {prompt_id})
+        # Nothing but these: what else was sent, and the answers, are counted by the session.
+        names = {span.name for span in found}
+        self.assertEqual(
+            names, {"GET", "websocket", "process.execute_comfyui", "process.ws_send", "process.ws_progress"}
+        )
 
     def test_object_stores(self):
         with ObjectStore() as store:

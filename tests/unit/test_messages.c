@@ -108,7 +108,7 @@ static void pass(struct slice in, uint64_t now)
             messages_frame(direction, &item, now);
             break;
         case WEBSOCKET_PAYLOAD:
-            messages_payload(direction, item.bytes);
+            messages_payload(direction, &item);
             break;
         case WEBSOCKET_FRAME_END:
             messages_frame_end(self, connection, direction, now);

@@ -84,6 +84,13 @@ static const struct mistake mistakes[] = {
     {QUEUE CLAIM " then clam\n", 5, "did you mean 'claim'?"},
     {QUEUE CLAIM " then claim\n type is a\n", 5, "needs an 'id' of its own"},
     {QUEUE "on LPOP jobs\n cl\x01im\n", 3, "a control character"},
+    {QUEUE CLAIM " type is \"a b\n", 5, "begins with a '\"' and does not end with one: 'a b'"},
+    {QUEUE CLAIM " attempt is first\n", 5, "told as a number, not as 'first'"},
+    {QUEUE "jobs unique\n", 1, "there is no rule for the queue 'q'"},
+    {QUEUE "queue r\n" CLAIM, 1, "there is no rule for the queue 'q'"},
+    {QUEUE CLAIM CLAIM, 5, "never reached: the one in line 2 fits all"},
+    {QUEUE "on GET|SET {id}\n claim\n when reply\non GET {id}:x\n claim\n", 5, "never reached"},
+    {QUEUE "on EVAL\n claim\n id from reply\non EVAL {id}:x\n claim\n", 5, "never reached"},
 };
 
 static void each_mistake_has_its_line_and_reason(void **state)
@@ -99,6 +106,27 @@ static void each_mistake_has_its_line_and_reason(void **state)
             strstr(error.text, mistake->reason) == NULL) {
             fail_msg("%s\ngave line %u: %s", mistake->text, error.line,
                      is_right ? "nothing wrong" : error.text);
+        }
+    }
+}
+
+/* Rules that go before others and leave something to them. */
+static void narrower_rules_go_first(void **state)
+{
+    static const char *const texts[] = {
+        QUEUE "on GET {id}:x\n claim\non GET {id}\n claim\n",
+        QUEUE "on GET {id}\n when argument 1 is a\n claim\non GET {id}\n claim\n",
+        QUEUE "on GET {id}\n claim\non GET|SET {id}\n claim\n",
+        QUEUE "on EVAL {id}:x {id}:y\n claim\non EVAL {id}:x\n claim\n",
+        QUEUE "on LMOVE {id} b\n claim\non LMOVE {id}\n claim\n",
+        QUEUE CLAIM " type is \"a b\" # \"\n",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct rules_error error = {0};
+        rules_init(&rules);
+        if (!rules_parse(&rules, 0, slice_of(texts[i], strlen(texts[i])), &error)) {
+            fail_msg("%s\ngave line %u: %s", texts[i], error.line, error.text);
         }
     }
 }
@@ -541,6 +569,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_mistake_has_its_line_and_reason),
+        cmocka_unit_test(narrower_rules_go_first),
         cmocka_unit_test(keys_of_no_queue_are_told_at_once),
         cmocka_unit_test(takes_keys_fields_and_arguments),
         cmocka_unit_test(takes_scripts_and_their_answers),

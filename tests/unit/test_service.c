@@ -97,6 +97,17 @@ static void test_events(void **state)
     assert_false(prompt->reads_messages);
     assert_true(messages->reads_messages);
     assert_false(messages->reads_reply);
+    assert_true(messages->reads_sent);
+    assert_false(messages->reads_request);
+    assert_true(messages->reads_query);
+    assert_false(prompt->reads_sent);
+    assert_false(prompt->reads_query);
+    /* What is told on one endpoint is found again on the other. */
+    uint8_t left = service_field_of(prompt, slice("comfyui.queue_remaining"));
+    assert_int_not_equal(left, SERVICE_NO_FIELD);
+    assert_int_not_equal(service_field_of(messages, slice("comfyui.queue_remaining")),
+                         SERVICE_NO_FIELD);
+    assert_int_equal(service_field_of(chat, slice("comfyui.queue_remaining")), SERVICE_NO_FIELD);
     /* One name, so that one id is one run. */
     assert_true(slice_equals(service_text(prompt->run_name), service_text(messages->run_name)));
     assert_int_equal(service_event(prompt, 0)->outcome, SERVICE_RUN_BEGINS);
@@ -104,7 +115,10 @@ static void test_events(void **state)
     assert_null(service_event(prompt, prompt->event_count));
     assert_int_equal(chat->run_field, SERVICE_NO_FIELD);
     assert_null(service_event(chat, 0));
-    const struct service_event *last = service_event(messages, 2);
+    assert_int_equal(service_event(messages, 0)->outcome, SERVICE_RUN_BEGINS);
+    assert_int_equal(service_event(messages, 2)->outcome, SERVICE_RUN_NAMED);
+    assert_int_equal(service_event(messages, 3)->outcome, SERVICE_RUN_NOTED);
+    const struct service_event *last = service_event(messages, 6);
     assert_int_equal(last->outcome, SERVICE_RUN_COMPLETED);
     assert_int_not_equal(last->without, SERVICE_NO_FIELD);
     assert_true(slice_equals(service_text(last->value), slice("executing")));

@@ -36,6 +36,8 @@ static char wanted_name[256];
 static char wanted_needs[256];
 static char wanted_run[256];
 static bool reads_messages;
+static bool reads_sent;
+static bool reads_query;
 static uint64_t first_bytes[4];
 static uint64_t last_bytes[4];
 
@@ -119,7 +121,9 @@ static void end_endpoint(void)
     if (endpoint->event_count > 0 && endpoint->run_field == SERVICE_NO_FIELD) {
         fail("there is no line `run ATTRIBUTE as NAME`", NULL);
     }
-    endpoint->reads_request = tree_sizes[0] > 1;
+    endpoint->reads_request = tree_sizes[0] > 1 && !reads_sent;
+    endpoint->reads_sent = tree_sizes[0] > 1 && reads_sent;
+    endpoint->reads_query = reads_query;
     endpoint->reads_reply = tree_sizes[1] > 1 && !reads_messages;
     endpoint->reads_messages = tree_sizes[1] > 1 && reads_messages;
     endpoint->request_nodes = keep_tree(0);
@@ -167,6 +171,8 @@ static void begin_endpoint(const char *method, const char *target)
     wanted_needs[0] = '\0';
     wanted_run[0] = '\0';
     reads_messages = false;
+    reads_sent = false;
+    reads_query = false;
 }
 
 static void set_name(const char *word, const char *braces)
@@ -195,7 +201,8 @@ static unsigned number_of(const char *word, const char *const *words, const char
 static void add_field(const char *attribute, const char *source, const char *where,
                       const char *type)
 {
-    static const char *const sources[] = {"request", "reply", "header", "message", NULL};
+    static const char *const sources[] = {"request", "reply", "header", "message",
+                                          "sent",    "query", NULL};
     static const char *const types[] = {"string",  "int",   "double", "bool",
                                         "strings", "count", NULL};
     struct service_endpoint *endpoint = current();
@@ -206,20 +213,26 @@ static void add_field(const char *attribute, const char *source, const char *whe
     uint8_t first = find_field(endpoint, attribute);
     struct service_field *field = &fields[field_count++];
     field->attribute = add_text(attribute);
-    field->source =
-        (uint8_t)number_of(source, sources, "a source is request, reply, header or message");
+    field->source = (uint8_t)number_of(
+        source, sources, "a source is request, reply, header, message, sent or query");
     field->type = (uint8_t)number_of(type, types, "no type of attribute");
     field->first = first == SERVICE_NO_FIELD ? number : first;
-    field->header = add_text(field->source == SERVICE_HEADER ? where : "");
+    bool is_named = field->source == SERVICE_HEADER || field->source == SERVICE_QUERY;
+    field->header = add_text(is_named ? where : "");
     endpoint->field_count++;
-    if (field->source == SERVICE_HEADER) {
+    reads_query |= field->source == SERVICE_QUERY;
+    if (is_named) {
         return;
     }
-    unsigned tree = field->source == SERVICE_REQUEST ? 0 : 1;
+    unsigned tree = field->source == SERVICE_REQUEST || field->source == SERVICE_SENT ? 0 : 1;
     if (tree == 1 && tree_sizes[1] > 1 && reads_messages != (field->source == SERVICE_MESSAGE)) {
         fail("an endpoint has a reply or messages, not both", where);
     }
+    if (tree == 0 && tree_sizes[0] > 1 && reads_sent != (field->source == SERVICE_SENT)) {
+        fail("an endpoint has a request or messages, not both", where);
+    }
     reads_messages |= field->source == SERVICE_MESSAGE;
+    reads_sent |= field->source == SERVICE_SENT;
     if (!json_tree_add(trees[tree], UINT8_MAX, &tree_sizes[tree], slice_of(where, strlen(where)),
                        number)) {
         fail("a path that is malformed, too deep, or there already", where);
@@ -239,15 +252,15 @@ static void add_constant(const char *attribute, const char *value)
 /* OUTCOME [when ATTRIBUTE is TEXT] [without ATTRIBUTE] [by ATTRIBUTE] */
 static void add_event(char **words, unsigned count)
 {
-    static const char *const outcomes[] = {"begins", "goes-on",   "started", "completed",
-                                           "failed", "cancelled", NULL};
+    static const char *const outcomes[] = {"begins",    "goes-on", "started", "completed", "failed",
+                                           "cancelled", "named",   "noted",   NULL};
     if (event_count == MAX_EVENTS) {
         fail("too many events", NULL);
     }
     struct service_event *event = &events[event_count++];
     event->outcome = (uint8_t)number_of(words[0], outcomes,
-                                        "a run begins, goes-on, started, completed, failed or "
-                                        "cancelled");
+                                        "a run begins, goes-on, started, completed, failed, "
+                                        "cancelled, named or noted");
     event->field = event->without = event->error = SERVICE_NO_FIELD;
     event->value = add_text("");
     unsigned at = 1;
@@ -381,12 +394,13 @@ static void write_table(FILE *out)
         write_text(out, endpoint->path);
         fprintf(out, ", ");
         write_text(out, endpoint->name);
-        fprintf(out, ", %u, %u, %u, %u, %u, %u, %u, %u, %u, %u, %u, %d, %d, %d, ",
+        fprintf(out, ", %u, %u, %u, %u, %u, %u, %u, %u, %u, %u, %u, %d, %d, %d, %d, %d, ",
                 endpoint->name_field, endpoint->needs, endpoint->field_count,
                 endpoint->constant_count, endpoint->run_field, endpoint->event_count,
                 endpoint->first_field, endpoint->first_constant, endpoint->first_event,
                 endpoint->request_nodes, endpoint->reply_nodes, endpoint->reads_request,
-                endpoint->reads_reply, endpoint->reads_messages);
+                endpoint->reads_reply, endpoint->reads_messages, endpoint->reads_sent,
+                endpoint->reads_query);
         write_text(out, endpoint->run_name);
         fprintf(out, "},\n");
     }

@@ -186,6 +186,19 @@ static void name_for_job(struct span *span, const struct record *record,
                                                              : SLICE("process.http_request");
 }
 
+/* What both ends of a WebSocket have agreed on. */
+static void add_agreement(struct span *span, const struct record_text *text)
+{
+    struct slice upgrade = text->fields[FIELD_UPGRADE];
+    struct slice extensions = text->fields[FIELD_EXTENSIONS];
+    if (!slice_equals_ignoring_case(upgrade, SLICE("websocket"))) {
+        return;
+    }
+    span_add_string(span, SLICE("websocket.subprotocol"), text->fields[FIELD_SUBPROTOCOL]);
+    span_add_bool(span, SLICE("websocket.compressed"),
+                  slice_starts_with(extensions, SLICE("permessage-deflate")));
+}
+
 void spans_build_http(struct span *span, const struct record *record,
                       const struct record_text *text)
 {
@@ -212,6 +225,9 @@ void spans_build_http(struct span *span, const struct record *record,
     }
     if (is_client) {
         spans_add_store(span, record, text);
+    }
+    if (unlikely((record->flags & RECORD_FLAG_UPGRADED) != 0)) {
+        add_agreement(span, text);
     }
     span->is_http_server = !is_client;
     if (unlikely((record->flags & RECORD_FLAG_FOR_JOB) != 0) && is_client) {

@@ -74,5 +74,9 @@ void spans_build_message(struct span *span, const struct record *record,
     span->name = SLICE("websocket.message");
     spans_add_network(span, &peer);
     spans_add_service(span, record, text);
+    if (record->message.is_sent != 0) {
+        span->name = SLICE("process.ws_send");
+        spans_add_links(span, record);
+    }
     span_add_int(span, SLICE("websocket.message.size"), (int64_t)record->message.bytes);
 }

@@ -129,6 +129,28 @@ static void set_name(struct span *span, const struct service_endpoint *endpoint,
     span->name = name;
 }
 
+static struct slice decimal_of(struct span *span, struct slice key)
+{
+    for (uint32_t i = 0; i < span->attribute_count; i++) {
+        const struct attribute *attribute = &span->attributes[i];
+        if (slice_equals(attribute->key, key) && attribute->type == ATTRIBUTE_INT &&
+            attribute->integer >= 0) {
+            return span_decimal(span, (uint64_t)attribute->integer);
+        }
+    }
+    return slice_of(NULL, 0);
+}
+
+/* Of a picture that is to be made, as people say it: 512x768. */
+static void add_resolution(struct span *span)
+{
+    const struct slice parts[] = {decimal_of(span, SLICE("workflow.width")), SLICE("x"),
+                                  decimal_of(span, SLICE("workflow.height"))};
+    if (parts[0].data != NULL && parts[2].data != NULL) {
+        span_add_string(span, SLICE("workflow.resolution"), span_join(span, parts, 3));
+    }
+}
+
 void spans_add_service(struct span *span, const struct record *record,
                        const struct record_text *text)
 {
@@ -140,7 +162,16 @@ void spans_add_service(struct span *span, const struct record *record,
         return;
     }
     find_values(&values, record);
-    if (endpoint->needs != SERVICE_NO_FIELD && values.of[endpoint->needs].data == NULL) {
+    /* A run would not be there. */
+    bool is_its = endpoint->needs == SERVICE_NO_FIELD || record->kind == RECORD_RUN ||
+                  values.of[endpoint->needs].data != NULL;
+    for (uint8_t i = 0; i < endpoint->field_count; i++) {
+        const struct service_field *field = service_field(endpoint, i);
+        if (values.of[i].data != NULL && (is_its || field->source == SERVICE_QUERY)) {
+            add_value(span, field, values.of[i]);
+        }
+    }
+    if (!is_its) {
         return;
     }
     set_name(span, endpoint, &values);
@@ -148,11 +179,7 @@ void spans_add_service(struct span *span, const struct record *record,
         const struct service_constant *constant = service_constant(endpoint, i);
         span_add_literal(span, service_text(constant->attribute), service_text(constant->value));
     }
-    for (uint8_t i = 0; i < endpoint->field_count; i++) {
-        if (values.of[i].data != NULL) {
-            add_value(span, service_field(endpoint, i), values.of[i]);
-        }
-    }
+    add_resolution(span);
     if (record->http.first_data_ns > record->start_ns) {
         span_add_double(span, SLICE("gen_ai.response.time_to_first_chunk"),
                         (double)(record->http.first_data_ns - record->start_ns) / NS_PER_S);

@@ -150,17 +150,46 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Sec-WebSocket-Extensions", EXTENSIONS[coding])
         self.end_headers()
         self.server.sessions[client] = Session(self.wfile, coding)
-        # What the client sends are pongs and a close frame; nobody else writes once that has come.
+        # What the client sends are pongs, prompts and a close frame; nobody else writes once that has come.
+        decoder = zlib.decompressobj(-15)
         while True:
-            head = self.rfile.read(2)
-            if len(head) < 2:
+            frame = self.read_frame()
+            if frame is None:
                 break
-            size = head[1] & 0x7F
-            self.rfile.read(4 + size)
-            if head[0] & 0x0F == 8:
+            opcode, payload = frame
+            if opcode & 0x0F == 8:
                 self.server.sessions[client].frame(0x88, struct.pack(">H", 1000))
                 break
+            if opcode & 0x0F == 1:
+                if opcode & 0x40:
+                    decoder = decoder if coding == "shared" else zlib.decompressobj(-15)
+                    payload = decoder.decompress(payload + b"\0\0\xff\xff")
+                text = payload.decode()
+                if text.startswith('{"type":') and "prompt" in json.loads(text)["type"]:
+                    self.take_prompt(client, json.loads(text))
         self.close_connection = True
+
+    def read_frame(self):
+        head = self.rfile.read(2)
+        if len(head) < 2:
+            return None
+        size = head[1] & 0x7F
+        if size == 126:
+            size = struct.unpack(">H", self.rfile.read(2))[0]
+        elif size == 127:
+            size = struct.unpack(">Q", self.rfile.read(8))[0]
+        mask = self.rfile.read(4)
+        payload = self.rfile.read(size)
+        whole = mask * (size // 4 + 1)
+        return head[0], bytes(byte ^ key for byte, key in zip(payload, whole))
+
+    def take_prompt(self, client, message):
+        """A prompt that came by the WebSocket; without an id of its own it gets one."""
+        prompt_id = message.get("prompt_id") or message["data"]["extra_data"]["wanted_id"]
+        self.server.clients[prompt_id] = client
+        queued = {"prompt_id": prompt_id, "number": len(self.server.clients)}
+        self.server.sessions[client].send({"type": "prompt_queued", "data": queued})
+        self.run(prompt_id)
 
 
 class ComfyuiServer:
