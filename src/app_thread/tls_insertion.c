@@ -48,6 +48,16 @@ static struct tls_insertion *take_free(void)
     return NULL;
 }
 
+/* Whose it is. */
+static void set_owner(struct tls_insertion *insertion, const struct touch *touch,
+                      const uint8_t random[TLS_RANDOM_BYTES])
+{
+    struct place *place = &tls_insertion_places[insertion - tls_insertions];
+    atomic_store_explicit(&place->connection[0], touch->connection->block, memory_order_relaxed);
+    atomic_store_explicit(&place->connection[1], touch->generation, memory_order_relaxed);
+    memcpy(insertion->random, random, TLS_RANDOM_BYTES);
+}
+
 static bool is_gone(const struct place *place)
 {
     uint32_t block = atomic_load_explicit(&place->connection[0], memory_order_relaxed);
@@ -97,15 +107,49 @@ SLOW struct tls_insertion *tls_insertion_begin(const struct touch *touch,
     inject_copied(injection);
     insertion->sent = 0;
     insertion->was_kept = false;
+    insertion->is_copy = false;
     insertion->names_span = true;
     insertion->identity = injection->preview.plan.identity;
     /* Of the thread that plans, which may be another one than sends. */
     insertion->identity.work = NULL;
-    struct place *place = &tls_insertion_places[insertion - tls_insertions];
-    atomic_store_explicit(&place->connection[0], touch->connection->block, memory_order_relaxed);
-    atomic_store_explicit(&place->connection[1], touch->generation, memory_order_relaxed);
-    memcpy(insertion->random, random, TLS_RANDOM_BYTES);
+    set_owner(insertion, touch, random);
     return insertion;
+}
+
+static struct tls_insertion *take_copy(struct slice first, struct slice second)
+{
+    struct tls_insertion *copy = take_free();
+    if (copy != NULL) {
+        memcpy(copy->bytes, first.data, first.size);
+        memcpy(copy->bytes + first.size, second.data, second.size);
+        copy->own = (uint32_t)(first.size + second.size);
+        copy->is_copy = true;
+        copy->names_span = false;
+    }
+    return copy;
+}
+
+SLOW struct tls_insertion *tls_insertion_copy(const struct touch *touch,
+                                              const uint8_t random[TLS_RANDOM_BYTES],
+                                              struct slice bytes)
+{
+    if (atomic_load_explicit(&tls_insertions_kept, memory_order_relaxed) >=
+        LIMIT_TLS_INSERTIONS / 2) {
+        return NULL;
+    }
+    bytes.size = bytes.size < TLS_RECORD_BYTES ? bytes.size : TLS_RECORD_BYTES;
+    struct tls_insertion *copy = take_copy(bytes, slice_of(bytes.data, 0));
+    if (copy != NULL) {
+        set_owner(copy, touch, random);
+    }
+    return copy;
+}
+
+SLOW struct tls_insertion *tls_insertion_copy_own(const struct tls_insertion *insertion)
+{
+    uint32_t rest = insertion->own - insertion->at;
+    return take_copy(slice_of(insertion->bytes, insertion->at),
+                     slice_of(insertion->bytes + insertion->size - rest, rest));
 }
 
 bool tls_insertion_is_kept(const void *session)

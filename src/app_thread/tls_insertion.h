@@ -8,6 +8,9 @@
  * A library that has encrypted a part of our bytes would send another stream if it were called with
  * the program's. So an insertion outlives the observation of its connection; it ends when its bytes
  * are gone, or when the session at its address is another one, which its random bytes tell.
+ *
+ * A library that remembers what a call could not send (GnuTLS) may be called again without it: what
+ * it is then sending lies in a copy, in a place of the same kind with no field in it.
  */
 #pragma once
 
@@ -32,6 +35,7 @@ struct tls_insertion {
     uint32_t size;     /* of `bytes` */
     uint32_t sent;     /* of `bytes` */
     bool was_kept;     /* an earlier call began it */
+    bool is_copy;      /* of what the library remembers: `own` bytes, and nothing is inserted */
     bool names_span;   /* `identity` went out, or may have, and no record has it yet */
     struct trace_identity identity;
     uint8_t random[TLS_RANDOM_BYTES];
@@ -47,6 +51,14 @@ struct tls_insertion *tls_insertion_begin(const struct touch *touch,
                                           const uint8_t random[TLS_RANDOM_BYTES],
                                           struct injection *injection, struct slice bytes,
                                           bool takes_records);
+
+/* A copy of what the library was given and remembers, a record of it at most, with half of the
+   places left to requests. NULL: none can be had now. The caller ends it, or keeps it. */
+struct tls_insertion *tls_insertion_copy(const struct touch *touch,
+                                         const uint8_t random[TLS_RANDOM_BYTES],
+                                         struct slice bytes);
+/* The same of the program's bytes in an insertion. */
+struct tls_insertion *tls_insertion_copy_own(const struct tls_insertion *insertion);
 
 /* Whether something is kept for a session at that address: it is to be asked for its random bytes
    then. */

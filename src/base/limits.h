@@ -54,7 +54,9 @@
    nothing more is written, so that each thread that is sending finds room. */
 #define LIMIT_INJECT_OWED 2048u
 /* Requests over TLS at a time into which it is being written: as many threads may wait in their
-   library, and as many sessions to be called again. Beyond it requests go as they are. */
+   library, and as many sessions to be called again. Beyond it requests go as they are. Half of the
+   places may be taken by what GnuTLS remembers; beyond that a program that calls it again without
+   its bytes loses the exchange. */
 #define LIMIT_TLS_INSERTIONS 64u
 
 /* One HTTP head, all its lines: what common servers accept at most. */

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/un.h>
@@ -130,6 +131,13 @@ void set_nonblocking(int fd)
     int flags = fcntl(fd, F_GETFL);
     REQUIRE(flags >= 0);
     REQUIRE(fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0);
+}
+
+void send_at_once(int pair[2])
+{
+    int on = 1;
+    REQUIRE(setsockopt(pair[0], IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0);
+    REQUIRE(setsockopt(pair[1], IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0);
 }
 
 void shrink_buffers(int pair[2])

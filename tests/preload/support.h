@@ -53,6 +53,8 @@ int connect_to(const struct sockaddr_storage *address, socklen_t size);
 void tcp_pair(int pair[2]);
 void unix_pair(int pair[2]);
 void set_nonblocking(int fd);
+/* Small writes go at once. */
+void send_at_once(int pair[2]);
 /* Small buffers, so that writes are partial. */
 void shrink_buffers(int pair[2]);
 

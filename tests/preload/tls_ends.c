@@ -10,17 +10,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "sums.h"
 #include "support.h"
 
 struct tls_end {
+    struct sums_end sums; /* first: it is what its functions are given */
     int fd;
     SSL *ssl;
     enum tls_style style;
     BIO *in, *out; /* TLS_MEMORY, TLS_NARROW: bytes for the session, and from it */
-    char kept[4096];
-    size_t have;
     bool is_client;
-    unsigned contexts; /* requests that had one */
 };
 
 static bool is_narrow(enum tls_style style)
@@ -122,8 +121,9 @@ static bool await(struct tls_end *end, int result)
     return poll(&ready, 1, 10000) == 1;
 }
 
-static bool send_bytes(struct tls_end *end, const char *bytes, size_t size)
+static bool send_bytes(struct sums_end *sums, const char *bytes, size_t size)
 {
+    struct tls_end *end = (struct tls_end *)sums;
     bool says = end->style != TLS_NONBLOCKING && end->style != TLS_NONBLOCKING_PARTS;
     /* At first without its last byte, where more may come when it is called again. */
     size_t held_back = end->style == TLS_NARROW_MOVING && size > 1 ? 1 : 0;
@@ -158,8 +158,9 @@ static bool send_bytes(struct tls_end *end, const char *bytes, size_t size)
 }
 
 /* At most `size` bytes; 0 at the end. */
-static size_t receive(struct tls_end *end, char *bytes, size_t size)
+static size_t receive(struct sums_end *sums, char *bytes, size_t size)
 {
+    struct tls_end *end = (struct tls_end *)sums;
     for (;;) {
         size_t got = 0;
         int result;
@@ -193,7 +194,12 @@ static bool shake_hands(struct tls_end *end, bool is_server)
 
 static void begin(struct tls_end *end, SSL_CTX *context, int fd, enum tls_style style)
 {
-    *end = (struct tls_end){.fd = fd, .style = style, .ssl = SSL_new(context)};
+    *end = (struct tls_end){
+        .sums = {.receive = receive, .send = send_bytes},
+        .fd = fd,
+        .style = style,
+        .ssl = SSL_new(context),
+    };
     REQUIRE(end->ssl);
     if (style == TLS_MEMORY) {
         end->in = BIO_new(BIO_s_mem());
@@ -225,119 +231,44 @@ static void finish(struct tls_end *end)
 
 /* ---- HTTP ---- */
 
-/* Reads a message with Content-Length; returns the body's sum, or 0 at the end. */
-static uint32_t read_message(struct tls_end *end, char *start, size_t size)
-{
-    const char *behind;
-    while (!(behind = memmem(end->kept, end->have, "\r\n\r\n", 4))) {
-        if (end->have == sizeof end->kept) {
-            return 0;
-        }
-        size_t got = receive(end, end->kept + end->have, sizeof end->kept - end->have);
-        if (got == 0) {
-            return 0;
-        }
-        end->have += got;
-    }
-    /* Right behind the first line, if anywhere. */
-    const char *line = memmem(end->kept, end->have, "\r\n", 2);
-    bool has_context = strncmp(line + 2, "traceparent: 00-", 16) == 0;
-    size_t before = (size_t)(line + 2 - end->kept);
-    size_t context = has_context ? 70 : 0;
-    end->contexts += has_context;
-    const char *field = memmem(end->kept, end->have, "Content-Length: ", 16);
-    size_t left = field ? strtoul(field + 16, NULL, 10) : 0;
-    snprintf(start, size, "%.*s", (int)strcspn(end->kept, "\r"), end->kept);
-    size_t used = (size_t)(behind - end->kept) + 4;
-    uint32_t sum = checksum(1, end->kept, before);
-    sum = checksum(sum, end->kept + before + context, used - before - context);
-    for (;;) {
-        size_t here = end->have - used < left ? end->have - used : left;
-        sum = checksum(sum, end->kept + used, here);
-        left -= here;
-        used += here;
-        if (left == 0) {
-            break;
-        }
-        end->have = receive(end, end->kept, sizeof end->kept);
-        used = 0;
-        if (end->have == 0) {
-            return 0;
-        }
-    }
-    memmove(end->kept, end->kept + used, end->have - used);
-    end->have -= used;
-    return sum;
-}
-
 struct serving {
     int fd;
     enum tls_style style;
     SSL_CTX *context;
-    unsigned contexts;
+    struct tls_end end;
 };
 
 static void *serve(void *argument)
 {
     struct serving *serving = argument;
-    struct tls_end end;
-    char start[256], answer[512];
-    uint32_t sum;
-    begin(&end, serving->context, serving->fd, serving->style);
+    struct tls_end *end = &serving->end;
+    struct sums_end *sums = &end->sums;
+    begin(end, serving->context, serving->fd, serving->style);
     if (serving->style == TLS_EARLY) {
         size_t got = 0;
         int state;
         do {
-            state =
-                SSL_read_early_data(end.ssl, end.kept + end.have, sizeof end.kept - end.have, &got);
-            end.have += got;
+            state = SSL_read_early_data(end->ssl, sums->kept + sums->have,
+                                        sizeof sums->kept - sums->have, &got);
+            sums->have += got;
         } while (state == SSL_READ_EARLY_DATA_SUCCESS);
         REQUIRE(state == SSL_READ_EARLY_DATA_FINISH);
     }
-    if (shake_hands(&end, true)) {
-        while ((sum = read_message(&end, start, sizeof start)) != 0) {
-            int size = snprintf(answer, sizeof answer,
-                                "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n%08x", (unsigned)sum);
-            if (!send_bytes(&end, answer, (size_t)size)) {
-                break;
-            }
-        }
+    if (shake_hands(end, true)) {
+        sums_serve(sums);
     }
-    serving->contexts = end.contexts;
-    finish(&end);
+    finish(end);
     return NULL;
 }
 
-static bool ask(struct tls_end *end, unsigned number, const char *body, size_t size, bool is_early)
+static bool ask_early(struct tls_end *end, const char *body, size_t size)
 {
-    char head[256], start[256];
-    int length = snprintf(head, sizeof head,
-                          "POST /echo?n=%u HTTP/1.1\r\nHost: test\r\n"
-                          "Content-Length: %zu\r\n\r\n",
-                          number, size);
-    char *message = malloc((size_t)length + size);
-    REQUIRE(message);
-    memcpy(message, head, (size_t)length);
-    memcpy(message + length, body, size);
-    bool done;
-    if (is_early) {
-        size_t sent = 0;
-        done = SSL_write_early_data(end->ssl, message, (size_t)length + size, &sent) == 1 &&
-               sent == (size_t)length + size && shake_hands(end, false);
-    } else {
-        done = send_bytes(end, message, (size_t)length + size);
-    }
+    size_t length, sent = 0;
+    char *message = sums_request(0, body, size, &length);
+    bool done = SSL_write_early_data(end->ssl, message, length, &sent) == 1 && sent == length &&
+                shake_hands(end, false);
     free(message);
-    uint32_t sum = done ? read_message(end, start, sizeof start) : 0;
-    say("request %u: %s, sum %08x", number, done ? start : "not sent", (unsigned)sum);
-    return sum != 0;
-}
-
-/* Whether requests get a context. */
-static bool is_observed(void)
-{
-    const char *preload = getenv("LD_PRELOAD");
-    return preload && strstr(preload, "libwirespan.so");
+    return sums_tell(&end->sums, 0, done);
 }
 
 bool tls_talk(int client, int server, const struct tls_plan *plan)
@@ -348,8 +279,11 @@ bool tls_talk(int client, int server, const struct tls_plan *plan)
     if (style == TLS_EARLY && !early_server) {
         early_server = context_of(true, style);
     }
-    struct serving serving = {server, style,
-                              style == TLS_EARLY ? early_server : context_of(true, style), 0};
+    struct serving serving = {
+        .fd = server,
+        .style = style,
+        .context = style == TLS_EARLY ? early_server : context_of(true, style),
+    };
     SSL_CTX *context = context_of(false, style);
     char *body = malloc(most + 1);
     REQUIRE(body);
@@ -362,7 +296,9 @@ bool tls_talk(int client, int server, const struct tls_plan *plan)
     bool good = is_early || shake_hands(&end, false);
     say("handshake: %s", good ? "good" : "failed");
     for (unsigned i = 0; i < plan->exchanges && good; i++) {
-        good = ask(&end, i, body, plan->body + i * plan->more, is_early && i == 0);
+        size_t size = plan->body + i * plan->more;
+        good =
+            is_early && i == 0 ? ask_early(&end, body, size) : sums_ask(&end.sums, i, body, size);
     }
     if (is_early) {
         say("early data: %s",
@@ -374,9 +310,7 @@ bool tls_talk(int client, int server, const struct tls_plan *plan)
     finish(&end);
     join_thread(thread);
     /* What goes with the handshake is not changed. */
-    unsigned wanted = is_observed() ? plan->exchanges - is_early : 0;
-    say("contexts: %s", serving.contexts == wanted ? "as wanted" : "not as wanted");
-    good = good && serving.contexts == wanted;
+    good = sums_had_contexts(&serving.end.sums, plan->exchanges - is_early) && good;
     SSL_CTX_free(context);
     if (style != TLS_EARLY) {
         SSL_CTX_free(serving.context);
@@ -423,7 +357,8 @@ void tls_break_rules(int client, int server, unsigned which)
     };
     const struct repetition *repetition = &repetitions[which % TLS_RULES];
     make_certificate();
-    struct serving serving = {server, TLS_DESCRIPTOR, context_of(true, TLS_DESCRIPTOR), 0};
+    struct serving serving = {
+        .fd = server, .style = TLS_DESCRIPTOR, .context = context_of(true, TLS_DESCRIPTOR)};
     SSL_CTX *context = context_of(false, repetition->style);
     pthread_t thread = start_thread(serve, &serving);
     struct tls_end end;

@@ -105,6 +105,62 @@ static void what_is_kept_is_that_sessions(void **state)
     assert_int_equal(atomic_load(&tls_insertions_kept), 0);
 }
 
+static void a_copy_has_a_record_and_no_field(void **state)
+{
+    (void)state;
+    struct touch touch = new_connection();
+    static uint8_t bytes[TLS_RECORD_BYTES + 1];
+    memset(bytes, 'c', sizeof(bytes));
+    for (uint32_t size = TLS_RECORD_BYTES - 1; size <= TLS_RECORD_BYTES + 1; size++) {
+        struct tls_insertion *copy =
+            tls_insertion_copy(&touch, random_bytes[0], slice_of(bytes, size));
+        assert_non_null(copy);
+        assert_true(copy->is_copy);
+        assert_false(copy->names_span);
+        assert_int_equal(copy->own, size < TLS_RECORD_BYTES ? size : TLS_RECORD_BYTES);
+        assert_memory_equal(copy->bytes, bytes, copy->own);
+        tls_insertion_keep(copy, &sessions[0]);
+        assert_ptr_equal(tls_insertion_take(&sessions[0], random_bytes[0]), copy);
+        tls_insertion_end(copy);
+    }
+}
+
+static void the_programs_bytes_are_what_lies_around_the_field(void **state)
+{
+    (void)state;
+    struct touch touch = new_connection();
+    struct tls_insertion *insertion = begin(&touch, 1000, true);
+    for (uint32_t own = 1000; own > 241; own -= 241) {
+        tls_insertion_cut(insertion, own);
+        struct tls_insertion *copy = tls_insertion_copy_own(insertion);
+        assert_int_equal(copy->own, own);
+        assert_memory_equal(copy->bytes, HEAD, sizeof(HEAD) - 1);
+        assert_memory_equal(copy->bytes + own - 3, "bbb", 3);
+        tls_insertion_end(copy);
+    }
+    tls_insertion_end(insertion);
+}
+
+static void copies_leave_half_of_the_places(void **state)
+{
+    (void)state;
+    struct touch touch = new_connection();
+    struct tls_insertion *copies[LIMIT_TLS_INSERTIONS / 2];
+    for (uint32_t i = 0; i < LIMIT_TLS_INSERTIONS / 2; i++) {
+        copies[i] = tls_insertion_copy(&touch, random_bytes[0], slice_of(HEAD, 4));
+        assert_non_null(copies[i]);
+        tls_insertion_keep(copies[i], &copies[i]);
+    }
+    assert_null(tls_insertion_copy(&touch, random_bytes[0], slice_of(HEAD, 4)));
+    struct tls_insertion *insertion = begin(&touch, 100, true);
+    assert_non_null(insertion);
+    tls_insertion_end(insertion);
+    for (uint32_t i = 0; i < LIMIT_TLS_INSERTIONS / 2; i++) {
+        assert_ptr_equal(tls_insertion_take(&copies[i], random_bytes[0]), copies[i]);
+        tls_insertion_end(copies[i]);
+    }
+}
+
 static void there_are_so_many_at_a_time(void **state)
 {
     (void)state;
@@ -139,6 +195,9 @@ int main(void)
         cmocka_unit_test(no_more_is_copied_than_a_record),
         cmocka_unit_test(a_record_is_cut_as_the_library_cuts),
         cmocka_unit_test(what_is_kept_is_that_sessions),
+        cmocka_unit_test(a_copy_has_a_record_and_no_field),
+        cmocka_unit_test(the_programs_bytes_are_what_lies_around_the_field),
+        cmocka_unit_test(copies_leave_half_of_the_places),
         cmocka_unit_test(there_are_so_many_at_a_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

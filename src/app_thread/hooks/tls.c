@@ -21,6 +21,7 @@ void tls_send_begin(struct tls_sending *sending, const struct tls_call *call, co
                     size_t size)
 {
     sending->insertion = NULL;
+    sending->copy = NULL;
     sending->has_begun = false;
     sending->is_observed = size > 0 && tls_is_observed();
     if (!sending->is_observed) {
@@ -89,10 +90,15 @@ static SLOW bool take_kept(struct tls_sending *sending, const struct tls_writer 
     if (kept == NULL) {
         return true;
     }
-    sending->ways = writer->writing->ask_ways(writer);
+    if (kept->is_copy) {
+        sending->copy = kept;
+        return false;
+    }
+    sending->ways = (uint8_t)writer->writing->ask_ways(writer);
     bool may_move = (sending->ways & TLS_MAY_MOVE) != 0;
     if (bytes == NULL || (size >= kept->own && (may_move || bytes == kept->given))) {
         sending->insertion = kept;
+        sending->copy = bytes == NULL ? tls_insertion_copy_own(kept) : NULL;
         return true;
     }
     count_lost_span(kept);
@@ -105,8 +111,8 @@ static SLOW void begin_insertion(struct tls_sending *sending, const struct tls_w
     uint8_t random[TLS_RANDOM_BYTES];
     struct injection *injection = &sending->seen.injection;
     struct slice bytes = slice_of(sending->iov.iov_base, sending->iov.iov_len);
-    sending->ways = writer->writing->ask_ways(writer);
-    if (ask_random(writer, random)) {
+    sending->ways = (uint8_t)writer->writing->ask_ways(writer);
+    if (!(sending->ways & TLS_HAS_NO_ROOM) && ask_random(writer, random)) {
         sending->insertion = tls_insertion_begin(&sending->seen.touch, random, injection, bytes,
                                                  (sending->ways & TLS_TAKES_RECORDS) != 0);
     }
@@ -127,10 +133,15 @@ void tls_send_begin_inserting(struct tls_sending *sending, const struct tls_writ
     int error = errno;
     sending->has_begun = false;
     sending->insertion = NULL;
+    sending->copy = NULL;
     if (unlikely(atomic_load_explicit(&tls_insertions_kept, memory_order_relaxed) > 0)) {
         may_insert = take_kept(sending, writer, bytes, size);
     }
     const struct tls_insertion *kept = sending->insertion;
+    if (unlikely(sending->copy != NULL)) {
+        bytes = sending->copy->bytes;
+        size = sending->copy->own;
+    }
     sending->is_observed = size > 0 && bytes != NULL && is_observed;
     sending->iov = iovec_of(bytes, size);
     if (!sending->is_observed || unlikely(!touch_session(call, &touch))) {
@@ -204,6 +215,25 @@ SLOW void tls_insertion_settle(struct tls_sending *sending, const struct tls_wri
     }
     count_lost_span(insertion);
     tls_insertion_end(insertion);
+}
+
+SLOW void tls_copy_settle(struct tls_sending *sending, const struct tls_writer *writer, int error)
+{
+    uint8_t random[TLS_RANDOM_BYTES];
+    if (sending->copy == NULL && sending->insertion == NULL && sending->has_begun &&
+        ask_random(writer, random)) {
+        sending->copy = tls_insertion_copy(&sending->seen.touch, random,
+                                           slice_of(sending->iov.iov_base, sending->iov.iov_len));
+    }
+    if (sending->copy == NULL) {
+        return;
+    }
+    /* That of an insertion's is made again. */
+    if (error == EAGAIN && sending->insertion == NULL) {
+        tls_insertion_keep(sending->copy, writer->call.session);
+    } else {
+        tls_insertion_end(sending->copy);
+    }
 }
 
 void tls_unseen(const struct tls_call *call, enum direction_name direction, ssize_t result)

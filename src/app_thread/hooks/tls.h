@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
@@ -25,9 +26,10 @@ struct tls_call {
 struct tls_sending {
     bool is_observed;
     bool has_begun; /* the session's connection was known before the call */
+    uint8_t ways;   /* with an insertion: tls_ways */
     struct iovec iov;
     struct tls_insertion *insertion; /* how the call is to be made; NULL: as it is */
-    unsigned ways;                   /* with an insertion: tls_ways */
+    struct tls_insertion *copy;      /* what is sent, where the library remembers it */
     struct observation seen;
 };
 
@@ -41,7 +43,9 @@ typedef ssize_t tls_write(const struct tls_writer *writer, const void *bytes, si
 enum tls_ways {
     TLS_TAKES_RECORDS = 1, /* a call that took one record's worth says so, and does not go on */
     TLS_GOES_ON = 2,       /* but does after what an earlier call left */
-    TLS_MAY_MOVE = 4       /* what it is called again with may come from another place */
+    TLS_MAY_MOVE = 4,      /* what it is called again with may come from another place */
+    TLS_HAS_NO_ROOM = 8    /* the program makes its records as large as they may be, or counts on
+                              their size: nothing may be added */
 };
 
 struct tls_writing {
@@ -73,6 +77,9 @@ ssize_t tls_send_longer(struct tls_sending *sending, const struct tls_writer *wr
 /* After tls_send_end, whose `result` and `error` these are, if there is an insertion. */
 void tls_insertion_settle(struct tls_sending *sending, const struct tls_writer *writer,
                           ssize_t result, int error);
+/* Then, for a library that remembers what it could not send, if there is a copy or `error` is
+   EAGAIN. */
+void tls_copy_settle(struct tls_sending *sending, const struct tls_writer *writer, int error);
 /* `result` bytes were sent, or below 0 and why: an errno, EAGAIN if the call will be made again. */
 void tls_send_end(struct tls_sending *sending, const struct tls_call *call, ssize_t result,
                   int error);

@@ -207,8 +207,8 @@ EXPORTED ssize_t gnutls_record_recv_early_data(struct gnutls_session_int *sessio
 /* A part of what it is given, and then what it remembers, wherever that lies by now. */
 static unsigned ask_ways(const struct tls_writer *writer)
 {
-    (void)writer;
-    return TLS_TAKES_RECORDS | TLS_MAY_MOVE;
+    bool pads = writer->flags >> 32 != 0;
+    return TLS_TAKES_RECORDS | TLS_MAY_MOVE | (pads ? TLS_HAS_NO_ROOM : 0u);
 }
 
 static ssize_t write_plain(const struct tls_writer *writer, const void *bytes, size_t size,
@@ -249,14 +249,17 @@ static void end_send(struct tls_sending *sending, const struct tls_writer *write
 {
     int why = result > 0 ? 0 : error_of(result);
     why = why == 0 ? EPROTO : why;
-    if (likely(bytes != NULL)) {
+    if (likely(bytes != NULL || sending->copy != NULL)) {
         tls_send_end(sending, &writer->call, result > 0 ? result : -1, why);
     } else if (is_observed(is_inner, writer->call.library)) {
-        /* What an earlier call could not send, which shows its bytes no more. */
+        /* What an earlier call could not send, and there was no room for a copy. */
         tls_unseen(&writer->call, DIRECTION_OUT, result);
     }
     if (unlikely(sending->insertion != NULL)) {
         tls_insertion_settle(sending, writer, result, why);
+    }
+    if (unlikely(sending->copy != NULL || (result <= 0 && why == EAGAIN))) {
+        tls_copy_settle(sending, writer, result > 0 ? 0 : why);
     }
 }
 

@@ -1,7 +1,5 @@
 /* OpenSSL's calls in all styles: blocking, without blocking and called again, with memory buffers,
    0-RTT. */
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <signal.h>
 
@@ -10,10 +8,9 @@
 
 static void talk(bool is_small, struct tls_plan plan)
 {
-    int pair[2], on = 1;
+    int pair[2];
     tcp_pair(pair);
-    setsockopt(pair[0], IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    setsockopt(pair[1], IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    send_at_once(pair);
     if (is_small) {
         shrink_buffers(pair);
     }
