@@ -1,7 +1,6 @@
 """The suites that compare_suites.py knows: how each is had, run, and read test by test."""
 import concurrent.futures
 import contextlib
-import fcntl
 import hashlib
 import os
 import pathlib
@@ -9,11 +8,14 @@ import re
 import signal
 import socket
 import subprocess
-import tarfile
+import sys
 import time
 import xml.etree.ElementTree
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent / "support"))
+from kept import download, kept, unpack  # pylint: disable=wrong-import-position
+
 WORST_FIRST = ("failed", "passed", "skipped")
 
 
@@ -146,11 +148,6 @@ def redis_server(environment: dict[str, str], folder: pathlib.Path):
         raise RuntimeError(f"redis-server ended with {process.returncode}: {log.read_text()[-2000:]}")
 
 
-def cache_folder() -> pathlib.Path:
-    chosen = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.environ.get("HOME", "/tmp"), ".cache")
-    return pathlib.Path(chosen) / "wirespan"
-
-
 class RedisPy(Suite):
     """The Python client's own tests, from its source archive, against a redis-server for each run."""
 
@@ -167,32 +164,19 @@ class RedisPy(Suite):
     pins = HERE / "redis-py.txt"
 
     def __enter__(self):
-        self.home = cache_folder() / f"redis-py-{hashlib.sha256(self.pins.read_bytes()).hexdigest()[:16]}"
-        self.home.mkdir(parents=True, exist_ok=True)
-        # Tests of one run start together: one installs, the others wait.
-        with open(self.home / "lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not (self.home / "complete").exists():
-                self.install()
-                (self.home / "complete").touch()
+        self.home = kept(f"redis-py-{hashlib.sha256(self.pins.read_bytes()).hexdigest()[:16]}", self.install)
         return self
 
-    def install(self) -> None:
+    def install(self, home: pathlib.Path) -> None:
         release = next(line for line in self.pins.read_text().splitlines() if line.startswith("redis=="))
-        pip = [self.home / "venv" / "bin" / "pip", "--quiet", "--disable-pip-version-check"]
+        pip = [home / "venv" / "bin" / "pip", "--quiet", "--disable-pip-version-check"]
         for command in (
-            ["/usr/bin/python3", "-m", "venv", "--clear", self.home / "venv"],
+            ["/usr/bin/python3", "-m", "venv", "--clear", home / "venv"],
             [*pip, "install", "--no-deps", "--requirement", self.pins],
-            [*pip, "download", "--no-deps", "--no-binary", "redis", "--dest", self.home, release],
+            [*pip, "download", "--no-deps", "--no-binary", "redis", "--dest", home, release],
         ):
             subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
-        with tarfile.open(self.home / f"redis-{release.partition('==')[2]}.tar.gz") as archive:
-            for member in archive:
-                inner = member.name.partition("/")[2]
-                if member.isfile() and inner.startswith("tests/") and ".." not in inner:
-                    path = self.home / "source" / inner
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_bytes(archive.extractfile(member).read())
+        unpack(home / f"redis-{release.partition('==')[2]}.tar.gz", home / "source", ("tests/",))
 
     def must_have_spans(self, part):
         return True
@@ -218,44 +202,19 @@ class Node(Suite):
     """Node's own tests of a module, from Debian's source package of Node 18, with the official build of that version: it
     carries an OpenSSL of its own. A part is what the names of its files begin with."""
 
-    kept = ("test/common/", "test/fixtures/", "test/parallel/test-https-", "test/parallel/test-tls-")
+    files = ("test/common/", "test/fixtures/", "test/parallel/test-https-", "test/parallel/test-tls-")
 
     def __enter__(self):
         runtimes = subprocess.run([HERE.parent / "support" / "runtimes"], check=True, stdin=subprocess.DEVNULL,
                                   stdout=subprocess.PIPE, text=True).stdout.strip()
         self.node = pathlib.Path(runtimes) / "node" / "node_modules" / "node18" / "bin" / "node"
-        self.home = cache_folder() / "node18-tests"
-        self.home.mkdir(parents=True, exist_ok=True)
-        with open(self.home / "lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not (self.home / "complete").exists():
-                self.install()
-                (self.home / "complete").touch()
+        self.home = kept("node18-tests", self.install)
         return self
 
-    def install(self) -> None:
-        apt = self.home / "apt"
-        for folder in ("lists/partial", "cache/archives/partial"):
-            (apt / folder).mkdir(parents=True, exist_ok=True)
-        # The archive that this system's packages are from.
-        known = subprocess.run(
-            ["apt-get", "indextargets", "--format", "$(ORIGIN) $(CODENAME) $(COMPONENT) $(REPO_URI)", "Created-By: Packages"],
-            check=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True).stdout
-        archive = next(line.split()[3] for line in known.splitlines() if line.startswith("Debian bookworm main "))
-        (apt / "sources.list").write_text(
-            f"deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {archive} bookworm main\n")
-        command = ["apt-get", "-qq", "-o", f"Dir::Etc::SourceList={apt}/sources.list", "-o", "Dir::Etc::SourceParts=/dev/null",
-                   "-o", f"Dir::State::Lists={apt}/lists", "-o", f"Dir::Cache={apt}/cache", "-o", "APT::Sandbox::User="]
-        for words in (["update"], ["source", "--download-only", "--only-source", "--tar-only", "nodejs"]):
-            subprocess.run([*command, *words], check=True, cwd=apt, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    def install(self, home: pathlib.Path) -> None:
+        apt = download(home, "deb-src", "bookworm", "source", "--download-only", "--only-source", "--tar-only", "nodejs")
         [archive] = [path for path in apt.glob("nodejs_*.orig.tar.xz")]
-        with tarfile.open(archive) as files:
-            for member in files:
-                inner = member.name.partition("/")[2]
-                if member.isfile() and inner.startswith(self.kept) and ".." not in inner:
-                    path = self.home / "source" / inner
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_bytes(files.extractfile(member).read())
+        unpack(archive, home / "source", self.files)
 
     def must_have_spans(self, part):
         return True

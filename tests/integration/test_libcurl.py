@@ -5,7 +5,7 @@ is what the servers logged, and what curl itself prints (-w)."""
 import json
 import signal
 
-from support import case, expect, servers, spans, truth
+from support import case, expect, http3_server, servers, spans, truth
 from support.process import Daemon, clean_environment, free_port, run, wait_until
 from support.servers import program
 
@@ -265,6 +265,91 @@ class Http2(case.Case):
         self.assertEqual([(span.name, span.status, span.get("error.type"), span.get("curl.exitcode"),
                            span.get("network.protocol.version")) for span in found],
                          [("GET", 2, "timeout", 28, "2")])
+
+
+class Http3(case.Case):
+    """Of its datagrams nothing is read: there is what libcurl says, and that is all of it."""
+
+    script = "GET /hello?n=1 0\nGET /500?n=2 0\nHEAD /hello?n=3 0\nPOST /hello?n=4 3000\nGET /missing?n=5 0\n" \
+        "DELETE /hello?n=6 0\nGET /hello?token=secret 0\n"
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        (cls.folder / "www").mkdir()
+        (cls.folder / "www" / "hello").write_bytes(truth.HELLO)
+        cls.path = cls.folder / "script"
+        cls.path.write_text(cls.script)
+        certificate = case.make_certificate(cls.folder, "localhost")
+        cls.server = cls.enter(http3_server.Http3Server(cls.folder, certificate))
+        cls.environment = {"LD_LIBRARY_PATH": str(http3_server.libraries()), "TEST_CERTIFICATE": certificate[0],
+                           "TEST_HTTP3": "1"}
+
+    def run_client(self, interface: str, environment: dict[str, str]) -> tuple:
+        """How it ended, and what the server saw of it."""
+        before = len(self.server.requests())
+        finished = run([case.COMPILED / "libcurl_gnutls", interface, self.server.url, self.path], environment)
+        self.assertEqual(finished.code, 0, finished.errors)
+        count = self.script.count("\n")
+        wait_until(lambda: len(self.server.requests()) == before + count, 10, "the server to have logged all")
+        return finished, self.server.requests()[before:]
+
+    def expected(self, line: str) -> expect.Expected:
+        """By what the client printed of a transfer."""
+        method, target, result, status, received = line.split()
+        self.assertEqual(result, "0", line)
+        size = next(int(step.split()[2]) for step in self.script.splitlines() if step.split()[1] == target)
+        failed = int(status) >= 400
+        return expect.Expected(method, spans.CLIENT, {
+            "http.request.method": method,
+            "url.full": self.server.url + target.replace("secret", "REDACTED"),
+            "server.address": "localhost",
+            "server.port": self.server.port,
+            "network.protocol.version": "3",
+            "http.request.body.size": size or None,
+            "http.response.status_code": int(status),
+            "http.response.body.size": int(received),
+            "error.type": status if failed else None,
+        }, failed=failed)
+
+    def check(self, interface: str) -> None:
+        plain, wanted = self.run_client(interface, clean_environment(**self.environment))
+        file = self.new_path("spans.jsonl")
+        preloaded, served = self.run_client(interface, case.preload_environment(file, **self.environment))
+        self.assertEqual(plain.output, preloaded.output)
+        contexts = [request.fields.pop("traceparent") for request in served]
+        for request in wanted + served:
+            self.assertEqual(request.fields.pop(":authority"), f"localhost:{self.server.port}")
+        self.assertEqual(sorted(map(str, wanted)), sorted(map(str, served)))
+        found = spans.read_file(file)
+        spans.check_ids(found)
+        expect.compare([self.expected(line) for line in preloaded.output.decode().splitlines()], found)
+        self.assertEqual(sorted(contexts), sorted(f"00-{span.trace_id}-{span.span_id}-03" for span in found))
+        for span in found:
+            told = phases(span)
+            self.assertEqual(list(told), list(PHASES))
+            self.assertEqual(list(told.values()), sorted(told.values()), span)
+            self.assertGreaterEqual(span.start_ns, preloaded.started_ns - expect.CLOCK_SLACK_NS, span)
+            self.assertLessEqual(span.end_ns, preloaded.ended_ns + expect.CLOCK_SLACK_NS, span)
+
+    def test_easy(self):
+        self.check("easy")
+
+    def test_multi(self):
+        self.check("multi")
+
+    def test_nobody_is_there(self):
+        """No socket that is observed tells of it."""
+        file = self.new_path("spans.jsonl")
+        nobody = f"https://127.0.0.1:{free_port()}"
+        finished = run([case.COMPILED / "libcurl_gnutls", "easy", nobody, self.path],
+                       case.preload_environment(file, **self.environment))
+        transfers = [line.split() for line in finished.output.decode().splitlines()]
+        self.assertEqual({words[2] for words in transfers}, {"7"})
+        found = sorted(spans.read_file(file), key=lambda span: span.start_ns)
+        self.assertEqual([span.name for span in found], [words[0] for words in transfers])
+        self.assertEqual({(span.get("error.type"), span.get("curl.exitcode"), span.get("network.protocol.version"))
+                          for span in found}, {("connection_refused", 7, "3")})
 
 
 class Matrix(case.Case):

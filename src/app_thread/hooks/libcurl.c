@@ -152,6 +152,14 @@ static enum record_error error_of(int result)
     }
 }
 
+/* A transfer that ended before there was an answer: by datagrams, if it was to be made so alone.
+   Then no socket that is observed tells of it. A name that was not found has its own span. */
+static SLOW bool is_by_datagrams(const struct Curl_easy *easy, int result)
+{
+    const struct curl_handle *handle = announcement_handle(easy, false);
+    return result != CURL_NO_RESOLVE && handle != NULL && handle->version == CURL_WANTS_HTTP3_ALONE;
+}
+
 /* A transfer of that handle has ended. */
 static SLOW void tell(const struct libcurl *library, struct Curl_easy *easy, int result,
                       uint64_t end_ns)
@@ -179,6 +187,10 @@ static SLOW void tell(const struct libcurl *library, struct Curl_easy *easy, int
         .end_ns = end_ns,
         .error = error_of(result),
     };
+    if (unlikely(result != 0 && facts.numbers.version == TRANSFER_UNKNOWN &&
+                 is_by_datagrams(easy, result))) {
+        facts.numbers.version = TRANSFER_HTTP3;
+    }
     struct trace_identity announced;
     bool was_seen;
     if (announcement_ids(easy, &announced, &was_seen)) {

@@ -37,7 +37,12 @@ enum {
 };
 
 /* Values of CURL_OPTION_VERSION. With those between, plain text is HTTP/1. */
-enum { CURL_WANTS_HTTP10 = 1, CURL_WANTS_HTTP11 = 2, CURL_WANTS_HTTP2_AT_ONCE = 5 };
+enum {
+    CURL_WANTS_HTTP10 = 1,
+    CURL_WANTS_HTTP11 = 2,
+    CURL_WANTS_HTTP2_AT_ONCE = 5,
+    CURL_WANTS_HTTP3_ALONE = 31
+};
 
 /* What CURL_VERSION gives. */
 enum { CURL_HTTP10 = 1, CURL_HTTP11 = 2, CURL_HTTP2 = 3, CURL_HTTP3 = 30 };

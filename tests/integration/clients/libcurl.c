@@ -1,5 +1,5 @@
 /* usage: libcurl easy|multi URL SCRIPT: the script's requests one after another with the easy
-   interface, or all at once with the multi interface. */
+   interface, or all at once with the multi interface. TEST_HTTP3 wants HTTP/3, and nothing else. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,6 +49,8 @@ static void prepare(struct transfer *transfer, const char *url, const struct ste
     curl_easy_setopt(transfer->handle, CURLOPT_PROXY, "");
     if (getenv("TEST_CERTIFICATE"))
         curl_easy_setopt(transfer->handle, CURLOPT_CAINFO, getenv("TEST_CERTIFICATE"));
+    if (getenv("TEST_HTTP3"))
+        curl_easy_setopt(transfer->handle, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_3ONLY);
     curl_easy_setopt(transfer->handle, CURLOPT_FOLLOWLOCATION, 1L);
     curl_easy_setopt(transfer->handle, CURLOPT_CUSTOMREQUEST, step->words[0]);
     curl_easy_setopt(transfer->handle, CURLOPT_NOBODY,

@@ -120,8 +120,10 @@ class ClientCase(Case):
 
     # ---- checks ----
 
-    def check(self, *arguments, least: int, errors_too: bool = True, bytes_too: bool = True) -> None:
-        """The whole comparison for one program. `least`: it must have made this many exchanges."""
+    def check(self, *arguments, least: int, errors_too: bool = True, bytes_too: bool = True,
+              straced: bool = True) -> list[spans.Span]:
+        """The whole comparison for one program. `least`: it must have made this many exchanges. Returns the spans of
+        the preloaded run."""
         plain = self.run_plain(list(arguments))
         plain_truth = self._truth_summary()
         self.assertGreaterEqual(len(self.truth.exchanges) + len(self.proxy.commands), least)
@@ -130,7 +132,10 @@ class ClientCase(Case):
         preloaded = self.run_preloaded(list(arguments), file)
         self.check_same(plain, preloaded, errors_too)
         self.assertEqual(plain_truth, self._truth_summary(), "the peers saw something else")
-        self.check_spans(spans.read_file(file), preloaded)
+        of_preloaded = spans.read_file(file)
+        self.check_spans(of_preloaded, preloaded)
+        if not straced:
+            return of_preloaded
 
         file, calls = self.new_path("spans.jsonl"), self.new_path("strace")
         straced = self.run_straced(list(arguments), file, calls)
@@ -141,6 +146,7 @@ class ClientCase(Case):
         self.check_strace(by_inode)
         if bytes_too:
             byte_dump.compare(by_inode, connections)
+        return of_preloaded
 
     def check_same(self, plain: Finished, preloaded: Finished, errors_too: bool) -> None:
         self.assertEqual(plain.code, preloaded.code, preloaded.errors.decode(errors="replace")[-2000:])
