@@ -16,6 +16,7 @@
 #include "app_thread/jobs.h"
 #include "app_thread/protocol.h"
 #include "app_thread/tls_insertion.h"
+#include "app_thread/transaction.h"
 #include "app_thread/witness.h"
 #include "base/system_call.h"
 
@@ -208,6 +209,7 @@ static bool move_to_new_segment(struct connection *connection)
                 connection_set_adrift(connection);
             }
         }
+        transaction_forget(connection);
         leave_record_behind(&current);
         leave_record_behind(&connection->session_slot);
         connection_requests(connection)->current_slot = SEGMENT_NO_SLOT;
@@ -256,6 +258,7 @@ static SLOW bool adopt(struct connection *connection, uint32_t epoch)
         pairing_pop(&connection->pairing);
         jobs_drop(entry);
     }
+    transaction_forget(connection);
     connection->directions[DIRECTION_OUT].current_slot = SEGMENT_NO_SLOT;
     connection->directions[DIRECTION_IN].current_slot = SEGMENT_NO_SLOT;
     connection->session_slot = SEGMENT_NO_SLOT;

@@ -115,8 +115,9 @@ struct redis_session {
     int32_t database; /* -1: unknown */
     uint32_t subscriptions;
     uint32_t error_elements;
-    uint64_t elements;
-    uint64_t reply_start; /* stream position */
+    uint32_t elements;
+    uint32_t transaction_block; /* slab buffer: what waits for EXEC's answer; 0: nothing */
+    uint64_t reply_start;       /* stream position */
     /* requests' side */
     uint64_t command_start; /* stream position */
     uint32_t command_block; /* slab buffer: the struct redis_command at hand */

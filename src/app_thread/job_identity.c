@@ -15,7 +15,7 @@ static void hash_value(struct sha1 *sha1, struct slice value)
     sha1_update(sha1, value);
 }
 
-/* The identity's variables, but for the time. */
+/* The identity's variables, a time only where the id alone may come again. */
 static void hash_identity(const struct rule *rule, const struct rule_facts *facts,
                           struct slice purpose, uint8_t hash[SHA1_BYTES])
 {
@@ -24,10 +24,9 @@ static void hash_identity(const struct rule *rule, const struct rule_facts *fact
     sha1_init(&sha1);
     hash_value(&sha1, purpose);
     hash_value(&sha1, rules_text(jobs_rules, queue->name));
-    bool needs_time =
-        (queue->identity >> RULE_ENQUEUED & 1) != 0 && !hex_ends_in_uuid(facts->values[RULE_ID]);
+    bool needs_time = !hex_ends_in_uuid(facts->values[RULE_ID]);
     for (uint32_t variable = 0; variable < RULE_VARIABLES; variable++) {
-        bool is_time = variable == RULE_ENQUEUED;
+        bool is_time = (RULE_TIMES >> variable & 1) != 0;
         if ((queue->identity >> variable & 1) != 0 && (!is_time || needs_time)) {
             hash_value(&sha1, facts->values[variable]);
         }
@@ -38,7 +37,7 @@ static void hash_identity(const struct rule *rule, const struct rule_facts *fact
 uint64_t job_identity_key(const struct rule *rule, const struct rule_facts *facts)
 {
     uint64_t key = HASH_BEGIN ^ rule->queue;
-    uint32_t identity = jobs_queue_of(rule)->identity & ~(1u << RULE_ENQUEUED);
+    uint32_t identity = jobs_queue_of(rule)->identity & ~RULE_TIMES;
     for (uint32_t variable = 0; variable < RULE_VARIABLES; variable++) {
         struct slice value =
             (identity >> variable & 1) != 0 ? facts->values[variable] : slice_of(NULL, 0);
@@ -53,7 +52,8 @@ bool job_identity_is_complete(const struct rule *rule, const struct rule_facts *
     if (hex_ends_in_uuid(facts->values[RULE_ID]) || (queue->flags & RULE_QUEUE_UNIQUE_IDS) != 0) {
         return true;
     }
-    return (queue->identity >> RULE_ENQUEUED & 1) != 0 && facts->values[RULE_ENQUEUED].size > 0;
+    return ((queue->identity >> RULE_ENQUEUED & 1) != 0 && facts->values[RULE_ENQUEUED].size > 0) ||
+           ((queue->identity >> RULE_CREATED & 1) != 0 && facts->values[RULE_CREATED].size > 0);
 }
 
 /* Both sides of the queue come to the same ids. */

@@ -141,6 +141,12 @@ bool job_outcome_is_told(uint64_t key)
     return place != NULL && atomic_load_explicit(&place->value, memory_order_relaxed) != 0;
 }
 
+bool job_outcome_is_awaited(uint64_t key)
+{
+    struct outcome *place = find_outcome(key);
+    return place != NULL && atomic_load_explicit(&place->value, memory_order_relaxed) == 0;
+}
+
 static void write_words(struct outcome *place, const struct rule_facts *facts)
 {
     const struct slice words[3] = {facts->values[RULE_ERROR_TYPE], facts->values[RULE_ERROR],

@@ -24,6 +24,9 @@ void job_outcome_prepare(uint64_t key, const struct record *record);
 /* Whether somebody has ended it. */
 bool job_outcome_is_told(uint64_t key);
 
+/* Whether a process of the same origin has claimed it, and nobody has ended it. */
+bool job_outcome_is_awaited(uint64_t key);
+
 /* What was told of it: nanoseconds << 3 | enum job_end, 0 for nothing; and to its record, if there
    is one, when it was begun and what went wrong. Its place is free then. */
 uint64_t job_outcome_take(uint64_t key, struct record *record);

@@ -95,14 +95,52 @@ void job_record_join(struct record *record, const struct job *job)
 
 uint32_t job_record_number(struct slice text)
 {
-    uint32_t number = 0;
+    uint32_t number = slice_equals(text, SLICE("true"));
     for (size_t i = 0; i < text.size && i < 9 && (uint8_t)(text.data[i] - '0') <= 9; i++) {
         number = number * 10 + (uint32_t)(text.data[i] - '0');
     }
     return number;
 }
 
-void job_record_numbers(struct record *record, const struct rule_facts *facts)
+uint32_t job_record_attempts(const struct rule_facts *facts)
+{
+    return job_record_number(facts->values[RULE_ATTEMPTS]) +
+           job_record_number(facts->values[RULE_STALLED]);
+}
+
+static bool sets(const struct rule *rule, enum rule_variable variable)
+{
+    for (uint32_t i = 0; i < rule->setting_count; i++) {
+        if (jobs_rules->settings[rule->first_setting + i].variable == variable) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A queue that does not count attempts tells whether there was one before: they are counted here.
+   Of what another process has done before it is known that it did it at least once. */
+static void count_attempt(struct record *record, struct job *job, const struct rule *rule,
+                          const struct rule_facts *facts)
+{
+    if (record->job.attempt != 0 || !sets(rule, RULE_AGAIN)) {
+        return;
+    }
+    struct slice told = facts->values[RULE_LEFT];
+    uint32_t left = told.size > 0 ? job_record_number(told) + 1 : 0;
+    if (facts->values[RULE_AGAIN].size == 0) {
+        job->attempt = 1;
+    } else if (job->attempt == 0) {
+        job->attempt = 2;
+    } else {
+        job->attempt += left != 0 && job->left > left ? job->left - left : 1;
+    }
+    job->left = left;
+    record->job.attempt = job->attempt;
+}
+
+void job_record_numbers(struct record *record, struct job *job, const struct rule *rule,
+                        const struct rule_facts *facts)
 {
     struct slice enqueued = facts->values[RULE_ENQUEUED];
     if (enqueued.size > 0) {
@@ -118,10 +156,15 @@ void job_record_numbers(struct record *record, const struct rule_facts *facts)
     if (facts->values[RULE_ATTEMPT].size > 0) {
         record->job.attempt = job_record_number(facts->values[RULE_ATTEMPT]);
     } else if (facts->values[RULE_ATTEMPTS].size > 0) {
-        record->job.attempt = job_record_number(facts->values[RULE_ATTEMPTS]) + 1;
+        record->job.attempt = job_record_attempts(facts) + 1;
     }
     if (facts->values[RULE_STALLED].size > 0) {
         record->job.stalled = job_record_number(facts->values[RULE_STALLED]);
+    }
+    count_attempt(record, job, rule, facts);
+    /* A time that names the job is that of its first attempt. */
+    if (record->job.attempt > 1 && (jobs_queue_of(rule)->identity >> RULE_ENQUEUED & 1) != 0) {
+        record->job.enqueued_ns = 0;
     }
 }
 

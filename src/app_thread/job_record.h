@@ -15,10 +15,14 @@ void job_record_fact(struct record *record, enum field_tag tag, struct slice val
 void job_record_facts(struct record *record, const struct rule *rule,
                       const struct rule_facts *facts);
 
-/* The numbers and times that a rule found. */
-void job_record_numbers(struct record *record, const struct rule_facts *facts);
+/* The numbers and times that a rule found of the job's attempt in work. */
+void job_record_numbers(struct record *record, struct job *job, const struct rule *rule,
+                        const struct rule_facts *facts);
 
-/* The number that a text begins with; 0: none. */
+/* How many attempts were made before the one that the facts are about. */
+uint32_t job_record_attempts(const struct rule_facts *facts);
+
+/* The number that a text begins with, and 1 for what is true; 0: none. */
 uint32_t job_record_number(struct slice text);
 
 void job_record_link(struct record *record, const uint8_t trace_id[16], const uint8_t span_id[8]);

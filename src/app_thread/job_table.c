@@ -126,6 +126,8 @@ struct job *job_table_place(uint64_t key)
         place->is_submitted = false;
         place->was_submitted = false;
         place->was_claimed = false;
+        place->attempt = 0;
+        place->left = 0;
         memset(place->save_id, 0, sizeof place->save_id);
         jobs_table.keys[number_of(place)] = key;
     }

@@ -29,7 +29,9 @@ struct job {
     uint8_t claim_id[8];  /* of the span that claimed it */
     uint8_t save_id[8];   /* of the span that stored it, where nobody was known to submit it */
     uint32_t epoch;
-    uint16_t slot; /* of its record; written by job_table_open and job_table_close */
+    uint32_t attempt; /* the last one whose number is known; 0: none is */
+    uint32_t left;    /* 1 + how many it might still have had then; 0: not known */
+    uint16_t slot;    /* of its record; written by job_table_open and job_table_close */
     uint8_t trace_flags;
     uint8_t queue;
     bool is_derived;    /* the trace's id: both sides of the queue know it */

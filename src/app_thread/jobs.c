@@ -296,9 +296,12 @@ static uint64_t last_word(const struct job *job, uint64_t now)
     return is_last ? job->acknowledged_ns : now;
 }
 
-/* Jobs of pools that others have ended meanwhile, and those of which no end will be told. */
+/* Jobs of pools that others have ended meanwhile, and those of which no end will be told: after a
+   while, or when many more were claimed since. */
 static void collect_ends(struct thread_state *self, uint64_t now)
 {
+    struct job *first = NULL;
+    uint32_t silent = 0;
     for (struct job *job = NULL; (job = job_table_next_open(job)) != NULL;) {
         if (!job_table_is_in_work(job) || !is_of_pool(job)) {
             continue;
@@ -308,7 +311,13 @@ static void collect_ends(struct thread_state *self, uint64_t now)
         bool is_silent = job->acknowledged_ns != 0 && now > job->acknowledged_ns + patience;
         if (is_silent || job_outcome_is_told(job_table_key(job))) {
             end_job(self, job, JOB_END_UNKNOWN, last_word(job, now));
+        } else if (job->acknowledged_ns != 0 && !job_outcome_tells_ends(job->queue)) {
+            first = first == NULL || job->acknowledged_ns < first->acknowledged_ns ? job : first;
+            silent++;
         }
+    }
+    if (silent >= LIMIT_SILENT_JOBS) {
+        end_job(self, first, JOB_END_UNKNOWN, first->acknowledged_ns);
     }
 }
 
@@ -358,8 +367,7 @@ static struct job *derived_job(const struct deed *deed)
    the span id that others know. */
 static bool is_pushed_again(const struct deed *deed, const struct job *job)
 {
-    return job->was_submitted || job->was_claimed ||
-           job_record_number(deed->facts->values[RULE_ATTEMPTS]) > 0;
+    return job->was_submitted || job->was_claimed || job_record_attempts(deed->facts) > 0;
 }
 
 static void push_again(const struct deed *deed, struct job *job)
@@ -368,18 +376,21 @@ static void push_again(const struct deed *deed, struct job *job)
     bool in_work = job_table_is_in_work(job);
     /* A pool says by other words that this is a retry. */
     bool is_pool = (jobs_queue_of(deed->rule)->flags & RULE_QUEUE_POOL) != 0;
-    uint32_t ended = job_record_number(deed->facts->values[RULE_ATTEMPTS]);
-    bool is_retry = !is_pool && (in_work || ended > 0);
+    uint32_t ended = job_record_attempts(deed->facts);
+    bool is_retry = !is_pool && (in_work || ended > 0 || job_outcome_is_awaited(deed->key));
+    /* Whoever had it did not come to it, or was lost. */
+    enum job_end end = job_record_number(deed->facts->values[RULE_STALLED]) > 0 ? JOB_END_REQUEUED
+                                                                                : JOB_END_RETRIED;
     job_record_link_parent(record);
     job_record_join(record, job);
     record->redis.job_action = is_retry ? JOB_ACTION_RETRY : JOB_ACTION_REQUEUE;
     job_record_facts(record, deed->rule, deed->facts);
     const struct record *attempt = in_work ? exchange_record(job->slot) : NULL;
     if (!in_work) {
-        job_outcome_tell(deed->key, JOB_END_RETRIED, ended, begun_at(deed), deed->facts);
+        job_outcome_tell(deed->key, end, ended, begun_at(deed), deed->facts);
     } else if (attempt == NULL || ended == 0 || attempt->job.attempt == 0 ||
                attempt->job.attempt == ended) {
-        end_job(deed->passage->self, job, JOB_END_RETRIED, begun_at(deed));
+        end_job(deed->passage->self, job, end, begun_at(deed));
     }
 }
 
@@ -423,6 +434,8 @@ static void save(const struct deed *deed)
     }
     role(deed);
     if (job != NULL) {
+        /* Whoever submits what was begun before submits it once more. */
+        job->was_submitted |= deed->facts->values[RULE_AGAIN].size > 0;
         job_record_submitted(record, job);
         if (job->is_submitted && job->is_derived) {
             memcpy(record->parent_span_id, job->submit_id, sizeof record->parent_span_id);
@@ -457,7 +470,9 @@ static uint32_t microseconds(uint64_t ns)
 static uint64_t time_of(const struct deed *deed)
 {
     uint64_t begun = begun_at(deed);
-    return deed->passage->now > begun ? deed->passage->now - begun : 0;
+    bool has_ended = deed->record != NULL && deed->record->end_ns != 0;
+    uint64_t end = has_ended ? deed->record->end_ns : deed->passage->now;
+    return end > begun ? end - begun : 0;
 }
 
 static void open_job(const struct deed *deed, struct job *job)
@@ -476,7 +491,7 @@ static void open_job(const struct deed *deed, struct job *job)
     record->job.empty_poll_us = microseconds(queues.empty_poll_ns);
     queues.empty_polls = 0;
     queues.empty_poll_ns = 0;
-    job_record_numbers(record, deed->facts);
+    job_record_numbers(record, job, deed->rule, deed->facts);
     job_record_facts(record, deed->rule, deed->facts);
     bool forks = (jobs_queue_of(deed->rule)->flags & RULE_QUEUE_FORKS) != 0;
     if (!is_of_pool(job)) {
@@ -501,7 +516,7 @@ static void open_job(const struct deed *deed, struct job *job)
 static enum job_end end_by_next(const struct deed *deed, const struct job *job)
 {
     const struct record *record = exchange_record(job->slot);
-    uint32_t before = job_record_number(deed->facts->values[RULE_ATTEMPTS]);
+    uint32_t before = job_record_attempts(deed->facts);
     bool is_later = record != NULL && record->job.attempt != 0 && before >= record->job.attempt;
     return is_later ? JOB_END_RETRIED : JOB_END_UNKNOWN;
 }
@@ -584,7 +599,7 @@ static void tell_more(const struct deed *deed)
         job != NULL && job_table_is_in_work(job) ? exchange_record(job->slot) : NULL;
     if (record != NULL) {
         move_job(deed, job, record);
-        job_record_numbers(record, deed->facts);
+        job_record_numbers(record, job, deed->rule, deed->facts);
         job_record_facts(record, deed->rule, deed->facts);
     }
 }

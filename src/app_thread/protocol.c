@@ -9,6 +9,7 @@
 #include "app_thread/messages.h"
 #include "app_thread/redis_exchange.h"
 #include "app_thread/tls_session.h"
+#include "app_thread/transaction.h"
 #include "app_thread/websocket_exchange.h"
 #include "handoff/segment.h"
 #include "wire/identify.h"
@@ -909,7 +910,6 @@ void protocol_abandon(struct thread_state *self, struct connection *connection, 
 {
     struct direction *requests = connection_requests(connection);
     struct pairing_entry entry;
-    (void)self;
     (void)now;
     uint16_t current = requests->current_slot;
     atomic_fetch_add_explicit(&connection->answers, 1, memory_order_relaxed);
@@ -924,6 +924,7 @@ void protocol_abandon(struct thread_state *self, struct connection *connection, 
             current = SEGMENT_NO_SLOT;
         }
     }
+    transaction_break(self, connection);
     exchange_abandon(current, LOSS_ABANDONED);
     requests->current_slot = SEGMENT_NO_SLOT;
     http_exchange_drop_head(requests);

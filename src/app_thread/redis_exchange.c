@@ -5,6 +5,7 @@
 #include "app_thread/exchange.h"
 #include "app_thread/jobs.h"
 #include "app_thread/trace_context.h"
+#include "app_thread/transaction.h"
 #include "handoff/segment.h"
 #include "wire/redis_command.h"
 
@@ -29,6 +30,7 @@ void redis_exchange_start(struct connection *connection)
 {
     uint32_t block = connection->redis.command_block;
     uint32_t job_block = connection->redis.job_block;
+    transaction_forget(connection);
     connection->redis = (struct redis_session){
         .reply_mode = REDIS_REPLY_ON,
         .version = 2,
@@ -139,9 +141,14 @@ static bool expects_answer(struct redis_session *session, enum redis_effect effe
     return true;
 }
 
+static bool is_subscription(uint8_t effect)
+{
+    return effect == REDIS_SUBSCRIBE || effect == REDIS_UNSUBSCRIBE;
+}
+
 static uint32_t entry_value(const struct redis_command *command)
 {
-    if (command->effect == REDIS_SUBSCRIBE || command->effect == REDIS_UNSUBSCRIBE) {
+    if (is_subscription(command->effect)) {
         return command->channels > 0 ? command->channels : 1;
     }
     return (uint32_t)command->number;
@@ -207,6 +214,11 @@ static void end_command(struct passage *passage, uint64_t at)
     if (!is_answered) {
         finish_unanswered(passage, slot);
         return;
+    }
+    if (is_subscription(command->effect) &&
+        pairing_count(&connection->pairing) >= LIMIT_UNCONFIRMED) {
+        finish_unanswered(passage, slot);
+        slot = SEGMENT_NO_SLOT;
     }
     await_answer(connection, command, slot);
 }
@@ -379,12 +391,20 @@ static void begin_reply(struct passage *passage, uint64_t at)
     session->answers_job = false;
 }
 
-/* Items of an answer that a rule looks at. */
+/* Items of an answer that a rule looks at. In a transaction a word says QUEUED: the answer comes
+   with that to EXEC. */
 static SLOW void show_rules_answer(struct passage *passage, const struct resp_item *item)
 {
+    struct connection *connection = passage->connection;
     struct pairing_entry entry;
-    if (passage->connection->redis.verdict == REDIS_REPLY_ANSWER &&
-        pairing_oldest(&passage->connection->pairing, &entry) && entry.effect == REDIS_JOB) {
+    if (connection->redis.verdict != REDIS_REPLY_ANSWER ||
+        !pairing_oldest(&connection->pairing, &entry)) {
+        return;
+    }
+    if (entry.effect == REDIS_EXEC) {
+        transaction_item(connection, item);
+    } else if (entry.effect == REDIS_JOB &&
+               !(connection->redis.in_transaction && item->type == '+')) {
         jobs_answer_item(entry.value, item);
     }
 }
@@ -392,7 +412,8 @@ static SLOW void show_rules_answer(struct passage *passage, const struct resp_it
 static bool oldest_is_of_job(struct connection *connection)
 {
     struct pairing_entry entry;
-    return pairing_oldest(&connection->pairing, &entry) && entry.effect == REDIS_JOB;
+    return pairing_oldest(&connection->pairing, &entry) &&
+           (entry.effect == REDIS_JOB || entry.effect == REDIS_EXEC);
 }
 
 static void take_top_item(struct passage *passage, const struct resp_item *item)
@@ -402,7 +423,7 @@ static void take_top_item(struct passage *passage, const struct resp_item *item)
         session->reply_type = item->type;
         session->is_null = item->null;
         if (is_aggregate(item->type)) {
-            session->elements = item->number > 0 ? (uint64_t)item->number : 0;
+            session->elements = item->number > 0 ? (uint32_t)item->number : 0;
         }
         if (!needs_first_element(passage->connection, item) || item->number <= 0) {
             session->verdict = REDIS_REPLY_ANSWER;
@@ -475,6 +496,32 @@ static void apply_effect(struct passage *passage, struct pairing_entry entry)
     }
 }
 
+static bool bounds_transaction(uint8_t effect)
+{
+    return effect == REDIS_MULTI || effect == REDIS_EXEC || effect == REDIS_DISCARD ||
+           effect == REDIS_RESET;
+}
+
+/* What the answer means to a transaction. False if the exchange is not to be a span, or not yet. */
+static SLOW bool go_through_transaction(struct passage *passage, struct pairing_entry entry,
+                                        bool is_queued, bool is_error)
+{
+    struct connection *connection = passage->connection;
+    if (is_queued) {
+        return !transaction_keep(connection, entry, passage->now);
+    }
+    if (entry.effect == REDIS_MULTI && !is_error) {
+        return !transaction_begin(connection, entry.slot, passage->now);
+    }
+    bool ends = entry.effect == REDIS_EXEC || (entry.effect != REDIS_MULTI && !is_error);
+    bool has_happened = entry.effect == REDIS_EXEC && !is_error && !connection->redis.is_null;
+    if (ends && !transaction_end(passage, has_happened)) {
+        exchange_cancel(entry.slot);
+        return false;
+    }
+    return true;
+}
+
 /* An error does not end a transaction, but for one that EXEC and RESET report. */
 static void apply_error(struct redis_session *session, struct pairing_entry entry)
 {
@@ -488,6 +535,8 @@ static void complete_answer(struct passage *passage, struct pairing_entry entry,
     struct connection *connection = passage->connection;
     struct redis_session *session = &connection->redis;
     bool is_error = session->reply_type == '-' || session->reply_type == '!';
+    bool is_queued =
+        session->in_transaction && session->reply_type == '+' && word_is(session, "QUEUED");
     struct record *record = exchange_record(entry.slot);
     pairing_pop(&connection->pairing);
     if (record != NULL) {
@@ -501,7 +550,7 @@ static void complete_answer(struct passage *passage, struct pairing_entry entry,
         if (session->is_null) {
             record->flags |= RECORD_FLAG_NULL_REPLY;
         }
-        if (session->in_transaction && session->reply_type == '+' && word_is(session, "QUEUED")) {
+        if (is_queued) {
             record->flags |= RECORD_FLAG_QUEUED;
         }
         if (is_error) {
@@ -510,8 +559,11 @@ static void complete_answer(struct passage *passage, struct pairing_entry entry,
                              sizeof(session->word));
         }
     }
-    if (unlikely(entry.effect == REDIS_JOB) &&
-        !jobs_answered(passage, record, entry.value, is_error)) {
+    if (unlikely(is_queued || bounds_transaction(entry.effect)) &&
+        !go_through_transaction(passage, entry, is_queued, is_error)) {
+        /* It waits for EXEC's answer, or has been given back. */
+    } else if (unlikely(entry.effect == REDIS_JOB) &&
+               !jobs_answered(passage, record, entry.value, is_error)) {
         exchange_cancel(entry.slot);
     } else {
         exchange_complete(passage->self, entry.slot, passage->now,
@@ -744,6 +796,7 @@ void redis_exchange_end(struct passage *passage)
     if (direction_of(passage) == connection_replies(connection)) {
         int system_error;
         enum record_error error = connection_failure(connection, &system_error);
+        transaction_break(passage->self, connection);
         fail_all(passage->self, connection, error != RECORD_OK ? error : RECORD_ERROR_EOF,
                  system_error, passage->now);
     }
@@ -753,6 +806,7 @@ void redis_exchange_finish(struct thread_state *self, struct connection *connect
                            enum record_error error, int system_error, uint64_t now)
 {
     struct direction *requests = connection_requests(connection);
+    transaction_break(self, connection);
     fail_all(self, connection, error, system_error, now);
     if (requests->current_slot != SEGMENT_NO_SLOT) {
         /* Never sent whole. */
@@ -772,6 +826,7 @@ void redis_exchange_finish(struct thread_state *self, struct connection *connect
 
 void redis_exchange_forget(struct connection *connection)
 {
+    transaction_forget(connection);
     if (connection->redis.command_block != 0) {
         slab_give(SLAB_BUFFER, connection->redis.command_block);
         connection->redis.command_block = 0;

@@ -1,18 +1,26 @@
 #include "app_thread/table_lock.h"
 
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "app_thread/attachment.h"
 #include "base/system_call.h"
 
-#define SPIN_TRIES  256
-#define SPIN_YIELDS 16
+#define SPIN_TRIES 256
+/* Then its holder has lost the processor. Yielding does not give it one where others wait for it,
+   too; a nap of a tenth of a millisecond does. */
+#define NAPS   100
+#define NAP_NS 50000
+
+/* Of the word: somebody has waited for this holder in vain. Nobody else does. */
+#define STUCK 0x80000000u
 
 /* Between one try and the next. */
 static void wait_a_moment(int tries)
 {
     if (tries >= SPIN_TRIES) {
-        raw_system_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+        const struct timespec nap = {.tv_nsec = NAP_NS};
+        raw_system_call(SYS_nanosleep, (long)&nap, 0, 0, 0, 0, 0);
         return;
     }
 #if defined(__x86_64__)
@@ -25,15 +33,23 @@ static void wait_a_moment(int tries)
 bool table_lock_take(_Atomic uint32_t *lock)
 {
     uint32_t epoch = attachment_epoch();
-    for (int tries = 0; tries < SPIN_TRIES + SPIN_YIELDS; tries++) {
-        uint32_t holder = atomic_load_explicit(lock, memory_order_relaxed);
+    for (int tries = 0; tries < SPIN_TRIES + NAPS; tries++) {
+        uint32_t word = atomic_load_explicit(lock, memory_order_relaxed);
         /* Another process's holder was a thread of the one that this one was forked from. */
-        if ((holder == 0 || !attachment_is_of_process(holder)) &&
-            atomic_compare_exchange_weak_explicit(lock, &holder, epoch, memory_order_acquire,
+        if ((word == 0 || !attachment_is_of_process(word & ~STUCK)) &&
+            atomic_compare_exchange_weak_explicit(lock, &word, epoch, memory_order_acquire,
                                                   memory_order_relaxed)) {
             return true;
         }
+        if ((word & STUCK) != 0) {
+            return false;
+        }
         wait_a_moment(tries);
+    }
+    uint32_t word = atomic_load_explicit(lock, memory_order_relaxed);
+    if (word != 0) {
+        atomic_compare_exchange_strong_explicit(lock, &word, word | STUCK, memory_order_relaxed,
+                                                memory_order_relaxed);
     }
     return false;
 }

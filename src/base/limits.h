@@ -20,6 +20,10 @@
    that never answers must not hold memory. */
 #define LIMIT_PIPELINE 16384u
 
+/* Confirmations of subscriptions on one connection that nobody has read yet: a program may
+   subscribe for each job that it submits and never look. What comes beyond holds no record. */
+#define LIMIT_UNCONFIRMED 64u
+
 /* A connection that pipelines and went adrift is read again after so much quiet: a server that has
    answered something leaves nothing else unanswered for so long. */
 #define LIMIT_ADRIFT_QUIET_NS UINT64_C(1000000000)
@@ -116,9 +120,17 @@
    works on at once. Beyond, a job's commands are spans, but there is none of the job. */
 #define LIMIT_JOBS 512u
 
+/* Commands of jobs in one transaction whose effect is told by EXEC's answer: a thousand jobs that
+   are submitted at once, a quarter of a segment's records. What else is queued counts when it is.
+ */
+#define LIMIT_QUEUED_JOBS 1024u
+
 /* A job whose queue tells no ends, as far as was seen, ends with what was last said of it: after
    longer than nearly all jobs take, so that the first ones of a queue that does are waited for. */
 #define LIMIT_JOB_SILENCE_NS (30ull * 1000000000ull)
+/* And as many of them: more than pools have processes, and so few that each one's place in the
+   memory that a pool shares is found. */
+#define LIMIT_SILENT_JOBS 128u
 /* How long the record of a failed job waits, in a loop, for the word of what went wrong: much
    longer than from one command to the next. */
 #define LIMIT_JOB_WORDS_NS (1000000000ull)
@@ -222,7 +234,8 @@
 #define LIMIT_ARENA_PLACES 32u
 /* The variables of a program's environment that are of interest here. */
 #define LIMIT_ENVIRONMENT_BYTES (64u << 10)
-/* States looked at in search of a free record before the exchange is counted as lost. */
+/* States looked at in search of a free record where a thread stands, and as many elsewhere, before
+   the exchange is counted as lost. */
 #define LIMIT_SLOT_PROBES 512u
 /* Rings per segment: threads are spread over them so that they seldom share a cache line. */
 #define LIMIT_SEGMENT_RINGS 8u

@@ -6,9 +6,13 @@
 
 /* A head and the beginning of its text. */
 #define PREFETCHED_BYTES 256u
-/* A ring may run this far ahead of the drainer before it is woken early: a quarter of its places,
-   so that a burst finds room while the drainer gets up. */
+/* The rings may run this far ahead of the drainer before it is woken early: a quarter of the slots,
+   so that a burst finds room while the drainer gets up. All of them are looked at, but only with
+   every so many records of one. */
 #define BACKLOG_DIVISOR 4u
+#define BACKLOG_STRIDE  32u
+/* Places of the segment that are looked at where a thread's own one is taken. */
+#define SLOT_PARTS 16u
 /* A place claimed but not written for so long belongs to a thread that died in between (a stopped
    process is not dead): it is stepped over. Its record is found when the process ends. */
 #define STUCK_NS UINT64_C(60000000000)
@@ -55,11 +59,11 @@ static inline void prefetch_record(const struct record *record)
     }
 }
 
-static inline uint16_t claim(struct segment *segment, uint32_t *cursor)
+static inline uint16_t claim_within(struct segment *segment, uint32_t *cursor, uint32_t probes)
 {
     uint32_t mask = segment->slot_count - 1;
     uint32_t at = *cursor;
-    for (uint32_t probe = 0; probe < LIMIT_SLOT_PROBES; probe++, at++) {
+    for (uint32_t probe = 0; probe < probes; probe++, at++) {
         uint32_t slot = at & mask;
         uint8_t state = atomic_load_explicit(&segment->states[slot], memory_order_relaxed);
         /* acquire pairs with the drainer's release of the slot: its reads of the record are over */
@@ -74,6 +78,24 @@ static inline uint16_t claim(struct segment *segment, uint32_t *cursor)
     }
     *cursor = at;
     return SEGMENT_NO_SLOT;
+}
+
+/* What was written lately lies together: who stands in it looks a little everywhere. */
+static SLOW uint16_t claim_elsewhere(struct segment *segment, uint32_t *cursor)
+{
+    uint32_t begin = *cursor;
+    uint16_t slot = SEGMENT_NO_SLOT;
+    for (uint32_t part = 0; part < SLOT_PARTS && slot == SEGMENT_NO_SLOT; part++) {
+        *cursor = begin + segment->slot_count / SLOT_PARTS * part;
+        slot = claim_within(segment, cursor, LIMIT_SLOT_PROBES / SLOT_PARTS);
+    }
+    return slot;
+}
+
+static inline uint16_t claim(struct segment *segment, uint32_t *cursor)
+{
+    uint16_t slot = claim_within(segment, cursor, LIMIT_SLOT_PROBES);
+    return likely(slot != SEGMENT_NO_SLOT) ? slot : claim_elsewhere(segment, cursor);
 }
 
 uint16_t segment_claim(struct segment *segment, uint32_t *cursor)
@@ -96,6 +118,16 @@ static uint32_t place_value(uint32_t position, uint16_t slot)
     return (lap + 1) << 16 | slot;
 }
 
+uint32_t segment_backlog(struct segment *segment)
+{
+    uint32_t waiting = 0;
+    for (uint32_t i = 0; i < LIMIT_SEGMENT_RINGS; i++) {
+        waiting += atomic_load_explicit(&segment->rings[i].tail, memory_order_relaxed) -
+                   atomic_load_explicit(&segment->rings[i].drained, memory_order_relaxed);
+    }
+    return waiting;
+}
+
 void segment_complete(struct segment *segment, struct doorbell *doorbell, uint16_t slot,
                       uint32_t ring_number)
 {
@@ -113,8 +145,9 @@ void segment_complete(struct segment *segment, struct doorbell *doorbell, uint16
     if (likely(asleep == DRAINER_AWAKE)) {
         return;
     }
-    uint32_t backlog = position + 1 - atomic_load_explicit(&ring->drained, memory_order_relaxed);
-    if (asleep == DRAINER_IDLE || backlog > segment->slot_count / BACKLOG_DIVISOR) {
+    if (asleep == DRAINER_IDLE ||
+        (position % BACKLOG_STRIDE == 0 &&
+         segment_backlog(segment) > segment->slot_count / BACKLOG_DIVISOR)) {
         doorbell_wake(doorbell);
     }
 }

@@ -116,6 +116,9 @@ static inline void segment_cancel(struct segment *segment, uint16_t slot)
 void segment_complete(struct segment *segment, struct doorbell *doorbell, uint16_t slot,
                       uint32_t ring);
 
+/* How many records wait in all rings, more or less: others write meanwhile. */
+uint32_t segment_backlog(struct segment *segment);
+
 static inline void segment_count_loss(struct segment *segment, enum loss loss, uint64_t count)
 {
     atomic_fetch_add_explicit(&segment->losses[loss], count, memory_order_relaxed);

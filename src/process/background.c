@@ -393,20 +393,11 @@ static void check_process(void)
     }
 }
 
-/* How many records wait, of the ring that holds the most. */
+/* How many records wait. */
 static uint32_t backlog(void)
 {
     struct segment *segment = atomic_load_explicit(&attachment->segment, memory_order_acquire);
-    if (segment == NULL) {
-        return 0;
-    }
-    uint32_t most = 0;
-    for (uint32_t i = 0; i < LIMIT_SEGMENT_RINGS; i++) {
-        uint32_t waiting = atomic_load_explicit(&segment->rings[i].tail, memory_order_relaxed) -
-                           atomic_load_explicit(&segment->rings[i].drained, memory_order_relaxed);
-        most = waiting > most ? waiting : most;
-    }
-    return most;
+    return segment == NULL ? 0 : segment_backlog(segment);
 }
 
 static void start_thread(void)

@@ -40,6 +40,9 @@ static const char *const variable_names[RULE_VARIABLES] = {
     [RULE_WORKFLOW_TRACE] = "workflow_trace_id",
     [RULE_WORKFLOW_PARENT] = "workflow_parent_id",
     [RULE_TAG] = "tag",
+    [RULE_CREATED] = "created",
+    [RULE_AGAIN] = "again",
+    [RULE_LEFT] = "left",
 };
 
 const char *rules_action_name(enum rule_action action)
@@ -702,7 +705,7 @@ static bool parse_setting(struct parser *parser, uint8_t variable, struct slice 
         return wrong(parser, "behind a name comes 'from' and a place, or 'is' and a word, not",
                      word.data != NULL ? word : SLICE(""), "");
     }
-    bool is_time = variable == RULE_ENQUEUED || variable == RULE_STARTED;
+    bool is_time = variable == RULE_STARTED || (RULE_TIMES >> variable & 1) != 0;
     if (is_time && value.unit == RULE_UNIT_NONE) {
         return wrong_text(parser, "a time needs its unit: as ms, as s or as iso");
     }
@@ -799,7 +802,7 @@ static bool names_job(struct parser *parser)
     const struct rules *rules = parser->rules;
     uint32_t identity = rules->queues[parser->rule.queue].identity;
     for (uint8_t variable = 0; variable < RULE_VARIABLES; variable++) {
-        bool is_needed = (identity >> variable & 1) != 0 && variable != RULE_ENQUEUED;
+        bool is_needed = ((identity & ~RULE_TIMES) >> variable & 1) != 0;
         if (is_needed && !sets(parser, variable)) {
             return wrong(parser, "this rule does not tell the job's",
                          text_of(variable_names[variable]),

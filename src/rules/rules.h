@@ -58,16 +58,22 @@ enum rule_variable {
     RULE_WORKFLOW,
     RULE_STEP,
     RULE_STEPS,
-    RULE_STALLED, /* how often */
+    RULE_STALLED, /* how often; not among the attempts made */
     RULE_STARTED, /* when this attempt began, by the queue */
     RULE_TRACE,   /* carried context: a trace id, a span id, a traceparent */
     RULE_PARENT,
     RULE_TRACEPARENT,
     RULE_WORKFLOW_TRACE, /* of the workflow that the job is a step of */
     RULE_WORKFLOW_PARENT,
-    RULE_TAG, /* by which a queue acknowledges what it has handed out */
+    RULE_TAG,     /* by which a queue acknowledges what it has handed out */
+    RULE_CREATED, /* when it was first made, where it is enqueued more than once */
+    RULE_AGAIN,   /* something, if it was begun before */
+    RULE_LEFT,    /* attempts that it may still have */
     RULE_VARIABLES
 };
+
+/* What completes the name of a job whose id may come again. */
+#define RULE_TIMES (1u << RULE_ENQUEUED | 1u << RULE_CREATED)
 
 /* Where a value stands. Equal sources are one source. */
 enum rule_source_kind {

@@ -2,60 +2,11 @@
 """Jobs: what real producers and workers of a queue say to Redis becomes one span for each attempt,
 with what the worker did for it beneath."""
 
-import os
 import re
 
-from support import case, losses, spans, truth
-from support.process import Daemon, clean_environment, run, wait_until
-from support.servers import RedisServer
-
-JOBS = case.TREE / "tests" / "integration" / "jobs"
-CONSUMER = 5
-PRODUCER = 4
-
-
-class Jobs(case.Case):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.runtimes = cls.install_runtimes()
-        cls.python = cls.runtimes / "venv" / "bin" / "python"
-        cls.truth = cls.enter(truth.TruthServer())
-
-    @classmethod
-    def install_queues(cls) -> str:
-        """The folder of Node packages with the queues."""
-        environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
-        folder = case.TREE / "tests" / "support"
-        finished = run([folder / "runtimes", folder / "queues"], environment, 600)
-        assert finished.code == 0, finished.errors.decode()
-        return finished.output.decode().strip() + "/node"
-
-    def setUp(self):
-        server = RedisServer(self.new_path("redis").parent)
-        self.redis = server.__enter__()
-        self.addCleanup(server.__exit__, None, None, None)
-
-    def observed(self, *arguments, **environment: str) -> tuple[str, list[spans.Span]]:
-        """Runs a program under the preload. Returns its output and its spans."""
-        file = self.new_path("spans.jsonl")
-        finished = run([str(argument) for argument in arguments], case.preload_environment(file, **environment))
-        self.assertEqual(finished.code, 0, finished.errors.decode())
-        lost, found = losses.told(spans.read_file(file))
-        self.assertEqual(lost, {})
-        spans.check_ids(found)
-        return finished.output.decode(), found
-
-
-def named(found: list[spans.Span], name: str) -> list[spans.Span]:
-    return [span for span in found if span.name == name]
-
-
-def by_job(found: list[spans.Span], name: str) -> dict[str, spans.Span]:
-    chosen = named(found, name)
-    jobs = {span.get("job.id"): span for span in chosen}
-    assert len(jobs) == len(chosen), f"{name} twice for one job"
-    return jobs
+from support import case, spans
+from support.jobs import CONSUMER, JOBS, PRODUCER, Jobs, by_job, named
+from support.process import clean_environment, run
 
 
 class PlainSchema(Jobs):
@@ -165,6 +116,63 @@ class PlainSchema(Jobs):
                 (attempt.get("processing.status"), attempt.status, attempt.get("error.type")), (status, code, error)
             )
             self.assertEqual(by_job(worked, name)[job].trace_id, attempt.trace_id)
+
+    def transacted(self, manner: str, protocol: int) -> tuple[list[str], list[spans.Span]]:
+        output, found = self.observed(self.python, JOBS / "plain_transactions.py", self.redis.port, manner, protocol)
+        return output.split(), found
+
+    def check_transactions(self, protocol: int) -> None:
+        """What is queued by MULTI happens with EXEC, whose answer tells what came of it."""
+        ids, found = self.transacted("submit", protocol)
+        submitted, saved = by_job(found, "job.submit"), by_job(found, "job.save_redis")
+        self.assertEqual((set(submitted), set(saved)), (set(ids), set(ids)))
+        for job in ids:
+            self.assertEqual(saved[job].parent_id, submitted[job].span_id)
+            self.assertTrue(submitted[job].get("wirespan.redis.queued"))
+        ids, found = self.transacted("work", protocol)
+        attempts, claims = by_job(found, "job.process"), by_job(found, "job.claim")
+        self.assertEqual((set(attempts), set(claims)), (set(submitted), set(submitted)))
+        for job, attempt in attempts.items():
+            self.assertEqual(attempt.trace_id, submitted[job].trace_id)
+            self.assertEqual(claims[job].trace_id, attempt.trace_id)
+            self.assertEqual(attempt.get("processing.status"), "completed")
+            self.assertEqual(attempt.get("job.type"), "resize")
+            below = [span.name.split()[0] for span in found if span.parent_id == attempt.span_id]
+            self.assertIn("GET", below)
+            self.assertEqual(by_job(found, "job.complete")[job].trace_id, attempt.trace_id)
+            self.assertEqual(by_job(found, "job.archive")[job].trace_id, attempt.trace_id)
+        # To find nothing is no exchange, and the transaction around it is none either.
+        names = [span.name.split()[0] for span in found]
+        self.assertNotIn("ZPOPMAX", names)
+        self.assertEqual(names.count("EXEC"), 2 * len(ids))
+        self.assertEqual(names.count("MULTI"), 2 * len(ids))
+
+    def test_transactions_with_resp2(self):
+        self.check_transactions(2)
+
+    def test_transactions_with_resp3(self):
+        self.check_transactions(3)
+
+    def test_transactions_that_do_not_happen(self):
+        """Given up, refused because something has changed, refused as a whole: no job has ended. A command that fails
+        by itself is one that failed."""
+        self.transacted("submit", 2)
+        for manner in ("discard", "watch", "abort"):
+            with self.subTest(manner):
+                _, found = self.transacted(manner, 2)
+                self.assertEqual(named(found, "job.complete"), [])
+                attempt, = named(found, "job.process")
+                self.assertEqual(attempt.get("wirespan.job.end"), "unknown")
+        _, found = self.transacted("fail", 2)
+        archived, completed = named(found, "job.archive"), named(found, "job.complete")
+        self.assertEqual([span.status for span in archived + completed], [0])
+        self.assertEqual([span.get("error.type") for span in found if span.name.startswith("ZADD")], ["WRONGTYPE"])
+        self.assertEqual(named(found, "job.process")[0].get("processing.status"), "completed")
+
+    def test_more_in_one_transaction_than_is_remembered(self):
+        ids, found = self.transacted("many", 2)
+        self.assertEqual(set(by_job(found, "job.submit")), set(ids))
+        self.assertEqual(len(ids), 700)
 
     def test_python_worker_with_resp2(self):
         self.check_plain(2)
@@ -513,108 +521,6 @@ class ListQueue(Jobs):
         _, found = self.observed(self.python, "-c", client, self.redis.port)
         names = [span.name.split()[0] for span in found if not span.name.startswith(("CLIENT", "HELLO"))]
         self.assertEqual(names, ["RPUSH", "BLPOP", "BLPOP", "BLPOP", "RPOP"])
-
-
-class Celery(Jobs):
-    """One process claims, a pool executes; only a result tells of an end."""
-
-    COUNT = 8
-
-    def setUp(self):
-        super().setUp()
-        self.used = self.python
-
-    def work(self, pool: str, backend: str) -> tuple[list[str], list[spans.Span], list[spans.Span]]:
-        environment = {"TEST_REDIS_PORT": str(self.redis.port), "PYTHONPATH": str(JOBS), "PYTHONDONTWRITEBYTECODE": "1"}
-        environment |= {"CELERY_BACKEND": backend} if backend else {}
-        output, produced = self.observed(self.used, JOBS / "celery_producer.py", self.COUNT, **environment)
-        file = self.new_path("spans.jsonl")
-        arguments = [self.used, "-m", "celery", "-A", "celery_tasks", "worker", "--pool", pool, "--concurrency", 2,
-                     "-Q", "pictures", "--without-gossip", "--without-mingle", "--loglevel", "WARNING"]
-        attempts = self.COUNT + self.COUNT // 4
-        with Daemon(arguments, case.preload_environment(file, **environment), self.new_path("log")) as worker:
-            wait_until(lambda: len(self.notes()) >= attempts or worker.process.poll() is not None, 60, "the attempts")
-            self.assertEqual(worker.end(deadline_seconds=60), 0, worker.said()[-2000:])
-        lost, worked = losses.told(spans.read_file(file))
-        self.assertEqual(lost, {})
-        spans.check_ids(worked)
-        self.assertEqual(len(self.notes()), attempts)
-        return output.split(), produced, worked
-
-    def notes(self) -> list[str]:
-        finished = run(["/usr/bin/redis-cli", "-p", self.redis.port, "-n", 1, "LRANGE", "notes", 0, -1],
-                       clean_environment())
-        return finished.output.decode().split("\n")[:-1]
-
-    def check_celery(self, pool: str, backend: str) -> None:
-        ids, produced, worked = self.work(pool, backend)
-        submitted = by_job(produced, "job.submit")
-        self.assertEqual(set(submitted), set(ids))
-        attempts = {(span.get("job.id"), span.get("job.attempt")): span for span in named(worked, "job.process")}
-        self.assertEqual(len(attempts), len(named(worked, "job.process")))
-        told = {(note.split()[0], int(note.split()[1]) + 1) for note in self.notes()}
-        self.assertEqual(set(attempts), told)
-        for (job, number), attempt in attempts.items():
-            kind = ids.index(job) % 4
-            self.assertEqual(attempt.trace_id, submitted[job].trace_id)
-            self.assertIn(submitted[job].span_id, [link["spanId"] for link in attempt.links])
-            self.assertEqual(attempt.get("job.type"), "celery_tasks.resize")
-            self.assertEqual(attempt.get("messaging.system"), "celery")
-            self.assertEqual(attempt.get("messaging.destination.name"), "pictures")
-            status = "failed" if kind == 2 else "retried" if kind == 3 and number == 1 else "completed"
-            if backend:
-                self.assertEqual(attempt.get("processing.status"), status, (job, number))
-                self.assertIsNone(attempt.get("wirespan.job.end"))
-                self.assertGreater(attempt.end_ns - attempt.start_ns, 20_000_000)
-            elif status == "retried":
-                # That it was pushed again is all that can be known of an end.
-                self.assertEqual(attempt.get("processing.status"), "retried", (job, number))
-            else:
-                self.assertEqual(attempt.get("wirespan.job.end"), "unknown")
-                self.assertIsNone(attempt.get("processing.status"))
-        claims = {(span.get("job.id"), span.trace_id) for span in named(worked, "job.claim")}
-        self.assertEqual(claims, {(job, submitted[job].trace_id) for job in ids})
-        if backend:
-            failed = by_job(worked, "job.fail")
-            self.assertEqual(set(failed), set(ids[2::4]))
-            for job, span in failed.items():
-                self.assertEqual(span.get("error.type"), "ValueError")
-                self.assertIn(f"no room for {job}", str(span.events))
-                self.assertIn("raise ValueError", str(span.events))
-                # The pool's process ended it, and who claimed it tells of it.
-                attempt = attempts[job, 1]
-                self.assertEqual(attempt.get("error.type"), "ValueError")
-                self.assertEqual(attempt.message, f"no room for {job}")
-                # Of the traceback the end, where the program's own code is.
-                self.assertIn("in resize", str(attempt.events))
-            self.assertEqual(set(by_job(worked, "job.retry")), set(ids[3::4]))
-        # No empty poll, no heartbeat, no acknowledgement; no value.
-        for span in worked:
-            self.assertFalse(span.name.startswith(("BRPOP", "ZADD", "ZREM", "HDEL", "HSET")), span.name)
-        self.assertNotIn("xxxx", str([span.attributes for span in produced + worked]))
-
-    def test_prefork_with_results(self):
-        self.check_celery("prefork", "a day")
-
-    def test_prefork_with_results_that_stay(self):
-        self.check_celery("prefork", "for ever")
-
-    def test_prefork_without_results(self):
-        self.check_celery("prefork", "")
-
-    def test_threads_with_results(self):
-        self.check_celery("threads", "a day")
-
-    def test_threads_without_results(self):
-        self.check_celery("threads", "")
-
-    def test_prefork_with_results_of_debians_release(self):
-        self.used = "/usr/bin/python3"
-        self.check_celery("prefork", "a day")
-
-    def test_threads_without_results_of_debians_release(self):
-        self.used = "/usr/bin/python3"
-        self.check_celery("threads", "")
 
 
 class OwnQueue(Jobs):

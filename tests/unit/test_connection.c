@@ -694,14 +694,15 @@ static void client_reply_in_a_transaction(void **state)
     descriptor_made(&thread_state, pair[0], DESCRIPTOR_STREAM);
     sends(pair[0], "*1\r\n$5\r\nMULTI\r\n");
     receives(pair[0], "+OK\r\n");
-    assert_true(next(&record));
+    assert_false(next(&record));
     sends(pair[0],
           "*3\r\n$6\r\nCLIENT\r\n$5\r\nREPLY\r\n$4\r\nSKIP\r\n*2\r\n$3\r\nGET\r\n$1\r\na\r\n"
           "*2\r\n$3\r\nGET\r\n$1\r\nb\r\n");
     receives(pair[0], "+QUEUED\r\n");
     while (next(&record)) {
-        /* The one answer there was is not the one of GET b. */
-        assert_int_equal(record.redis.reply_type, 0);
+        /* The one answer that there was beside that to MULTI is not the one to GET b. */
+        bool is_multi = slice_equals(record_find_field(&record, FIELD_COMMAND), SLICE("MULTI"));
+        assert_int_equal(record.redis.reply_type, is_multi ? '+' : 0);
     }
     assert_int_equal(slots_in_use(), 0);
 }

@@ -244,6 +244,44 @@ static void a_writer_that_never_comes_back_is_stepped_over(void **state)
     free(segment);
 }
 
+/* A thread that rested while others wrote stands where all is taken. */
+static void a_free_record_is_found_behind_a_backlog(void **state)
+{
+    (void)state;
+    struct segment *segment = make_segment(LIMIT_SEGMENT_SLOTS);
+    uint32_t cursor = 0;
+    for (uint32_t i = 0; i < LIMIT_SEGMENT_SLOTS / 4 * 3; i++) {
+        assert_int_not_equal(segment_claim(segment, &cursor), SEGMENT_NO_SLOT);
+    }
+    uint32_t other = 100;
+    assert_int_not_equal(segment_claim(segment, &other), SEGMENT_NO_SLOT);
+    assert_int_not_equal(segment_try_claim(segment, &other), SEGMENT_NO_SLOT);
+    assert_int_equal(segment->losses[LOSS_SEGMENT_FULL], 0);
+    free(segment);
+}
+
+/* However the records are spread over the rings. */
+static void a_backlog_wakes_the_drainer_in_time(void **state)
+{
+    (void)state;
+    for (uint32_t rings = 1; rings <= LIMIT_SEGMENT_RINGS; rings++) {
+        struct segment *segment = make_segment(LIMIT_SEGMENT_SLOTS);
+        uint32_t cursor = 0;
+        uint32_t written = 0;
+        doorbell_announce(&segment->doorbell, DRAINER_TIMED);
+        while (atomic_load(&segment->doorbell.asleep) == DRAINER_TIMED && written < 4096) {
+            uint16_t slot = segment_claim(segment, &cursor);
+            fill(segment_record(segment, slot), written);
+            segment_open(segment, slot);
+            segment_record(segment, slot)->end_ns = UINT64_MAX;
+            segment_complete(segment, &segment->doorbell, slot, written % rings);
+            written++;
+        }
+        assert_in_range(written, LIMIT_SEGMENT_SLOTS / 4, LIMIT_SEGMENT_SLOTS / 2);
+        free(segment);
+    }
+}
+
 #define WRITERS 4
 #define EACH    200000u
 #define ALL     (WRITERS * (uint64_t)EACH)
@@ -359,6 +397,8 @@ int main(void)
         cmocka_unit_test(a_place_never_written_is_stepped_over_after_a_minute),
         cmocka_unit_test(a_late_writer_is_waited_for),
         cmocka_unit_test(a_writer_that_never_comes_back_is_stepped_over),
+        cmocka_unit_test(a_free_record_is_found_behind_a_backlog),
+        cmocka_unit_test(a_backlog_wakes_the_drainer_in_time),
         cmocka_unit_test(threads_lose_nothing_that_is_not_counted),
         cmocka_unit_test(a_parent_tells_how_its_child_ended),
         cmocka_unit_test(a_drainer_that_spoke_after_the_question_is_alive),

@@ -236,13 +236,12 @@ static void add_failure(struct span *span, const struct record_text *text, struc
     add_exception(span, text);
 }
 
-/* A job that was put off waits from when it was due; since when one waits that is tried again the
-   queue does not say. */
+/* A job that was put off waits from when it was due. */
 static void add_wait(struct span *span, const struct record *record)
 {
     uint64_t due = record->job.enqueued_ns + record->job.delay_ms * MS;
     uint64_t start = record->job.started_ns != 0 ? record->job.started_ns : span->start_ns;
-    if (record->job.enqueued_ns != 0 && record->job.attempt <= 1 && start >= due) {
+    if (record->job.enqueued_ns != 0 && start >= due) {
         span_add_double(span, SLICE("queue.wait_time_ms"), (double)(start - due) / (double)MS);
     }
 }
