@@ -6,7 +6,7 @@ import http.client
 import subprocess
 import sys
 
-from support import case, spans
+from support import answering, case, spans
 
 # Serves one request after the other: /calls/N makes N calls of its own while it is open, over one connection, and
 # answers in pieces; /held/MS waits for so long before its one call.
@@ -37,28 +37,12 @@ threading.Thread(target=accept, daemon=True).start()
 sys.stdin.read()
 """
 
-PEER = """
-import http.server, sys, threading
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-    def log_message(self, *_):
-        pass
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-print(server.server_port, flush=True)
-threading.Thread(target=server.serve_forever, daemon=True).start()
-sys.stdin.read()
-"""
-
 
 class Bounds(case.Case):
     @contextlib.contextmanager
     def running(self, *arguments, environment=None):
         with subprocess.Popen(
-            [sys.executable, "-c", *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment,
+            [sys.executable, *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment,
         ) as program:
             yield int(program.stdout.readline())
             program.stdin.close()
@@ -67,8 +51,8 @@ class Bounds(case.Case):
     def serve(self, requests: list[str], **variables: str) -> list[spans.Span]:
         """Asks for these over one connection; returns the server's spans in their order."""
         file = self.new_path("spans.jsonl")
-        with self.running(PEER) as peer, \
-                self.running(SERVER, peer, environment=case.preload_environment(file, **variables)) as port:
+        with self.running(answering.__file__, "") as peer, \
+                self.running("-c", SERVER, peer, environment=case.preload_environment(file, **variables)) as port:
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
             for request in requests:
                 connection.request("GET", f"/{request}")

@@ -9,28 +9,12 @@ import subprocess
 import sys
 import threading
 
-from support import case, losses, spans
+from support import answering, case, losses, spans
 from support.process import clean_environment, run
 from test_jobs import JOBS, Jobs, by_job, named
 
 COUNT = 3
 IDS = [f"4c1b4e0a-93d7-4f6a-8a52-0000000000{number:02}" for number in range(COUNT)]
-
-SERVICE = """
-import http.server, sys, threading
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"ok")
-    def log_message(self, *_):
-        pass
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-print(server.server_port, flush=True)
-threading.Thread(target=server.serve_forever, daemon=True).start()
-sys.stdin.read()
-"""
 
 
 class Recorder(socketserver.StreamRequestHandler):
@@ -79,7 +63,7 @@ class Chain(Jobs):
         self.files = {}
         port = str(self.recorder.server_address[1])
         service = subprocess.Popen(
-            [sys.executable, "-c", SERVICE], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            [sys.executable, answering.__file__, "ok"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             env=self.environment("service", is_observed),
         )
         self.addCleanup(service.stdout.close)

@@ -10,6 +10,7 @@ import sys
 import threading
 
 from support import case, spans
+from support.answering import Answering
 from support.servers import program
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -113,22 +114,11 @@ public class Starter {
 VARIABLES = ("TRACEPARENT", "TRACESTATE", "BAGGAGE")
 
 
-class Peer(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"ok")
-
-    def log_message(self, *_):
-        pass
-
-
 class Children(case.Case):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.peer = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Peer)
+        cls.peer = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answering)
         cls.addClassCleanup(cls.peer.server_close)
         threading.Thread(target=cls.peer.serve_forever, daemon=True).start()
         cls.addClassCleanup(cls.peer.shutdown)

@@ -4,6 +4,7 @@
 import http from 'node:http';
 import readline from 'node:readline';
 import { createRequire } from 'node:module';
+import { call, numbers, wait } from '../../support/calls.js';
 
 const load = createRequire(`${process.env.NODE_FOLDER}/`);
 const { Queue, Worker } = load(process.env.TEST_BULLMQ);
@@ -27,14 +28,6 @@ async function submit() {
 
 const pooled = new http.Agent({ keepAlive: true, maxSockets: 8 });
 const single = new http.Agent({ keepAlive: true, maxSockets: 1 });
-const call = (name, number, agent) => new Promise((resolve, reject) => {
-  http.get(`${peer}/c/${name}/${number}`, { agent }, (answer) => {
-    answer.resume();
-    answer.on('end', resolve);
-  }).on('error', reject);
-});
-const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-const numbers = (count) => [...Array(count).keys()];
 let refreshing = null;
 let met;
 let redis;

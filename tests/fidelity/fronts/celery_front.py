@@ -1,26 +1,16 @@
 """usage: celery_front.py MODE COUNT < NAMES: submits a task for each name, `NAME ID` on stdout. Imported by Celery's
 worker, it is the tasks: calls by http.client and redis-py that carry the name."""
 
-import http.client
 import os
 import sys
 
 import celery
-import redis
 
-PORT = int(os.environ["TEST_REDIS"])
-URL = f"redis://127.0.0.1:{PORT}/1"
+from calls import call, store
+
+URL = f"redis://127.0.0.1:{os.environ['TEST_REDIS']}/1"
 app = celery.Celery("celery_front", broker=URL, backend=URL if os.environ.get("CELERY_BACKEND") else None)
 app.conf.broker_connection_retry_on_startup = True
-store = redis.Redis(port=PORT)
-
-
-def call(name, number):
-    store.get(f"id:{name}:{number}")
-    peer = http.client.HTTPConnection(os.environ["TEST_PEER"].split("//")[1])
-    peer.request("GET", f"/c/{name}/{number}")
-    assert peer.getresponse().read()
-    peer.close()
 
 
 @app.task(name="seq")

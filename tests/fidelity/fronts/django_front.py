@@ -1,10 +1,6 @@
 """A Django application for gunicorn and uvicorn: GET /w/ID/MODE/COUNT makes COUNT calls for ID, as MODE says."""
 
-import http.client
-import os
-
 import django
-import redis
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.asgi import get_asgi_application
@@ -12,17 +8,10 @@ from django.core.wsgi import get_wsgi_application
 from django.http import HttpResponse
 from django.urls import path
 
+from calls import call
+
 settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], SECRET_KEY="none", MIDDLEWARE=[])
 django.setup()
-store = redis.Redis(port=int(os.environ["TEST_REDIS"]))
-
-
-def call(name, number):
-    store.get(f"id:{name}:{number}")
-    peer = http.client.HTTPConnection(os.environ["TEST_PEER"].split("//")[1])
-    peer.request("GET", f"/c/{name}/{number}")
-    assert peer.getresponse().read()
-    peer.close()
 
 
 def work(request, name, count):

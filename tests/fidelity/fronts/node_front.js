@@ -6,6 +6,7 @@ const undici = require('undici');
 const { Redis } = require('ioredis5');
 const { createClient } = require('redis');
 const { WebSocket } = require('ws');
+const { call, limited, numbers, wait } = require('../../support/calls');
 
 const redisPort = Number(process.env.TEST_REDIS);
 const redis = new Redis(redisPort, '127.0.0.1');
@@ -15,27 +16,7 @@ const peer = process.env.TEST_PEER;
 const pooled = new http.Agent({ keepAlive: true, maxSockets: 3 });
 const single = new http.Agent({ keepAlive: true, maxSockets: 1 });
 
-const call = (name, number, agent) => new Promise((resolve, reject) => {
-    http.get(`${peer}/c/${name}/${number}`, { agent }, (answer) => {
-        answer.resume();
-        answer.on('end', resolve);
-    }).on('error', reject);
-});
-const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-const numbers = (count) => [...Array(count).keys()];
 let refreshing = null;
-// Those that wait are started by those that end, as p-limit does.
-const limit = { free: 2, waiting: [] };
-async function limited(work) {
-    if (limit.free === 0) await new Promise((resolve) => limit.waiting.push(resolve));
-    else limit.free--;
-    try {
-        return await work();
-    } finally {
-        if (limit.waiting.length > 0) limit.waiting.shift()();
-        else limit.free++;
-    }
-}
 // The peer speaks no WebSocket: the handshake is the call, and it is refused.
 const knock = (url) => new Promise((resolve) => {
     const socket = new WebSocket(url);

@@ -4,6 +4,7 @@
 const http = require('http');
 const { Redis } = require('ioredis5');
 const { createClient } = require('redis');
+const { limited, wait } = require('../../support/calls');
 
 const [, , peer, redisPort] = process.argv;
 const options = { port: Number(redisPort), host: '127.0.0.1' };
@@ -20,19 +21,6 @@ const get = (path, agent, then) => http.get(peer + path, { agent }, (answer) => 
     answer.on('end', then);
 });
 const call = (id, agent = pooled) => new Promise((resolve) => get(`/slow?id=${id}`, agent, resolve));
-const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-// Those that wait are started by those that end, as a limiter does.
-const limit = { free: 2, waiting: [] };
-const limited = async (work) => {
-    if (limit.free === 0) await new Promise((resolve) => limit.waiting.push(resolve));
-    else limit.free--;
-    try {
-        return await work();
-    } finally {
-        if (limit.waiting.length > 0) limit.waiting.shift()();
-        else limit.free++;
-    }
-};
 
 const modes = {
     pool: (id) => Promise.all([call(id), call(id)]),
