@@ -753,6 +753,22 @@ static bool act_locked(const struct deed *deed)
     return true;
 }
 
+bool jobs_ends_known(const struct connection *connection)
+{
+    struct rule_capture *capture = capture_of(connection->redis.job_block);
+    const struct rule *rule = &jobs_rules->rules[capture->rule];
+    struct rule_facts facts;
+    enum job_end end;
+    if (!is_end((enum rule_action)rule->action, &end) ||
+        !rules_facts(jobs_rules, capture, capture->rule, &facts) || !job_table_lock()) {
+        return false;
+    }
+    const struct job *job = job_table_find(job_identity_key(rule, &facts));
+    bool is_known = job != NULL && job_table_is_in_work(job);
+    job_table_unlock();
+    return is_known;
+}
+
 /* ---- lists that may hold jobs ---- */
 
 /* A rule may be for any list whose values look like jobs. One that has had jobs is a queue: to find

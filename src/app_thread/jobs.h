@@ -43,6 +43,10 @@ void jobs_take(struct connection *connection, uint8_t list, const struct slice a
 /* The command is complete; true if a rule fits: its answer then comes to jobs_answered. */
 bool jobs_choose(struct passage *passage);
 
+/* Whether the rule that fits ends a job that is in work here: then the exchange belongs to that
+   job, whoever it is sent for. To be asked before jobs_detach. */
+bool jobs_ends_known(const struct connection *connection);
+
 /* Takes what was captured with the command: a number for its pairing entry. */
 uint32_t jobs_detach(struct connection *connection);
 

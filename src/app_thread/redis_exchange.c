@@ -50,10 +50,13 @@ static void begin_command(struct passage *passage, uint64_t at)
     connection->redis.command_start = at;
     requests->current_slot =
         exchange_begin(passage->self, connection, RECORD_REDIS_CLIENT, passage->now);
-    if (unlikely(witness != NULL)) {
-        trace_context_ask_for_bytes(exchange_record(requests->current_slot), connection,
-                                    passage->now);
-    }
+}
+
+/* Once for each command, in the call that its first byte is in. */
+static SLOW void ask_for_bytes(struct passage *passage)
+{
+    trace_context_ask_for_bytes(exchange_record(direction_of(passage)->current_slot),
+                                passage->connection, passage->now);
 }
 
 /* Its name and first argument are known now. */
@@ -63,6 +66,18 @@ static SLOW void ask_for_command(struct passage *passage, struct slice first)
     trace_context_ask_for_command(exchange_record(direction_of(passage)->current_slot),
                                   passage->connection, slice_of(command->name, command->name_used),
                                   first, passage->now);
+}
+
+/* All of it is known, and no answer is needed where it is about a job that is in work here. */
+static SLOW void ask_for_whole(struct passage *passage, const struct redis_command *command,
+                               struct slice first)
+{
+    if (command->effect == REDIS_JOB && jobs_ends_known(passage->connection)) {
+        trace_context_pass_over(passage->now);
+        return;
+    }
+    ask_for_bytes(passage);
+    ask_for_command(passage, first);
 }
 
 static void fill_command(struct record *record, const struct redis_command *command)
@@ -260,16 +275,42 @@ static bool take_whole_command(struct passage *passage, const struct slice *whol
     begin_command(passage, at);
     struct redis_command *command = command_of(passage->connection);
     redis_command_take(command, arguments, count);
-    if (unlikely(witness != NULL)) {
-        ask_for_command(passage, count > 1 ? arguments[1] : (struct slice){NULL, 0});
-    }
     uint8_t list = jobs_lists[command->entry];
     if (unlikely(jobs_may_fit(list, arguments, count))) {
         jobs_take(passage->connection, list, arguments, count);
         choose_rule(passage, command);
     }
+    if (unlikely(witness != NULL)) {
+        ask_for_whole(passage, command, count > 1 ? arguments[1] : (struct slice){NULL, 0});
+    }
     end_command(passage, position(requests, whole, in));
     return true;
+}
+
+/* Its first argument is a script's name, which the command keeps. */
+static bool is_known_script(const struct redis_command *command)
+{
+    return slice_equals_ignoring_case(slice_of(command->name, command->name_used),
+                                      SLICE("EVALSHA"));
+}
+
+static struct slice script_of(const struct redis_command *command)
+{
+    return is_known_script(command) ? slice_of(command->script, command->script_used)
+                                    : slice_of(NULL, 0);
+}
+
+/* At a piece of the first argument. Returns whether the bytes are still to be asked for. */
+static SLOW bool ask_at_first(struct passage *passage, const struct resp_item *item,
+                              bool is_unasked)
+{
+    if (is_unasked) {
+        ask_for_bytes(passage);
+    }
+    if (item->last && item->number >= 0 && item->bytes.size == (uint64_t)item->number) {
+        ask_for_command(passage, item->bytes);
+    }
+    return false;
 }
 
 void redis_exchange_commands(struct passage *passage, struct slice *in)
@@ -278,27 +319,32 @@ void redis_exchange_commands(struct passage *passage, struct slice *in)
     struct redis_command *command = command_of(passage->connection);
     struct slice whole = *in;
     struct resp_item item;
+    bool is_unasked = false; /* whose work the command at hand is */
     for (;;) {
         if (take_whole_command(passage, &whole, in)) {
             continue;
         }
         switch (resp_next(&requests->resp, in, &item)) {
         case RESP_NEED_MORE:
+            if (unlikely(is_unasked)) {
+                ask_for_bytes(passage);
+            }
             return;
         case RESP_BEGIN:
             begin_command(passage,
                           position(requests, &whole, in) - resp_held_bytes(&requests->resp));
             redis_command_init(command);
             passage->connection->redis.captures = false;
+            is_unasked = witness != NULL;
             break;
         case RESP_ITEM:
             if (item.depth == 1) {
                 redis_command_argument(command, item.index, item.bytes,
                                        item.number > 0 ? (uint64_t)item.number : 0, item.last);
                 show_rules(passage, command, &item);
-                if (unlikely(witness != NULL) && item.index == 1 && item.last && item.number >= 0 &&
-                    item.bytes.size == (uint64_t)item.number) {
-                    ask_for_command(passage, item.bytes);
+                if (unlikely(witness != NULL) && item.index == 1 &&
+                    !(passage->connection->redis.captures && is_known_script(command))) {
+                    is_unasked = ask_at_first(passage, &item, is_unasked);
                 }
             }
             break;
@@ -306,6 +352,10 @@ void redis_exchange_commands(struct passage *passage, struct slice *in)
             redis_command_finish(command);
             if (unlikely(passage->connection->redis.captures)) {
                 choose_rule(passage, command);
+            }
+            if (unlikely(is_unasked)) {
+                is_unasked = false;
+                ask_for_whole(passage, command, script_of(command));
             }
             end_command(passage, position(requests, &whole, in));
             break;

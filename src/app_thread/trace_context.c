@@ -360,6 +360,13 @@ void trace_context_ask_for_bytes(struct record *record, const struct connection 
     become_witnessed(record, witness->cause_of_bytes(connection, call_ns));
 }
 
+void trace_context_pass_over(uint64_t call_ns)
+{
+    if (witness->pass_over != NULL) {
+        witness->pass_over(call_ns);
+    }
+}
+
 void trace_context_ask_for_command(struct record *record, const struct connection *connection,
                                    struct slice name, struct slice first, uint64_t call_ns)
 {

@@ -36,6 +36,8 @@ void trace_context_ask_for_bytes(struct record *record, const struct connection 
    In both the record may be NULL: the command has none, and is asked about all the same. */
 void trace_context_ask_for_command(struct record *record, const struct connection *connection,
                                    struct slice name, struct slice first, uint64_t call_ns);
+/* The same command needs no answer. */
+void trace_context_pass_over(uint64_t call_ns);
 
 /* Gives the record the ids of a new root: a request that this process serves. */
 void trace_context_begin_server(struct thread_state *self, struct record *record);

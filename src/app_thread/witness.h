@@ -28,6 +28,9 @@ struct witness {
     /* Whose work is the command whose first byte the call sends on the connection that began at
        `call_ns`? Asked once for each command, in their order. */
     struct thread_context *(*cause_of_bytes)(const struct connection *connection, uint64_t call_ns);
+    /* It is no matter whose the next command is: it is not asked about, and counts in their order.
+       NULL: nobody wants to know. */
+    void (*pass_over)(uint64_t call_ns);
     /* The same, where that was not known, by the command's name as it was sent and its first
        argument (data NULL: it has none). NULL: these tell nothing. */
     struct thread_context *(*cause_of_command)(const struct connection *connection,

@@ -62,9 +62,12 @@ struct testimony {
     bool has_served;
     bool has_clients;
     bool is_installed;
-    bool gave_up;      /* trying again would fail again */
-    uint64_t asked_ns; /* the call that the answer below is for */
+    bool gave_up;       /* trying again would fail again */
+    bool sends_scripts; /* what was sent last for somebody was a script of ioredis's */
+    uint64_t asked_ns;  /* the call that the answer below is for */
     struct saying said;
+    uint64_t passed_ns; /* the call that so many commands were passed over in before it was asked */
+    uint32_t passed;
     uint32_t last_number;
     /* Read, not begun by the runtime yet; oldest first. */
     uint32_t unbegun_count;

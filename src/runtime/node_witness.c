@@ -177,15 +177,38 @@ v8_local testimony_stack(const struct testimony *self, int frames, int *count)
 #define FLUSHER        SLICE("executeAutoPipeline")
 #define FLUSHER_FRAMES 24
 
-static bool is_flushing(const struct testimony *self)
+/* What a script's own function sends is sent for its caller: whatever is collected passes through
+   other functions. Fewer frames tell that, which is what a trace costs. */
+#define SENDER        SLICE("sendCommand")
+#define SCRIPT        SLICE("execute")
+#define SCRIPT_FRAMES 10
+
+static bool sends_script(const struct testimony *self, v8_local trace, int count)
+{
+    for (int i = 0; i + 1 < count && i + 1 < SCRIPT_FRAMES; i++) {
+        if (testimony_is_named(self, trace, (uint32_t)i, SENDER)) {
+            return testimony_is_named(self, trace, (uint32_t)i + 1, SCRIPT);
+        }
+    }
+    return false;
+}
+
+static bool is_flushing(struct testimony *self)
 {
     int count;
+    if (self->sends_scripts) {
+        v8_local top = testimony_stack(self, SCRIPT_FRAMES, &count);
+        if (sends_script(self, top, count)) {
+            return false;
+        }
+    }
     v8_local trace = testimony_stack(self, FLUSHER_FRAMES, &count);
     for (int i = 0; i < count; i++) {
         if (testimony_is_named(self, trace, (uint32_t)i, FLUSHER)) {
             return true;
         }
     }
+    self->sends_scripts = sends_script(self, trace, count);
     return false;
 }
 
@@ -388,6 +411,7 @@ static struct thread_context *cause_of_bytes(const struct connection *connection
         self->asked_ns = call_ns;
         self->said = ask_storage(self, true);
         self->collection.before = self->collection.next;
+        self->collection.next += self->passed_ns == call_ns ? self->passed : 0;
     }
     struct collection *collection = &self->collection;
     if (self->said.is_collection) {
@@ -401,6 +425,20 @@ static struct thread_context *cause_of_bytes(const struct connection *connection
         return NULL;
     }
     return testimony_find(self, self->said.number);
+}
+
+static void pass_over(uint64_t call_ns)
+{
+    struct testimony *self = testimony;
+    if (self == NULL || !self->is_installed) {
+        return;
+    }
+    if (self->asked_ns == call_ns) {
+        self->collection.next += self->said.is_collection;
+        return;
+    }
+    self->passed = self->passed_ns == call_ns ? self->passed + 1 : 1;
+    self->passed_ns = call_ns;
 }
 
 /* What node-redis sends, whose turn collects for all. What it may not show is announced as '?'; a
@@ -602,6 +640,7 @@ const char *node_witness_prepare(bool tells)
         .cause_of_http = cause_of_http,
         .take_back = take_back,
         .cause_of_bytes = cause_of_bytes,
+        .pass_over = pass_over,
         .cause_of_command = cause_of_command,
         .cause_of_child = cause_of_child,
         .connecting = connecting,
