@@ -56,19 +56,22 @@ WANTED = {
                             "openai.ratelimit.remaining_requests",
     "process.poll_completion": "url.full poll.attempts poll.interval_ms http.response.status_code",
     "process.ws_connect": "url.full websocket.subprotocol websocket.compressed websocket.session_id",
-    "process.ws_send": "",
+    "process.ws_send": "comfyui.message.type websocket.message.size",
     "process.ws_progress": "comfyui.message.type comfyui.prompt_id comfyui.node comfyui.progress.value comfyui.progress.max",
     "process.execute_comfyui": "comfyui.prompt_id comfyui.node_count workflow.model workflow.steps workflow.seed "
-                               "workflow.cfg_scale workflow.resolution comfyui.queue_remaining comfyui.execution_ms",
+                               "workflow.cfg_scale workflow.resolution comfyui.queue_remaining execution.duration_ms",
     "process.image_generation": "",
     "process.image_upload": "storage.provider storage.operation storage.path storage.size",
     "storage.download": "storage.operation storage.path storage.size",
     "process.cdn_test": "url.full cdn.test_result cdn.response_time_ms",
-    "process.download_model": "",
+    "process.download_model": "url.full model.file model.size model.download.bytes_per_second model.download.resumed",
     "triton.infer": "model.name model.version",
     "websocket.event.broadcast": "",
 }
-EVENTS = {"job.process": "job.progress", "job.fail": "exception"}
+EVENTS = {
+    "job.process": "job.progress", "job.fail": "exception",
+    "process.execute_comfyui": "submitted execution.started execution.completed",
+}
 # What nothing outside a program shows is in no trace.
 NEVER = {"process.validate_output", "job.preprocessing", "job.postprocessing", "process.execute_simulation"}
 
@@ -131,12 +134,14 @@ class Golden(case.Case):
             self.assertEqual(child.wait(20), 0)
         return port
 
-    def traces(self, jobs: list[dict], api: str = "python") -> list[dict]:
+    def traces(self, jobs: list[dict], api: str = "python", *more: str) -> list[dict]:
         """The spans of both, as if they had run at the same time everywhere."""
         files = [self.new_path("api.jsonl"), self.new_path("worker.jsonl")]
         port = self.submit(jobs, api, files[0])
         finished = run(
-            [str(argument) for argument in (self.python, PROGRAMS / "worker.py", self.redis_port, len(jobs), self.url)],
+            [str(argument) for argument in (
+                self.python, PROGRAMS / "worker.py", self.redis_port, len(jobs), self.url, *more
+            )],
             self.environment(files[1], "worker"),
         )
         self.assertEqual(finished.code, 0, finished.errors.decode())
@@ -179,6 +184,28 @@ class Golden(case.Case):
 
     def test_an_image_of_openai_by_an_api_in_node(self):
         self.check("openai-node", self.traces([job(1, "openai_image")], "node"))
+
+    def test_an_image_of_openai_by_an_api_in_node_over_tls(self):
+        self.put_tls_before()
+        self.check("openai-node", self.traces([job(1, "openai_image")], "node"))
+
+    def test_a_graph_of_comfyui_over_tls(self):
+        self.put_tls_before()
+        self.check("comfyui", self.traces([job(2, "comfyui")]))
+
+    def test_a_graph_of_comfyui_that_went_by_websocket(self):
+        self.check("comfyui-asked", self.traces([job(2, "comfyui_asked")], "python", "connected"))
+
+    def test_a_graph_of_comfyui_that_went_by_websocket_over_tls(self):
+        self.put_tls_before()
+        self.check("comfyui-asked", self.traces([job(2, "comfyui_asked")], "python", "connected"))
+
+    def test_a_picture_that_is_upscaled(self):
+        self.check("upscale", self.traces([job(4, "upscale")]))
+
+    def test_a_picture_that_is_upscaled_over_tls(self):
+        self.put_tls_before()
+        self.check("upscale", self.traces([job(4, "upscale")]))
 
     def test_a_graph_of_comfyui(self):
         self.check("comfyui", self.traces([job(2, "comfyui")]))

@@ -7,7 +7,7 @@ names become others, measured numbers become 1.
 import json
 import re
 
-MEASURED = re.compile(r"(_ms|\.start_time|time_to_first_chunk)$")
+MEASURED = re.compile(r"(_ms|\.start_time|time_to_first_chunk|per_second)$")
 BEGINNING_NS = 1_800_000_000_000_000_000
 STEP_NS = 1_000_000
 
