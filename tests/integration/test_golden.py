@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 from golden.services import Services
-from support import case, losses, normal, spans
+from support import case, losses, normal, servers, spans
 from support.process import clean_environment, run
 from support.servers import RedisServer
 from support.tls_front import TlsFront
@@ -43,7 +43,7 @@ WANTED = {
     "job.process": "job.id job.type job.retry_count worker.id worker.machine_id processing.start_time "
                    "processing.actual_duration_ms processing.status external_service.name external_service.endpoint "
                    "machine.gpu_count",
-    "job.complete": "job.id duration",
+    "job.complete": "job.id job.duration_ms",
     "job.fail": "job.id error.type exception.stacktrace",
     "job.retry": "recovery.attempted recovery.strategy",
     "job.requeue": "recovery.attempted recovery.strategy",
@@ -72,6 +72,13 @@ EVENTS = {
     "job.process": "job.progress", "job.fail": "exception",
     "process.execute_comfyui": "submitted execution.started execution.completed",
 }
+MATCHING = """#!lua name=matching
+redis.register_function('findMatchingJob', function(keys, args)
+  local id, job = redis.call('ZPOPMAX', 'jobs:pending')[1], {}
+  local fields = redis.call('HGETALL', 'job:' .. id)
+  for i = 1, #fields, 2 do job[fields[i]] = fields[i + 1] end
+  return cjson.encode({ jobId = id, job = job })
+end)"""
 # What nothing outside a program shows is in no trace.
 NEVER = {"process.validate_output", "job.preprocessing", "job.postprocessing", "process.execute_simulation"}
 
@@ -101,10 +108,12 @@ class Golden(case.Case):
         self.addCleanup(server.__exit__, None, None, None)
         self.redis_port, self.url = self.redis.port, f"http://127.0.0.1:{self.services.port}"
         self.trust: dict[str, str] = {}
+        self.more: dict[str, str] = {}
 
     def environment(self, file, name: str) -> dict[str, str]:
         return case.preload_environment(
-            file, OTEL_SERVICE_NAME=name, NODE_FOLDER=self.node_folder, WIRESPAN_PRODUCER="traced", **self.trust
+            file, OTEL_SERVICE_NAME=name, NODE_FOLDER=self.node_folder, WIRESPAN_PRODUCER="traced", **self.trust,
+            **self.more,
         )
 
     def put_tls_before(self) -> None:
@@ -134,13 +143,13 @@ class Golden(case.Case):
             self.assertEqual(child.wait(20), 0)
         return port
 
-    def traces(self, jobs: list[dict], api: str = "python", *more: str) -> list[dict]:
+    def traces(self, jobs: list[dict], api: str = "python", *more: str, claims: int = 0) -> list[dict]:
         """The spans of both, as if they had run at the same time everywhere."""
         files = [self.new_path("api.jsonl"), self.new_path("worker.jsonl")]
         port = self.submit(jobs, api, files[0])
         finished = run(
             [str(argument) for argument in (
-                self.python, PROGRAMS / "worker.py", self.redis_port, len(jobs), self.url, *more
+                self.python, PROGRAMS / "worker.py", self.redis_port, len(jobs) + claims, self.url, *more
             )],
             self.environment(files[1], "worker"),
         )
@@ -199,6 +208,16 @@ class Golden(case.Case):
     def test_a_graph_of_comfyui_that_went_by_websocket_over_tls(self):
         self.put_tls_before()
         self.check("comfyui-asked", self.traces([job(2, "comfyui_asked")], "python", "connected"))
+
+    def test_brokered_jobs_that_are_tried_again_and_too_slow(self):
+        """What a function of the server's hands out, with the context that the API has stored in it."""
+        loaded = run([
+            servers.program("redis-cli"), "-p", self.redis.port, "-x", "FUNCTION", "LOAD",
+        ], clean_environment(), given=MATCHING.encode())
+        self.assertEqual(loaded.output, b"matching\n")
+        self.more = {"WIRESPAN_JOB_CONTEXT": "true"}
+        jobs = [job(5, "unsteady"), job(6, "slow", priority="50")]
+        self.check("brokered", self.traces(jobs, "python", "brokered", claims=1))
 
     def test_a_picture_that_is_upscaled(self):
         self.check("upscale", self.traces([job(4, "upscale")]))

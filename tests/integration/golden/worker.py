@@ -1,6 +1,7 @@
 """A blocking worker for the jobs of api.py. usage: REDIS-PORT COUNT URL
 The services are at URL: OpenAI's images, ComfyUI, a store of blobs that is its own delivery network. With SSL_CERT_FILE it
-asks Redis over TLS. What stands behind URL: "connected" opens the WebSocket of ComfyUI before there is a job."""
+asks Redis over TLS. What stands behind URL: "connected" opens the WebSocket of ComfyUI before there is a job, "brokered" claims by a function
+of the server's."""
 
 import http.client
 import json
@@ -106,20 +107,48 @@ def refuse(job: str, fields: dict) -> None:
     ask("POST", "/v1/images/generations", json.dumps({"model": "no-such-model"}).encode())
 
 
-KINDS = {"openai_image": openai_image, "comfyui": comfyui, "comfyui_told": comfyui_told, "refused": refuse,
+def unsteady(job: str, fields: dict) -> None:
+    """Works at the second try."""
+    ask("GET", "/devstore/pictures/small.png", **{"x-ms-version": "2024-11-04"})
+    if fields.get("retry_count") != "1":
+        raise ConnectionError
+
+
+def slow(job: str, fields: dict) -> None:
+    """Takes too long."""
+    raise TimeoutError
+
+
+KINDS = {"unsteady": unsteady, "slow": slow, "openai_image": openai_image, "comfyui": comfyui, "comfyui_told": comfyui_told, "refused": refuse,
          "comfyui_asked": comfyui_asked, "upscale": upscale}
 SOCKET = connect() if sys.argv[4:] == ["connected"] else None
 
-for _ in range(int(sys.argv[2])):
+
+def claim() -> tuple[str, dict]:
+    if sys.argv[4:] == ["brokered"]:
+        can = json.dumps({"worker_id": "comfyui-1-worker-0", "services": ["unsteady", "slow"]})
+        found = json.loads(client.fcall("findMatchingJob", 0, can, 100))
+        return found["jobId"], found["job"]
     claimed = client.zpopmax("jobs:pending")
     name = claimed[0][0]
-    told = client.hgetall(f"job:{name}")
+    return name, client.hgetall(f"job:{name}")
+
+
+for _ in range(int(sys.argv[2])):
+    name, told = claim()
     client.hset(f"job:{name}", mapping={"status": "processing", "worker_id": "comfyui-1-worker-0"})
     try:
         KINDS[told["job_type"]](name, told)
     except RuntimeError as error:
         client.hset(f"job:{name}", mapping={"status": "failed", "error": str(error)})
         client.zadd("jobs:failed", {name: 1})
+        continue
+    except ConnectionError:
+        client.hset(f"job:{name}", mapping={"status": "pending", "retry_count": 1})
+        client.zadd("jobs:pending", {name: 99})
+        continue
+    except TimeoutError:
+        client.hset(f"job:{name}", "status", "timeout")
         continue
     client.hset(f"job:{name}", "progress", 100)
     client.hset(f"job:{name}", "status", "completed")

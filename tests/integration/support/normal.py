@@ -67,6 +67,9 @@ def normalise(requests: list[dict], names: dict[str, str]) -> list[dict]:
         span["startTimeUnixNano"] = str(moments[int(span["startTimeUnixNano"])])
         span["endTimeUnixNano"] = str(moments[int(span["endTimeUnixNano"])])
         span["attributes"] = _attributes(span.get("attributes", []), span["kind"] == 2)
+        for entry in span["attributes"]:
+            if entry["key"] == "trace.parent_id":
+                entry["value"] = {"intValue": str(int(ids[entry["value"]["stringValue"]], 16))}
         for link in span.get("links", []):
             link["traceId"], link["spanId"] = ids[link["traceId"]], ids[link["spanId"]]
         for event in span.get("events", []):
