@@ -47,7 +47,7 @@ static inline void build(struct exporter *exporter, struct segment_clock clock)
 {
     spans_build(&exporter->span, &exporter->limits, &exporter->record, clock);
     if (unlikely(exporter->backlinks.count > 0) && exporter->record.kind == RECORD_HTTP_SERVER) {
-        backlinks_add(&exporter->backlinks, &exporter->span);
+        backlinks_add(&exporter->backlinks, &exporter->record, &exporter->span);
     }
     if (unlikely(exporter->profile != NULL)) {
         profile_apply(exporter->profile, &exporter->span);

@@ -28,6 +28,9 @@ WORKFLOW = "9a1e6f04-3c52-4d0b-8f7e-aaaaaaaaaaaa"
 
 # What spans.md of the seeds asks of the bytes, by span. What is in no golden trace stands in absent.txt, with the reason.
 WANTED = {
+    # http.request.received, which only the profile `architecture` calls so.
+    "POST": "http.request.method url.path http.request.body.size request.id client.address client.session_id "
+            "auth.api_key_present job.service_required job.priority customer.id workflow.id",
     "workflow.start": "workflow.id workflow.type workflow.total_steps user.id",
     "workflow.step_submit": "workflow.id workflow.total_steps workflow.step_number job.id workflow.step_type",
     "workflow.step_complete": "workflow.id workflow.step_number job.id",
@@ -69,6 +72,7 @@ WANTED = {
     "websocket.event.broadcast": "",
 }
 EVENTS = {
+    "POST": "job.submission.started job.submission.completed",
     "job.process": "job.progress", "job.fail": "exception",
     "process.execute_comfyui": "submitted execution.started execution.completed",
 }
@@ -85,7 +89,8 @@ NEVER = {"process.validate_output", "job.preprocessing", "job.postprocessing", "
 
 def job(number: int, kind: str, **more: str) -> dict[str, str]:
     return {"id": f"0f5c4b6e-7d1a-4b8e-9c3f-{number:012d}", "job_type": kind, "priority": "75", "status": "pending",
-            "created_at": CREATED, "customer_id": "cust-1", "user_id": "user-1", "prompt": "a secret lighthouse", **more}
+            "created_at": CREATED, "customer_id": "cust-1", "user_id": "user-1", "client_session_id": "session-1",
+            "prompt": "a secret lighthouse", **more}
 
 
 class Golden(case.Case):
@@ -137,7 +142,9 @@ class Golden(case.Case):
             port = int(child.stdout.readline())
             for one in jobs:
                 client = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-                client.request("POST", "/api/jobs", json.dumps(one), {"User-Agent": "browser", "Connection": "close"})
+                client.request("POST", "/api/jobs", json.dumps(one), {
+                    "User-Agent": "browser", "Connection": "close", "X-Request-Id": "request-1", "X-API-Key": "a secret key",
+                })
                 self.assertEqual(client.getresponse().status, 202)
                 client.close()
             self.assertEqual(child.wait(20), 0)
@@ -161,7 +168,8 @@ class Golden(case.Case):
             spans.check_ids(found)
             requests += [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
         text = json.dumps(requests)
-        self.assertNotIn("secret lighthouse", text)
+        for secret in ("secret lighthouse", "secret key"):
+            self.assertNotIn(secret, text)
         names = {
             self.url.replace("http", "ws"): "ws://127.0.0.1:18188", str(self.redis_port): "16379", self.url: "http://127.0.0.1:18188", self.url.rpartition(":")[2]: "18188",
             str(port): "13331",
@@ -240,6 +248,14 @@ class Golden(case.Case):
         only = {"workflow_id": WORKFLOW, "current_step": "1", "total_steps": "1"}
         self.check("refused", self.traces([job(3, "refused", **only)]))
 
+    def test_names_by_profile(self):
+        jobs = [job(1, "openai_image"), job(2, "comfyui_told", priority="74"), job(3, "refused", priority="73"),
+                job(4, "upscale", priority="72"), job(6, "slow", priority="71")]
+        for profile in ("architecture", "guide"):
+            with self.subTest(profile):
+                self.more = {"WIRESPAN_PROFILE": profile}
+                self.compare(f"names-{profile}.txt", normal.as_names(self.traces(jobs)))
+
     def test_a_workflow(self):
         self.check_workflow()
 
@@ -263,7 +279,7 @@ class Attributes(case.Case):
         there: dict[str, set] = {}
         for path in GOLDEN.glob("*.txt"):
             span = ""
-            if path.name.startswith(("view-", "absent")):
+            if path.name.startswith(("view-", "names-", "absent")):
                 continue
             for line in path.read_text(encoding="utf-8").splitlines():
                 begins = re.match(r" +(\S.*) #\d+ [A-Z]+( ok| ERROR)? by ", line)

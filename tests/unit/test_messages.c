@@ -33,7 +33,7 @@ static struct slice slice(const char *text)
 
 static uint8_t endpoint_of(const char *method, const char *target)
 {
-    return service_find(slice(method), slice(target));
+    return service_find(slice(method), slice(target), false);
 }
 
 static int set_up(void **state)

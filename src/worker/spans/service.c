@@ -108,6 +108,7 @@ static void add_value(struct span *span, const struct service_field *field, stru
         span_add_strings(span, key, value);
         break;
     case SERVICE_STRING:
+    case SERVICE_TEXT:
         span_add_string(span, key, value);
         break;
     }

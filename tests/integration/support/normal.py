@@ -130,3 +130,9 @@ def as_tree(resources: list[dict]) -> str:
                 add(span, service, 1)
         lines.append("")
     return "\n".join(lines)
+
+
+def as_names(resources: list[dict]) -> str:
+    """Each trace as an indented tree of names alone."""
+    lines = [line for line in as_tree(resources).splitlines() if re.match(r"trace |( {4})+\S.* #\d+ [A-Z]", line) or not line]
+    return "\n".join(re.sub(r" #\d+ [A-Z]+( ok| ERROR)? by ", " by ", line) for line in lines) + "\n"
