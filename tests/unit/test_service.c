@@ -143,10 +143,8 @@ static void test_events(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_targets),
-        cmocka_unit_test(test_served),
-        cmocka_unit_test(test_others),
-        cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_targets), cmocka_unit_test(test_served),
+        cmocka_unit_test(test_others),  cmocka_unit_test(test_fields),
         cmocka_unit_test(test_events),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
