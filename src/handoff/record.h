@@ -246,10 +246,16 @@ struct run_numbers {
     uint8_t reserved[3];
 };
 
+enum message_kind {
+    MESSAGE_RECEIVED,
+    MESSAGE_SENT,  /* by this process */
+    MESSAGE_IMAGES /* no message: what an answer brought, made by the worker side alone */
+};
+
 /* Kind MESSAGE. */
 struct message_numbers {
-    uint64_t bytes;  /* payload on the wire */
-    uint8_t is_sent; /* by this process */
+    uint64_t bytes; /* payload on the wire */
+    uint8_t kind;   /* enum message_kind */
     uint8_t reserved[7];
 };
 

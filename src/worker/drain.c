@@ -4,6 +4,7 @@
 
 #include "base/compiler.h"
 #include "worker/exporter.h"
+#include "worker/images.h"
 #include "worker/otlp/encode.h"
 #include "worker/spans/spans.h"
 
@@ -162,10 +163,23 @@ static SLOW void follow_workflow(struct exporter *exporter, struct source *sourc
     }
 }
 
+/* An answer that brought images is followed by the record of these. */
+static SLOW void follow_images(struct exporter *exporter, struct source *source, uint64_t now_ns)
+{
+    bool has_images = images_follow(&exporter->record, &exporter->follow[0]);
+    take_one(exporter, source, now_ns);
+    if (has_images) {
+        exporter->record = exporter->follow[0];
+        take_one(exporter, source, now_ns);
+    }
+}
+
 static inline void take_record(struct exporter *exporter, struct source *source, uint64_t now_ns)
 {
     if (unlikely(workflow_may_follow(&exporter->record))) {
         follow_workflow(exporter, source, now_ns);
+    } else if (unlikely(images_may_follow(&exporter->record))) {
+        follow_images(exporter, source, now_ns);
     } else {
         take_one(exporter, source, now_ns);
     }

@@ -63,7 +63,7 @@ WANTED = {
     "process.ws_progress": "comfyui.message.type comfyui.prompt_id comfyui.node comfyui.progress.value comfyui.progress.max",
     "process.execute_comfyui": "comfyui.prompt_id comfyui.node_count workflow.model workflow.steps workflow.seed "
                                "workflow.cfg_scale workflow.resolution comfyui.queue_remaining execution.duration_ms",
-    "process.image_generation": "",
+    "process.image_generation": "image.count image.format http.response.body.size",
     "process.image_upload": "storage.provider storage.operation storage.path storage.size",
     "storage.download": "storage.operation storage.path storage.size",
     "process.cdn_test": "url.full cdn.test_result cdn.response_time_ms",
