@@ -16,13 +16,16 @@
 #define TRACEPARENT "TRACEPARENT="
 #define TRACESTATE  "TRACESTATE="
 #define BAGGAGE     "BAGGAGE="
+#define STARTED_FOR "WIRESPAN_STARTED_FOR="
+#define JOB         "job"
 
-enum variable { VARIABLE_PARENT, VARIABLE_STATE, VARIABLE_BAGGAGE, VARIABLES };
+enum variable { VARIABLE_PARENT, VARIABLE_STATE, VARIABLE_BAGGAGE, VARIABLE_FOR, VARIABLES };
 
 static const struct slice names[VARIABLES] = {
     {(const uint8_t *)TRACEPARENT, sizeof(TRACEPARENT) - 1},
     {(const uint8_t *)TRACESTATE, sizeof(TRACESTATE) - 1},
     {(const uint8_t *)BAGGAGE, sizeof(BAGGAGE) - 1},
+    {(const uint8_t *)STARTED_FOR, sizeof(STARTED_FOR) - 1},
 };
 
 struct area {
@@ -31,6 +34,7 @@ struct area {
     char parent[sizeof(TRACEPARENT) + TRACEPARENT_BYTES];
     char state[sizeof(TRACESTATE) + LIMIT_TRACESTATE];
     char baggage[sizeof(BAGGAGE) + LIMIT_BAGGAGE];
+    char started_for[sizeof(STARTED_FOR JOB)];
     char *entries[LIMIT_CHILD_VARIABLES + VARIABLES + 1];
 };
 
@@ -39,12 +43,13 @@ static struct slice child_inherited[VARIABLES];
 static bool child_is_on;
 
 void child_environment_configure(bool is_on, struct slice traceparent, struct slice tracestate,
-                                 struct slice baggage)
+                                 struct slice baggage, struct slice started_for)
 {
     child_is_on = is_on;
     child_inherited[VARIABLE_PARENT] = traceparent;
     child_inherited[VARIABLE_STATE] = tracestate;
     child_inherited[VARIABLE_BAGGAGE] = baggage;
+    child_inherited[VARIABLE_FOR] = started_for;
 }
 
 bool child_environment_is_wanted(struct thread_state *self)
@@ -130,6 +135,7 @@ static void write_variables(struct area *area, const struct child_cause *cause)
     area->parent[sizeof(area->parent) - 1] = '\0';
     memcpy(area->state, TRACESTATE, sizeof(TRACESTATE) - 1);
     memcpy(area->baggage, BAGGAGE, sizeof(BAGGAGE) - 1);
+    memcpy(area->started_for, STARTED_FOR JOB, sizeof(STARTED_FOR JOB));
     char *state = area->state + sizeof(TRACESTATE) - 1;
     char *baggage = area->baggage + sizeof(BAGGAGE) - 1;
     state[carried_copy_tracestate(cause->carried, (uint8_t *)state, LIMIT_TRACESTATE)] = '\0';
@@ -138,12 +144,13 @@ static void write_variables(struct area *area, const struct child_cause *cause)
 
 /* The caller's entries in their order. What of ours it has inherited gives way, what it has of its
    own stays. False: nothing is to be changed. */
-static bool merge(struct area *area, bool is_ambient, char *const *environment)
+static bool merge(struct area *area, const struct child_cause *cause, char *const *environment)
 {
     char *ours[VARIABLES] = {
         area->parent,
         area->state[sizeof(TRACESTATE) - 1] != '\0' ? area->state : NULL,
         area->baggage[sizeof(BAGGAGE) - 1] != '\0' ? area->baggage : NULL,
+        cause->is_of_job ? area->started_for : NULL,
     };
     size_t count = 0;
     for (size_t i = 0; environment != NULL; i++) {
@@ -169,7 +176,7 @@ static bool merge(struct area *area, bool is_ambient, char *const *environment)
             continue;
         }
         bool is_own = !is_inherited(value, child_inherited[is]);
-        if (is == VARIABLE_PARENT && (is_own || is_ambient)) {
+        if (is == VARIABLE_PARENT && (is_own || cause->is_ambient)) {
             return false;
         }
         if (is_own) {
@@ -201,7 +208,7 @@ char *const *child_environment_make(struct thread_state *self, char *const *envi
         return NULL;
     }
     write_variables(area, &cause);
-    if (!merge(area, cause.is_ambient, environment)) {
+    if (!merge(area, &cause, environment)) {
         child_environment_give_back(self);
         return NULL;
     }

@@ -35,7 +35,8 @@ static struct record *request_record(struct passage *passage)
      1u << HTTP1_FIELD_X_FORWARDED_PROTO | 1u << HTTP1_FIELD_X_FORWARDED_HOST |                    \
      1u << HTTP1_FIELD_X_REQUEST_ID | 1u << HTTP1_FIELD_TRACEPARENT |                              \
      1u << HTTP1_FIELD_TRACESTATE | 1u << HTTP1_FIELD_BAGGAGE |                                    \
-     1u << HTTP1_FIELD_X_AMZ_CONTENT_SHA256 | 1u << HTTP1_FIELD_X_MS_VERSION)
+     1u << HTTP1_FIELD_X_AMZ_CONTENT_SHA256 | 1u << HTTP1_FIELD_X_MS_VERSION |                     \
+     1u << HTTP1_FIELD_API_KEY)
 #define REPLY_FIELDS                                                                               \
     (1u << HTTP1_FIELD_X_REQUEST_ID | 1u << HTTP1_FIELD_UPGRADE |                                  \
      1u << HTTP1_FIELD_SEC_WEBSOCKET_PROTOCOL | 1u << HTTP1_FIELD_SEC_WEBSOCKET_EXTENSIONS)
@@ -164,7 +165,8 @@ static SLOW void begin_service(struct passage *passage, struct record *record, u
 {
     struct pairing_entry entry;
     if (pairing_newest(&passage->connection->pairing, &entry)) {
-        entry.effect = endpoint;
+        /* What this process answers itself is not read. */
+        entry.effect = passage->connection->role == ROLE_SERVER ? SERVICE_NONE : endpoint;
         pairing_update_newest(&passage->connection->pairing, entry);
         http_body_begin_request(direction_of(passage), record, endpoint);
         http_body_take_query(record, endpoint, target);
@@ -207,11 +209,10 @@ static inline void fill_request_line(struct passage *passage, struct record *rec
     } else {
         add_redacted(record, item);
     }
-    if (passage->connection->role != ROLE_SERVER) {
-        uint8_t endpoint = service_find(item->method, item->target);
-        if (unlikely(endpoint != SERVICE_NONE)) {
-            begin_service(passage, record, endpoint, item->target);
-        }
+    bool is_server = passage->connection->role == ROLE_SERVER;
+    uint8_t endpoint = service_find(item->method, item->target, is_server);
+    if (unlikely(endpoint != SERVICE_NONE)) {
+        begin_service(passage, record, endpoint, item->target);
     }
 }
 
@@ -308,6 +309,9 @@ static void fill_request_field(struct passage *passage, struct record *record,
         break;
     case HTTP1_FIELD_X_MS_VERSION:
         record->http.store = STORE_AZURE;
+        break;
+    case HTTP1_FIELD_API_KEY:
+        record->flags |= RECORD_FLAG_API_KEY;
         break;
     case HTTP1_FIELD_OTHER:
     case HTTP1_FIELD_CONTENT_LENGTH:

@@ -37,7 +37,7 @@ static void hash_identity(const struct rule *rule, const struct rule_facts *fact
 uint64_t job_identity_key(const struct rule *rule, const struct rule_facts *facts)
 {
     uint64_t key = HASH_BEGIN ^ rule->queue;
-    uint32_t identity = jobs_queue_of(rule)->identity & ~RULE_TIMES;
+    uint64_t identity = jobs_queue_of(rule)->identity & ~RULE_TIMES;
     for (uint32_t variable = 0; variable < RULE_VARIABLES; variable++) {
         struct slice value =
             (identity >> variable & 1) != 0 ? facts->values[variable] : slice_of(NULL, 0);

@@ -87,7 +87,7 @@ void job_record_join(struct record *record, const struct job *job)
     if (job->is_carried) {
         memcpy(record->parent_span_id, job->parent_id, sizeof record->parent_span_id);
         record->parent_source = PARENT_CONTENT;
-        record->flags |= RECORD_FLAG_REMOTE_PARENT;
+        record->flags |= RECORD_FLAG_REMOTE_PARENT | RECORD_FLAG_CARRIED;
     } else if (job->is_derived) {
         tell_submission(record, job);
     }
@@ -178,5 +178,6 @@ void job_record_submitted(struct record *record, const struct job *job)
     if (job->is_carried) {
         memcpy(record->parent_span_id, job->parent_id, sizeof record->parent_span_id);
         record->parent_source = PARENT_CONTENT;
+        record->flags |= RECORD_FLAG_CARRIED;
     }
 }

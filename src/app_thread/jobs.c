@@ -521,6 +521,20 @@ static enum job_end end_by_next(const struct deed *deed, const struct job *job)
     return is_later ? JOB_END_RETRIED : JOB_END_UNKNOWN;
 }
 
+/* What a claim alone says, beside what it says of the job. */
+static void describe_claim(const struct deed *deed)
+{
+    const struct rule_facts *facts = deed->facts;
+    struct slice enqueued = facts->values[RULE_ENQUEUED];
+    /* Since when one waits that is tried again the queue does not say. */
+    if (enqueued.size > 0 && job_record_number(facts->values[RULE_ATTEMPTS]) == 0) {
+        deed->record->redis.job_ns =
+            rules_time(enqueued, (enum rule_unit)facts->units[RULE_ENQUEUED]);
+    }
+    job_record_fact(deed->record, FIELD_JOB_CAPABILITIES, facts->values[RULE_CAPABILITIES]);
+    job_record_fact(deed->record, FIELD_JOB_LIMIT, facts->values[RULE_LIMIT]);
+}
+
 static bool claim(const struct deed *deed)
 {
     struct record *exchange = deed->record;
@@ -564,6 +578,7 @@ static bool claim(const struct deed *deed)
     describe(deed, job);
     if (exchange != NULL) {
         memcpy(job->claim_id, exchange->span_id, sizeof job->claim_id);
+        describe_claim(deed);
     }
     return true;
 }
@@ -683,6 +698,13 @@ static void tell_start(const struct deed *deed)
     }
 }
 
+static void tell_duration(const struct deed *deed, const struct record *attempt)
+{
+    if (deed->record != NULL && attempt != NULL && begun_at(deed) > attempt->start_ns) {
+        deed->record->redis.job_ns = begun_at(deed) - attempt->start_ns;
+    }
+}
+
 /* True if the exchange stays a span. */
 static bool act_locked(const struct deed *deed)
 {
@@ -716,6 +738,7 @@ static bool act_locked(const struct deed *deed)
         }
         if (in_work) {
             tell_more(deed);
+            tell_duration(deed, record);
             end_job(self, job, end, begun_at(deed));
         } else {
             job_outcome_tell(deed->key, end, 0, begun_at(deed), deed->facts);

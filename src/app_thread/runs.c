@@ -276,7 +276,7 @@ static void add_sent(struct thread_state *self, struct connection *connection, u
     if (record != NULL) {
         record->parent_source = PARENT_CONTENT;
         record->message.bytes = values->message.bytes;
-        record->message.is_sent = 1;
+        record->message.kind = MESSAGE_SENT;
         link_to_handshake(record, connection);
         copy_values(record, values, SERVICE_NO_FIELD);
         exchange_complete(self, slot, now, RECORD_OK, 0);

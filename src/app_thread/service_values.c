@@ -32,6 +32,8 @@ static bool fits(enum service_type wanted, enum json_type type)
         return type == JSON_VALUE_NUMBER;
     case SERVICE_BOOL:
         return type == JSON_VALUE_TRUE || type == JSON_VALUE_FALSE;
+    case SERVICE_TEXT:
+        return type == JSON_VALUE_STRING || type == JSON_VALUE_NUMBER;
     case SERVICE_COUNT:
         break;
     }

@@ -52,6 +52,7 @@ struct child_cause {
     uint8_t trace_flags;
     bool is_known;
     bool is_ambient;
+    bool is_of_job;
     uint32_t carried; /* what came with it (carried.h); 0: nothing */
 };
 

@@ -28,6 +28,7 @@ static struct {
 static struct {
     _Atomic bool is_set;
     uint8_t trace_flags;
+    bool is_of_job;
     _Atomic uint32_t spans;
     uint32_t carried; /* 0: nothing */
     uint64_t began_ns;
@@ -181,7 +182,7 @@ static SLOW void begin_below_sole(struct thread_state *self, struct record *reco
 }
 
 void trace_context_set_ambient(struct slice traceparent, struct slice tracestate,
-                               struct slice baggage, uint64_t now)
+                               struct slice baggage, bool is_of_job, uint64_t now)
 {
     struct traceparent parent;
     struct record record = {0};
@@ -192,6 +193,7 @@ void trace_context_set_ambient(struct slice traceparent, struct slice tracestate
     memcpy(ambient.trace_id, parent.trace_id, sizeof(ambient.trace_id));
     memcpy(ambient.span_id, parent.parent_id, sizeof(ambient.span_id));
     ambient.trace_flags = record.trace_flags;
+    ambient.is_of_job = is_of_job;
     ambient.began_ns = now;
     ambient.carried = carried_for_good(tracestate, baggage);
     atomic_store_explicit(&ambient.is_set, true, memory_order_release);
@@ -212,6 +214,7 @@ static SLOW void begin_below_ambient(struct record *record, uint64_t now)
     record->trace_flags = ambient.trace_flags;
     record->parent_source = PARENT_AMBIENT;
     record->flags |= RECORD_FLAG_REMOTE_PARENT;
+    record->flags |= (uint16_t)(ambient.is_of_job * RECORD_FLAG_FOR_JOB);
 }
 
 /* Returns the context of which the record is a child now; it has not been counted there. */
@@ -588,6 +591,7 @@ static void take_cause(struct child_cause *cause, const struct thread_context *w
     memcpy(cause->span_id, work->span_id, sizeof(cause->span_id));
     cause->trace_flags = work->trace_flags;
     cause->carried = work->carried;
+    cause->is_of_job = work->is_of_job;
     cause->is_known = true;
 }
 
@@ -628,6 +632,7 @@ static bool find_cause(struct thread_state *self, const struct connection *conne
         memcpy(cause->span_id, ambient.span_id, sizeof(cause->span_id));
         cause->trace_flags = ambient.trace_flags;
         cause->carried = ambient.carried;
+        cause->is_of_job = ambient.is_of_job;
         cause->is_known = true;
         cause->is_ambient = true;
     }

@@ -117,9 +117,9 @@ void trace_context_set_sole(const struct record *job);
 
 /* The program was started on behalf of this one: what has no other cause is its child, within the
    bounds of a context, until the process serves a request. Nothing if it is invalid, whatever
-   stands beside it. Called at start. */
+   stands beside it; `is_of_job`: on behalf of a job. Called at start. */
 void trace_context_set_ambient(struct slice traceparent, struct slice tracestate,
-                               struct slice baggage, uint64_t now);
+                               struct slice baggage, bool is_of_job, uint64_t now);
 
 /* On whose behalf the thread starts a program, if that is known; changes nothing, and may be asked
    in the child of vfork. In the child of fork it is what trace_context_before_fork found in the

@@ -88,14 +88,14 @@ static void explain_rule(const struct rules *rules, const struct rule *rule, str
     for (uint32_t i = 0; i < rule->key_count; i++) {
         print_key(rules_text(rules, rules->keys[rule->first_key + i]));
     }
-    uint32_t told = 0;
+    uint64_t told = 0;
     for (uint32_t i = 0; i < rule->setting_count; i++) {
         uint8_t variable = rules->settings[rule->first_setting + i].variable;
         if ((told >> variable & 1) == 0) {
             printf("%s%s", told == 0 ? "; tells " : ", ",
                    rules_variable_name((enum rule_variable)variable));
         }
-        told |= 1u << variable;
+        told |= UINT64_C(1) << variable;
     }
     putchar('\n');
 }

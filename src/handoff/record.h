@@ -84,7 +84,9 @@ enum record_flag {
     RECORD_FLAG_EARLY_REPLY = 1u << 7,   /* HTTP: answered before the request was complete */
     RECORD_FLAG_NULL_REPLY = 1u << 8,    /* Redis: a null came back (an empty poll, say) */
     RECORD_FLAG_REMOTE_PARENT = 1u << 9, /* the parent's span is of another process */
-    RECORD_FLAG_FOR_JOB = 1u << 12       /* the parent is a job's attempt */
+    RECORD_FLAG_FOR_JOB = 1u << 12,      /* the parent is a job's attempt */
+    RECORD_FLAG_CARRIED = 1u << 13,      /* of a job in which a context stands */
+    RECORD_FLAG_API_KEY = 1u << 14       /* HTTP: the request says who it is from */
 };
 
 enum address_family {
@@ -154,6 +156,9 @@ struct redis_numbers {
     uint64_t reply_elements; /* of an aggregate reply: its count; of EXEC: the queued commands */
     uint32_t error_elements; /* errors inside EXEC's array */
     uint32_t script_keys;    /* EVAL, EVALSHA, FCALL: numkeys */
+    /* A claim: when the job was enqueued, since 1970 UTC; what ends one: how long the attempt took;
+       0: not known. */
+    uint64_t job_ns;
 };
 
 /* What a command does to a job; in the order of rules/rules.h. */
@@ -241,10 +246,16 @@ struct run_numbers {
     uint8_t reserved[3];
 };
 
+enum message_kind {
+    MESSAGE_RECEIVED,
+    MESSAGE_SENT,  /* by this process */
+    MESSAGE_IMAGES /* no message: what an answer brought, made by the worker side alone */
+};
+
 /* Kind MESSAGE. */
 struct message_numbers {
-    uint64_t bytes;  /* payload on the wire */
-    uint8_t is_sent; /* by this process */
+    uint64_t bytes; /* payload on the wire */
+    uint8_t kind;   /* enum message_kind */
     uint8_t reserved[7];
 };
 
@@ -329,6 +340,8 @@ enum field_tag {
     FIELD_RUN_ERROR = 43,     /* the type of a run's failure, by the service's word */
     FIELD_POLL = 44,          /* a question that was asked again and again: struct poll_numbers */
     FIELD_DELIVERY = 45,      /* the worker's: it asks for what its job has uploaded */
+    FIELD_JOB_CAPABILITIES = 46, /* of who claims, and how many jobs are looked at for it */
+    FIELD_JOB_LIMIT = 47,
     FIELD_TAG_COUNT
 };
 

@@ -256,6 +256,7 @@ static void parse_switches(const struct reader *reader, struct config *config)
     config->traceparent = get(reader, "TRACEPARENT");
     config->tracestate = get(reader, "TRACESTATE");
     config->baggage = get(reader, "BAGGAGE");
+    config->started_for = get(reader, "WIRESPAN_STARTED_FOR");
     config->job_context = get_boolean(reader, "WIRESPAN_JOB_CONTEXT", false);
     config->propagate_to = get(reader, "WIRESPAN_PROPAGATE_TO");
     config->propagate_not_to = get(reader, "WIRESPAN_PROPAGATE_NOT_TO");

@@ -69,6 +69,7 @@ struct config {
     struct slice traceparent; /* TRACEPARENT: of who started the program; empty: none */
     struct slice tracestate;  /* TRACESTATE, BAGGAGE: what stands beside it */
     struct slice baggage;
+    struct slice started_for;      /* WIRESPAN_STARTED_FOR: "job" where it was for one */
     bool job_context;              /* WIRESPAN_JOB_CONTEXT: it is written into stored jobs, too */
     struct slice propagate_to;     /* WIRESPAN_PROPAGATE_TO: hosts; empty: all */
     struct slice propagate_not_to; /* WIRESPAN_PROPAGATE_NOT_TO */

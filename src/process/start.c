@@ -434,11 +434,11 @@ static void switch_on(const struct config *config, struct start_memory *memory)
     if (attachment_reads_traceparent) {
         trace_context_set_ambient(config->traceparent, config->tracestate,
                                   attachment_reads_baggage ? config->baggage : SLICE(""),
-                                  clock_now_ns());
+                                  slice_equals(config->started_for, SLICE("job")), clock_now_ns());
     }
     job_context_is_on = config->job_context && attachment_reads_traceparent;
     child_environment_configure(attachment_reads_traceparent, config->traceparent,
-                                config->tracestate, config->baggage);
+                                config->tracestate, config->baggage, config->started_for);
     attachment_reports_connections = config->connection_spans;
     load_rules(config);
     if (registration_parse_address(config->agent, &memory->agent)) {

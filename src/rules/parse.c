@@ -43,6 +43,8 @@ static const char *const variable_names[RULE_VARIABLES] = {
     [RULE_CREATED] = "created",
     [RULE_AGAIN] = "again",
     [RULE_LEFT] = "left",
+    [RULE_CAPABILITIES] = "capabilities",
+    [RULE_LIMIT] = "limit",
 };
 
 const char *rules_action_name(enum rule_action action)
@@ -672,7 +674,7 @@ static bool at_end(struct parser *parser, struct slice line)
 
 static bool is_number(uint8_t variable, struct slice word)
 {
-    static const uint32_t numbers = 1u << RULE_ATTEMPT | 1u << RULE_ATTEMPTS | 1u << RULE_DELAY |
+    static const uint64_t numbers = 1u << RULE_ATTEMPT | 1u << RULE_ATTEMPTS | 1u << RULE_DELAY |
                                     1u << RULE_STALLED | 1u << RULE_PROGRESS_VALUE;
     bool is_right = true;
     for (size_t i = 0; i < word.size; i++) {
@@ -800,7 +802,7 @@ static bool sets(const struct parser *parser, uint8_t variable)
 static bool names_job(struct parser *parser)
 {
     const struct rules *rules = parser->rules;
-    uint32_t identity = rules->queues[parser->rule.queue].identity;
+    uint64_t identity = rules->queues[parser->rule.queue].identity;
     for (uint8_t variable = 0; variable < RULE_VARIABLES; variable++) {
         bool is_needed = ((identity & ~RULE_TIMES) >> variable & 1) != 0;
         if (is_needed && !sets(parser, variable)) {
@@ -1036,14 +1038,14 @@ static struct rule_queue *queue_at_hand(struct parser *parser)
 
 static bool parse_identity(struct parser *parser, struct slice line)
 {
-    uint32_t identity = 0;
+    uint64_t identity = 0;
     for (struct slice word = take_word(&line); word.size > 0; word = take_word(&line)) {
         uint8_t variable;
         if (!find_name(variable_names, RULE_VARIABLES, word, &variable)) {
             return wrong_choice(parser, "nothing is known by the name", word, variable_names,
                                 RULE_VARIABLES, "");
         }
-        identity |= 1u << variable;
+        identity |= UINT64_C(1) << variable;
     }
     if ((identity & 1u << RULE_ID) == 0) {
         return wrong_text(parser, "a queue's identity holds 'id' at least");

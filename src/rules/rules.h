@@ -65,15 +65,17 @@ enum rule_variable {
     RULE_TRACEPARENT,
     RULE_WORKFLOW_TRACE, /* of the workflow that the job is a step of */
     RULE_WORKFLOW_PARENT,
-    RULE_TAG,     /* by which a queue acknowledges what it has handed out */
-    RULE_CREATED, /* when it was first made, where it is enqueued more than once */
-    RULE_AGAIN,   /* something, if it was begun before */
-    RULE_LEFT,    /* attempts that it may still have */
+    RULE_TAG,          /* by which a queue acknowledges what it has handed out */
+    RULE_CREATED,      /* when it was first made, where it is enqueued more than once */
+    RULE_AGAIN,        /* something, if it was begun before */
+    RULE_LEFT,         /* attempts that it may still have */
+    RULE_CAPABILITIES, /* what a worker says that it can do, when it asks for a job */
+    RULE_LIMIT,        /* how many jobs are looked at for it */
     RULE_VARIABLES
 };
 
 /* What completes the name of a job whose id may come again. */
-#define RULE_TIMES (1u << RULE_ENQUEUED | 1u << RULE_CREATED)
+#define RULE_TIMES (UINT64_C(1) << RULE_ENQUEUED | UINT64_C(1) << RULE_CREATED)
 
 /* Where a value stands. Equal sources are one source. */
 enum rule_source_kind {
@@ -181,7 +183,8 @@ struct rule_queue {
     uint16_t name; /* text */
     uint8_t flags; /* enum rule_queue_flag */
     uint8_t reserved;
-    uint32_t identity; /* bit set of the variables that name a job */
+    uint32_t reserved_too;
+    uint64_t identity; /* bit set of the variables that name a job */
 };
 
 /* The rules of one command: a range of `members`. */

@@ -442,7 +442,9 @@ static inline __attribute__((always_inline)) enum http1_field known_field(struct
                : IS(data, "baggage") ? HTTP1_FIELD_BAGGAGE
                                      : HTTP1_FIELD_OTHER;
     case 9:
-        return IS(data, "forwarded") ? HTTP1_FIELD_FORWARDED : HTTP1_FIELD_OTHER;
+        return IS(data, "forwarded")   ? HTTP1_FIELD_FORWARDED
+               : IS(data, "x-api-key") ? HTTP1_FIELD_API_KEY
+                                       : HTTP1_FIELD_OTHER;
     case 10:
         return IS(data, "connection")   ? HTTP1_FIELD_CONNECTION
                : IS(data, "user-agent") ? HTTP1_FIELD_USER_AGENT
@@ -455,6 +457,8 @@ static inline __attribute__((always_inline)) enum http1_field known_field(struct
                : IS(data, "x-request-id") ? HTTP1_FIELD_X_REQUEST_ID
                : IS(data, "x-ms-version") ? HTTP1_FIELD_X_MS_VERSION
                                           : HTTP1_FIELD_OTHER;
+    case 13:
+        return IS(data, "authorization") ? HTTP1_FIELD_API_KEY : HTTP1_FIELD_OTHER;
     case 14:
         return IS(data, "content-length") ? HTTP1_FIELD_CONTENT_LENGTH : HTTP1_FIELD_OTHER;
     case 15:

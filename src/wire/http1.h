@@ -60,7 +60,8 @@ enum http1_field {
     HTTP1_FIELD_SEC_WEBSOCKET_ACCEPT,
     HTTP1_FIELD_CONTENT_ENCODING,
     HTTP1_FIELD_X_AMZ_CONTENT_SHA256,
-    HTTP1_FIELD_X_MS_VERSION
+    HTTP1_FIELD_X_MS_VERSION,
+    HTTP1_FIELD_API_KEY /* Authorization, X-API-Key: that they are there; nobody looks at them */
 };
 
 struct http1_item {

@@ -112,10 +112,11 @@ static bool matches(struct slice pattern, struct slice path)
     return path.size == 0;
 }
 
-static SLOW uint8_t find_slow(struct slice method, struct slice path)
+static SLOW uint8_t find_slow(struct slice method, struct slice path, bool is_served)
 {
     for (uint8_t i = 0; i < ENDPOINTS; i++) {
-        if (slice_equals(service_text(endpoints[i].method), method) &&
+        if (endpoints[i].is_served == is_served &&
+            slice_equals(service_text(endpoints[i].method), method) &&
             matches(service_text(endpoints[i].path), path)) {
             return (uint8_t)(i + 1);
         }
@@ -129,20 +130,20 @@ static inline bool has_bit(const uint64_t bits[4], uint8_t hash)
 }
 
 /* The look at the end of the path, for methods that have endpoints with any beginning. */
-static uint8_t find_by_end(struct slice method, struct slice target, bool is_known)
+static uint8_t find_by_end(struct slice method, struct slice target, bool is_known, bool is_served)
 {
     const uint8_t *query = memchr(target.data, '?', target.size);
     struct slice path =
         slice_of(target.data, query == NULL ? target.size : (size_t)(query - target.data));
-    if (path.size < 3 ||
-        likely(!is_known && !has_bit(last_bytes, service_hash(path.data[path.size - 2],
-                                                              path.data[path.size - 1])))) {
+    if (path.size < 3 || likely(!is_known && !has_bit(last_bytes[is_served],
+                                                      service_hash(path.data[path.size - 2],
+                                                                   path.data[path.size - 1])))) {
         return SERVICE_NONE;
     }
-    return find_slow(method, path);
+    return find_slow(method, path, is_served);
 }
 
-uint8_t service_find(struct slice method, struct slice target)
+uint8_t service_find(struct slice method, struct slice target, bool is_served)
 {
     if (unlikely(target.size > 0 && target.data[0] != '/')) {
         target = path_of_absolute(target);
@@ -150,9 +151,9 @@ uint8_t service_find(struct slice method, struct slice target)
     if (target.size < 3) {
         return SERVICE_NONE;
     }
-    bool is_known = has_bit(first_bytes, service_hash(target.data[1], target.data[2]));
+    bool is_known = has_bit(first_bytes[is_served], service_hash(target.data[1], target.data[2]));
     if (likely(!is_known && method.data[0] != SERVICE_OPEN_METHODS)) {
         return SERVICE_NONE;
     }
-    return find_by_end(method, target, is_known);
+    return find_by_end(method, target, is_known, is_served);
 }

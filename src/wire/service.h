@@ -44,7 +44,8 @@ enum service_type {
     SERVICE_DOUBLE,
     SERVICE_BOOL,
     SERVICE_STRINGS,
-    SERVICE_COUNT /* how many values there are, whatever they are */
+    SERVICE_COUNT, /* how many values there are, whatever they are */
+    SERVICE_TEXT   /* a string, or a number as it is written */
 };
 
 /* No field. */
@@ -97,12 +98,13 @@ struct service_endpoint {
     bool reads_messages;
     bool reads_sent;
     bool reads_query;
+    bool is_served;               /* by this process */
     struct service_text run_name; /* of the span of a run that begins here, or goes on */
 };
 
-/* Which endpoint a request is for; SERVICE_NONE for nearly all. A look at four bytes of the target,
-   as a rule. */
-uint8_t service_find(struct slice method, struct slice target);
+/* Which endpoint a request is for, that this process serves or asks; SERVICE_NONE for nearly all. A
+   look at four bytes of the target, as a rule. */
+uint8_t service_find(struct slice method, struct slice target, bool is_served);
 
 /* The endpoint; NULL for SERVICE_NONE and numbers that none has. */
 const struct service_endpoint *service_endpoint(uint8_t number);

@@ -4,6 +4,7 @@
 
 #include "base/compiler.h"
 #include "worker/exporter.h"
+#include "worker/images.h"
 #include "worker/otlp/encode.h"
 #include "worker/spans/spans.h"
 
@@ -47,7 +48,7 @@ static inline void build(struct exporter *exporter, struct segment_clock clock)
 {
     spans_build(&exporter->span, &exporter->limits, &exporter->record, clock);
     if (unlikely(exporter->backlinks.count > 0) && exporter->record.kind == RECORD_HTTP_SERVER) {
-        backlinks_add(&exporter->backlinks, &exporter->span);
+        backlinks_add(&exporter->backlinks, &exporter->record, &exporter->span);
     }
     if (unlikely(exporter->profile != NULL)) {
         profile_apply(exporter->profile, &exporter->span);
@@ -162,10 +163,23 @@ static SLOW void follow_workflow(struct exporter *exporter, struct source *sourc
     }
 }
 
+/* An answer that brought images is followed by the record of these. */
+static SLOW void follow_images(struct exporter *exporter, struct source *source, uint64_t now_ns)
+{
+    bool has_images = images_follow(&exporter->record, &exporter->follow[0]);
+    take_one(exporter, source, now_ns);
+    if (has_images) {
+        exporter->record = exporter->follow[0];
+        take_one(exporter, source, now_ns);
+    }
+}
+
 static inline void take_record(struct exporter *exporter, struct source *source, uint64_t now_ns)
 {
     if (unlikely(workflow_may_follow(&exporter->record))) {
         follow_workflow(exporter, source, now_ns);
+    } else if (unlikely(images_may_follow(&exporter->record))) {
+        follow_images(exporter, source, now_ns);
     } else {
         take_one(exporter, source, now_ns);
     }

@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 from golden.services import Services
-from support import case, losses, normal, spans
+from support import case, losses, normal, servers, spans
 from support.process import clean_environment, run
 from support.servers import RedisServer
 from support.tls_front import TlsFront
@@ -28,6 +28,9 @@ WORKFLOW = "9a1e6f04-3c52-4d0b-8f7e-aaaaaaaaaaaa"
 
 # What spans.md of the seeds asks of the bytes, by span. What is in no golden trace stands in absent.txt, with the reason.
 WANTED = {
+    # http.request.received, which only the profile `architecture` calls so.
+    "POST": "http.request.method url.path http.request.body.size request.id client.address client.session_id "
+            "auth.api_key_present job.service_required job.priority customer.id workflow.id",
     "workflow.start": "workflow.id workflow.type workflow.total_steps user.id",
     "workflow.step_submit": "workflow.id workflow.total_steps workflow.step_number job.id workflow.step_type",
     "workflow.step_complete": "workflow.id workflow.step_number job.id",
@@ -43,7 +46,7 @@ WANTED = {
     "job.process": "job.id job.type job.retry_count worker.id worker.machine_id processing.start_time "
                    "processing.actual_duration_ms processing.status external_service.name external_service.endpoint "
                    "machine.gpu_count",
-    "job.complete": "job.id duration",
+    "job.complete": "job.id job.duration_ms",
     "job.fail": "job.id error.type exception.stacktrace",
     "job.retry": "recovery.attempted recovery.strategy",
     "job.requeue": "recovery.attempted recovery.strategy",
@@ -56,26 +59,38 @@ WANTED = {
                             "openai.ratelimit.remaining_requests",
     "process.poll_completion": "url.full poll.attempts poll.interval_ms http.response.status_code",
     "process.ws_connect": "url.full websocket.subprotocol websocket.compressed websocket.session_id",
-    "process.ws_send": "",
+    "process.ws_send": "comfyui.message.type websocket.message.size",
     "process.ws_progress": "comfyui.message.type comfyui.prompt_id comfyui.node comfyui.progress.value comfyui.progress.max",
     "process.execute_comfyui": "comfyui.prompt_id comfyui.node_count workflow.model workflow.steps workflow.seed "
-                               "workflow.cfg_scale workflow.resolution comfyui.queue_remaining comfyui.execution_ms",
-    "process.image_generation": "",
+                               "workflow.cfg_scale workflow.resolution comfyui.queue_remaining execution.duration_ms",
+    "process.image_generation": "image.count image.format http.response.body.size",
     "process.image_upload": "storage.provider storage.operation storage.path storage.size",
     "storage.download": "storage.operation storage.path storage.size",
     "process.cdn_test": "url.full cdn.test_result cdn.response_time_ms",
-    "process.download_model": "",
+    "process.download_model": "url.full model.file model.size model.download.bytes_per_second model.download.resumed",
     "triton.infer": "model.name model.version",
     "websocket.event.broadcast": "",
 }
-EVENTS = {"job.process": "job.progress", "job.fail": "exception"}
+EVENTS = {
+    "POST": "job.submission.started job.submission.completed",
+    "job.process": "job.progress", "job.fail": "exception",
+    "process.execute_comfyui": "submitted execution.started execution.completed",
+}
+MATCHING = """#!lua name=matching
+redis.register_function('findMatchingJob', function(keys, args)
+  local id, job = redis.call('ZPOPMAX', 'jobs:pending')[1], {}
+  local fields = redis.call('HGETALL', 'job:' .. id)
+  for i = 1, #fields, 2 do job[fields[i]] = fields[i + 1] end
+  return cjson.encode({ jobId = id, job = job })
+end)"""
 # What nothing outside a program shows is in no trace.
 NEVER = {"process.validate_output", "job.preprocessing", "job.postprocessing", "process.execute_simulation"}
 
 
 def job(number: int, kind: str, **more: str) -> dict[str, str]:
     return {"id": f"0f5c4b6e-7d1a-4b8e-9c3f-{number:012d}", "job_type": kind, "priority": "75", "status": "pending",
-            "created_at": CREATED, "customer_id": "cust-1", "user_id": "user-1", "prompt": "a secret lighthouse", **more}
+            "created_at": CREATED, "customer_id": "cust-1", "user_id": "user-1", "client_session_id": "session-1",
+            "prompt": "a secret lighthouse", **more}
 
 
 class Golden(case.Case):
@@ -98,10 +113,12 @@ class Golden(case.Case):
         self.addCleanup(server.__exit__, None, None, None)
         self.redis_port, self.url = self.redis.port, f"http://127.0.0.1:{self.services.port}"
         self.trust: dict[str, str] = {}
+        self.more: dict[str, str] = {}
 
     def environment(self, file, name: str) -> dict[str, str]:
         return case.preload_environment(
-            file, OTEL_SERVICE_NAME=name, NODE_FOLDER=self.node_folder, WIRESPAN_PRODUCER="traced", **self.trust
+            file, OTEL_SERVICE_NAME=name, NODE_FOLDER=self.node_folder, WIRESPAN_PRODUCER="traced", **self.trust,
+            **self.more,
         )
 
     def put_tls_before(self) -> None:
@@ -125,18 +142,22 @@ class Golden(case.Case):
             port = int(child.stdout.readline())
             for one in jobs:
                 client = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-                client.request("POST", "/api/jobs", json.dumps(one), {"User-Agent": "browser", "Connection": "close"})
+                client.request("POST", "/api/jobs", json.dumps(one), {
+                    "User-Agent": "browser", "Connection": "close", "X-Request-Id": "request-1", "X-API-Key": "a secret key",
+                })
                 self.assertEqual(client.getresponse().status, 202)
                 client.close()
             self.assertEqual(child.wait(20), 0)
         return port
 
-    def traces(self, jobs: list[dict], api: str = "python") -> list[dict]:
+    def traces(self, jobs: list[dict], api: str = "python", *more: str, claims: int = 0) -> list[dict]:
         """The spans of both, as if they had run at the same time everywhere."""
         files = [self.new_path("api.jsonl"), self.new_path("worker.jsonl")]
         port = self.submit(jobs, api, files[0])
         finished = run(
-            [str(argument) for argument in (self.python, PROGRAMS / "worker.py", self.redis_port, len(jobs), self.url)],
+            [str(argument) for argument in (
+                self.python, PROGRAMS / "worker.py", self.redis_port, len(jobs) + claims, self.url, *more
+            )],
             self.environment(files[1], "worker"),
         )
         self.assertEqual(finished.code, 0, finished.errors.decode())
@@ -147,7 +168,8 @@ class Golden(case.Case):
             spans.check_ids(found)
             requests += [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
         text = json.dumps(requests)
-        self.assertNotIn("secret lighthouse", text)
+        for secret in ("secret lighthouse", "secret key"):
+            self.assertNotIn(secret, text)
         names = {
             self.url.replace("http", "ws"): "ws://127.0.0.1:18188", str(self.redis_port): "16379", self.url: "http://127.0.0.1:18188", self.url.rpartition(":")[2]: "18188",
             str(port): "13331",
@@ -180,6 +202,38 @@ class Golden(case.Case):
     def test_an_image_of_openai_by_an_api_in_node(self):
         self.check("openai-node", self.traces([job(1, "openai_image")], "node"))
 
+    def test_an_image_of_openai_by_an_api_in_node_over_tls(self):
+        self.put_tls_before()
+        self.check("openai-node", self.traces([job(1, "openai_image")], "node"))
+
+    def test_a_graph_of_comfyui_over_tls(self):
+        self.put_tls_before()
+        self.check("comfyui", self.traces([job(2, "comfyui")]))
+
+    def test_a_graph_of_comfyui_that_went_by_websocket(self):
+        self.check("comfyui-asked", self.traces([job(2, "comfyui_asked")], "python", "connected"))
+
+    def test_a_graph_of_comfyui_that_went_by_websocket_over_tls(self):
+        self.put_tls_before()
+        self.check("comfyui-asked", self.traces([job(2, "comfyui_asked")], "python", "connected"))
+
+    def test_brokered_jobs_that_are_tried_again_and_too_slow(self):
+        """What a function of the server's hands out, with the context that the API has stored in it."""
+        loaded = run([
+            servers.program("redis-cli"), "-p", self.redis.port, "-x", "FUNCTION", "LOAD",
+        ], clean_environment(), given=MATCHING.encode())
+        self.assertEqual(loaded.output, b"matching\n")
+        self.more = {"WIRESPAN_JOB_CONTEXT": "true"}
+        jobs = [job(5, "unsteady"), job(6, "slow", priority="50")]
+        self.check("brokered", self.traces(jobs, "python", "brokered", claims=1))
+
+    def test_a_picture_that_is_upscaled(self):
+        self.check("upscale", self.traces([job(4, "upscale")]))
+
+    def test_a_picture_that_is_upscaled_over_tls(self):
+        self.put_tls_before()
+        self.check("upscale", self.traces([job(4, "upscale")]))
+
     def test_a_graph_of_comfyui(self):
         self.check("comfyui", self.traces([job(2, "comfyui")]))
 
@@ -193,6 +247,14 @@ class Golden(case.Case):
     def test_a_service_that_refuses(self):
         only = {"workflow_id": WORKFLOW, "current_step": "1", "total_steps": "1"}
         self.check("refused", self.traces([job(3, "refused", **only)]))
+
+    def test_names_by_profile(self):
+        jobs = [job(1, "openai_image"), job(2, "comfyui_told", priority="74"), job(3, "refused", priority="73"),
+                job(4, "upscale", priority="72"), job(6, "slow", priority="71")]
+        for profile in ("architecture", "guide"):
+            with self.subTest(profile):
+                self.more = {"WIRESPAN_PROFILE": profile}
+                self.compare(f"names-{profile}.txt", normal.as_names(self.traces(jobs)))
 
     def test_a_workflow(self):
         self.check_workflow()
@@ -217,7 +279,7 @@ class Attributes(case.Case):
         there: dict[str, set] = {}
         for path in GOLDEN.glob("*.txt"):
             span = ""
-            if path.name.startswith(("view-", "absent")):
+            if path.name.startswith(("view-", "names-", "absent")):
                 continue
             for line in path.read_text(encoding="utf-8").splitlines():
                 begins = re.match(r" +(\S.*) #\d+ [A-Z]+( ok| ERROR)? by ", line)

@@ -124,6 +124,29 @@ class TailPolicy(launched.Launched):
         self.assertGreater(told["dropped_traces"], self.COUNT / 2)
         self.assertGreater(told_too["dropped_traces"], self.COUNT / 2)
 
+    def test_all_of_customers_that_matter_is_kept(self):
+        """By the field that a rule names as the customer's tier."""
+        path = self.new_path("spans.jsonl")
+        finished = run(
+            [str(argument) for argument in (
+                self.python, JOBS / "plain_producer.py", self.redis.port, self.COUNT, 2, "vip"
+            )],
+            case.preload_environment(path, WIRESPAN_TAIL_POLICY="seeds"),
+        )
+        self.assertEqual(finished.code, 0, finished.errors.decode())
+        ids = finished.output.decode().split()
+        found, told = self.read(path)
+        kept = {span.get("job.id") for span in found if span.get("job.id")}
+        self.assertLessEqual(set(ids[4::5]), kept)
+        for job in set(ids[4::5]):
+            self.assertEqual(names([span for span in found if span.get("job.id") == job]), ["job.save_redis", "job.submit"])
+        reasons = excused(found)
+        for span in found:
+            if span.get("job.id") and span.get("job.id") not in ids[4::5]:
+                self.assertTrue(is_lucky(span.trace_id) or span.trace_id in reasons, span.name)
+        self.assertLess(len(kept), self.COUNT / 2)
+        self.assertGreater(told["dropped_traces"], self.COUNT / 2)
+
     def give_seconds(self, jobs: list[str]) -> None:
         """What the other worker wants to know of a job."""
         program = "import redis, sys\nc = redis.Redis(port=int(sys.argv[1]))\n" \

@@ -58,7 +58,7 @@ static int set_up(void **state)
     atomic_store(&attachment_is_on, true);
     attachment_context_age_ns = UINT64_MAX / 2;
     assert_non_null(attachment_segment());
-    child_environment_configure(true, SLICE(""), SLICE(""), SLICE(""));
+    child_environment_configure(true, SLICE(""), SLICE(""), SLICE(""), SLICE(""));
     work("", "");
     return 0;
 }
@@ -121,7 +121,7 @@ static void the_programs_own_stays(void **state)
 static void what_was_inherited_gives_way(void **state)
 {
     (void)state;
-    child_environment_configure(true, SLICE(OTHER), SLICE("old=1"), SLICE("o=1"));
+    child_environment_configure(true, SLICE(OTHER), SLICE("old=1"), SLICE("o=1"), SLICE("job"));
     const char *const given[] = {
         "A=1", "TRACEPARENT=" OTHER, "TRACESTATE=old=1", "BAGGAGE=o=1", "B=2", NULL};
     check_texts(given, (const char *const[]){"A=1", OURS, "B=2", NULL});
@@ -129,6 +129,19 @@ static void what_was_inherited_gives_way(void **state)
     check_texts(given,
                 (const char *const[]){"A=1", OURS, "TRACESTATE=a=1", "BAGGAGE=k=v", "B=2", NULL});
     check_texts((const char *const[]){"TRACEPARENT=" OTHER "x", NULL}, NULL);
+}
+
+static void a_jobs_program_is_told_so(void **state)
+{
+    (void)state;
+    thread_state.context.is_of_job = true;
+    check_texts((const char *const[]){"A=1", NULL},
+                (const char *const[]){"A=1", OURS, "WIRESPAN_STARTED_FOR=job", NULL});
+    /* This program was started for a job, and starts one for a request. */
+    work("", "");
+    child_environment_configure(true, SLICE(OTHER), SLICE(""), SLICE(""), SLICE("job"));
+    check_texts((const char *const[]){"TRACEPARENT=" OTHER, "WIRESPAN_STARTED_FOR=job", NULL},
+                (const char *const[]){OURS, NULL});
 }
 
 static void without_a_context_nothing_is_done(void **state)
@@ -150,7 +163,7 @@ static void without_a_context_nothing_is_done(void **state)
     thread_state.random_epoch = 0x501; /* it is another process's */
     check(environment, NULL);
     work("", "");
-    child_environment_configure(false, SLICE(""), SLICE(""), SLICE(""));
+    child_environment_configure(false, SLICE(""), SLICE(""), SLICE(""), SLICE(""));
     assert_false(child_environment_is_wanted(&thread_state));
     check(environment, NULL);
 }
@@ -159,11 +172,14 @@ static void what_it_was_started_for_is_passed_on(void **state)
 {
     (void)state;
     thread_state.context.is_known = false;
-    child_environment_configure(true, SLICE(OTHER), SLICE(""), SLICE(""));
-    trace_context_set_ambient(SLICE(OTHER), SLICE("old=1"), SLICE(""), 1);
+    child_environment_configure(true, SLICE(OTHER), SLICE(""), SLICE(""), SLICE(""));
+    trace_context_set_ambient(SLICE(OTHER), SLICE("old=1"), SLICE(""), false, 1);
     check_texts((const char *const[]){"TRACEPARENT=" OTHER, NULL}, NULL);
     check_texts((const char *const[]){NULL},
                 (const char *const[]){"TRACEPARENT=" OTHER, "TRACESTATE=old=1", NULL});
+    trace_context_set_ambient(SLICE(OTHER), SLICE(""), SLICE(""), true, 1);
+    check_texts((const char *const[]){NULL},
+                (const char *const[]){"TRACEPARENT=" OTHER, "WIRESPAN_STARTED_FOR=job", NULL});
 }
 
 /* A page of pointers and then none: the kernel is to judge. */
@@ -231,6 +247,7 @@ int main(void)
         cmocka_unit_test_setup(it_is_added, set_up),
         cmocka_unit_test_setup(the_programs_own_stays, set_up),
         cmocka_unit_test_setup(what_was_inherited_gives_way, set_up),
+        cmocka_unit_test_setup(a_jobs_program_is_told_so, set_up),
         cmocka_unit_test_setup(without_a_context_nothing_is_done, set_up),
         cmocka_unit_test_setup(what_cannot_be_read_is_left, set_up),
         cmocka_unit_test_setup(variables_have_a_limit, set_up),

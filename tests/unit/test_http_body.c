@@ -64,7 +64,7 @@ static struct slice slice(const char *text)
 
 static uint8_t chat_endpoint(void)
 {
-    return service_find(slice("POST"), slice("/v1/chat/completions"));
+    return service_find(slice("POST"), slice("/v1/chat/completions"), false);
 }
 
 struct reply {
@@ -395,7 +395,7 @@ static void test_fields_of_heads(void **state)
 static void test_counts(void **state)
 {
     (void)state;
-    uint8_t images = service_find(slice("POST"), slice("/v1/images/generations"));
+    uint8_t images = service_find(slice("POST"), slice("/v1/images/generations"), false);
     struct reply reply;
     static const char body[] = "{\"data\":[{\"b64_json\":\"x\"},{\"url\":\"y\"},3,null,[]]}";
     memset(&reply, 0, sizeof(reply));

@@ -33,7 +33,7 @@ static struct slice slice(const char *text)
 
 static uint8_t endpoint_of(const char *method, const char *target)
 {
-    return service_find(slice(method), slice(target));
+    return service_find(slice(method), slice(target), false);
 }
 
 static int set_up(void **state)
@@ -85,6 +85,7 @@ static void begin(struct talk *talk, bool is_coded, bool is_alone)
     *talk = (struct talk){.is_coded = is_coded, .is_alone = is_alone};
     assert_int_equal(deflateInit2(&talk->z, 6, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY), Z_OK);
     websocket_init(&incoming()->websocket, false, is_coded);
+    websocket_init(&connection->directions[DIRECTION_OUT].websocket, true, is_coded);
     struct websocket_deflate deflate = {.agreed = is_coded, .server_no_context_takeover = is_alone};
     messages_begin(connection, &handshake, &deflate);
     assert_int_not_equal(incoming()->body_block, 0);
@@ -93,12 +94,11 @@ static void begin(struct talk *talk, bool is_coded, bool is_alone)
 static void end(struct talk *talk)
 {
     deflateEnd(&talk->z);
-    http_exchange_give_buffers(incoming());
+    messages_end(self, connection, 1u << 20);
 }
 
-static void pass(struct slice in, uint64_t now)
+static void pass(struct direction *direction, struct slice in, uint64_t now)
 {
-    struct direction *direction = incoming();
     struct websocket_item item;
     for (;;) {
         switch (websocket_next(&direction->websocket, &in, &item)) {
@@ -164,8 +164,31 @@ static void say(struct talk *talk, const char *text, size_t frame, size_t piece,
         size_t count = piece < used - at ? piece : used - at;
         uint8_t *exact = malloc(count);
         memcpy(exact, wire + at, count);
-        pass(slice_of(exact, count), now);
+        pass(incoming(), slice_of(exact, count), now);
         free(exact);
+    }
+}
+
+/* This process says it, masked, in pieces. */
+static void send_text(const char *text, size_t piece, uint64_t now)
+{
+    static const uint8_t mask[4] = {0x12, 0xFF, 0, 0x80};
+    uint8_t wire[1024] = {0x81};
+    size_t size = strlen(text);
+    size_t used = 2;
+    wire[1] = (uint8_t)(0x80 | (size < 126 ? size : 126));
+    if (size >= 126) {
+        wire[used++] = (uint8_t)(size >> 8);
+        wire[used++] = (uint8_t)size;
+    }
+    memcpy(wire + used, mask, sizeof(mask));
+    used += sizeof(mask);
+    for (size_t i = 0; text[i] != '\0'; i++) {
+        wire[used++] = (uint8_t)text[i] ^ mask[i % 4];
+    }
+    for (size_t at = 0; at < used; at += piece) {
+        size_t count = piece < used - at ? piece : used - at;
+        pass(&connection->directions[DIRECTION_OUT], slice_of(wire + at, count), now);
     }
 }
 
@@ -283,6 +306,129 @@ static void test_run(void **state)
     }
 }
 
+static void check_prompt(const struct record *run, const char *id)
+{
+    const struct service_endpoint *messages = service_endpoint(endpoint_of("GET", "/ws"));
+    assert_true(slice_equals(service_values_find(run, messages->run_field), slice(id)));
+    assert_true(
+        slice_equals(service_values_find(run, service_field_of(messages, slice("workflow.steps"))),
+                     slice("20")));
+}
+
+#define GRAPH "\"prompt\":{\"3\":{\"inputs\":{\"steps\":20,\"text\":\"nobody sees this\"}}}"
+#define ASKED "{\"type\":\"prompt\",\"data\":{" GRAPH "}}"
+
+/* What is sent asks for a run, which the answer names. */
+static void test_sent(void **state)
+{
+    (void)state;
+    static const size_t pieces[] = {1, 3, 7, 300, 1000};
+    for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
+        struct talk talk;
+        char id[32];
+        snprintf(id, sizeof(id), "s-%zu", i);
+        begin(&talk, i % 2 == 1, false);
+        send_text("{\"type\":\"feature_flags\",\"data\":{}}", pieces[i], 5);
+        send_text("not JSON", pieces[i], 6);
+        send_text(ASKED, pieces[i], 10);
+        const struct record sent = next_record(RECORD_MESSAGE);
+        say_of(&talk, "prompt_queued", id, "", 20);
+        say_of(&talk, "prompt_queued", id, "", 21); /* once more */
+        say_of(&talk, "prompt", "somebody-elses", "", 22);
+        no_record();
+        say_of(&talk, "execution_start", id, "", 30);
+        say_of(&talk, "execution_success", id, "", 40);
+        const struct record start = next_record(RECORD_MESSAGE);
+        const struct record last = next_record(RECORD_MESSAGE);
+        const struct record run = next_record(RECORD_RUN);
+        no_record();
+        check_below(&sent, &run);
+        check_below(&start, &run);
+        check_below(&last, &run);
+        check_prompt(&run, id);
+        assert_int_equal(sent.message.kind, MESSAGE_SENT);
+        assert_int_equal(sent.message.bytes, strlen(ASKED));
+        assert_int_equal(start.message.kind, MESSAGE_RECEIVED);
+        assert_int_equal(run.start_ns, 10);
+        assert_int_equal(run.end_ns, 40);
+        assert_int_equal(run.run.end, RUN_END_COMPLETED);
+        assert_int_equal(run.run.messages, 2);
+        end(&talk);
+    }
+}
+
+/* Several that wait for their names get them in order; what has an id needs none. */
+static void test_sent_at_once(void **state)
+{
+    (void)state;
+    struct talk talk;
+    begin(&talk, false, false);
+    send_text(ASKED, 1000, 10);
+    send_text("{\"type\":\"queue_prompt\"," GRAPH ",\"prompt_id\":\"o-own\"}", 1000, 11);
+    send_text(ASKED, 1000, 12);
+    say_of(&talk, "prompt_queued", "o-1", "", 20);
+    say_of(&talk, "prompt_queued", "o-own", "", 21);
+    say_of(&talk, "prompt_queued", "o-2", "", 22);
+    say_of(&talk, "prompt_queued", "o-other-process", "", 23);
+    say_of(&talk, "execution_success", "o-2", "", 30);
+    say_of(&talk, "execution_success", "o-own", "", 31);
+    say_of(&talk, "execution_success", "o-1", "", 32);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(next_record(RECORD_MESSAGE).message.kind, MESSAGE_SENT);
+    }
+    static const char *const ids[] = {"o-2", "o-own", "o-1"};
+    static const uint64_t starts[] = {12, 11, 10};
+    for (size_t i = 0; i < 3; i++) {
+        next_record(RECORD_MESSAGE);
+        const struct record run = next_record(RECORD_RUN);
+        check_prompt(&run, ids[i]);
+        assert_int_equal(run.start_ns, starts[i]);
+    }
+    no_record();
+    end(&talk);
+}
+
+/* The socket is closed before the answer. */
+static void test_sent_in_vain(void **state)
+{
+    (void)state;
+    struct talk talk;
+    begin(&talk, false, false);
+    send_text(ASKED, 1000, 10);
+    next_record(RECORD_MESSAGE);
+    end(&talk);
+    const struct record run = next_record(RECORD_RUN);
+    assert_int_equal(run.run.end, RUN_END_UNKNOWN);
+    no_record();
+    assert_int_equal(connection->directions[DIRECTION_OUT].body_block, 0);
+    assert_int_equal(incoming()->body_block, 0);
+}
+
+/* What is told of no run is told of all that go on, once. */
+static void test_noted(void **state)
+{
+    (void)state;
+    struct talk talk;
+    begin(&talk, false, false);
+    submit("n-1", 10);
+    next_record(RECORD_HTTP_CLIENT);
+    say(&talk,
+        "{\"type\":\"status\",\"data\":{\"status\":{\"exec_info\":{\"queue_remaining\":3}}}}", 300,
+        1000, 20);
+    say(&talk,
+        "{\"type\":\"status\",\"data\":{\"status\":{\"exec_info\":{\"queue_remaining\":2}}}}", 300,
+        1000, 21);
+    say_of(&talk, "execution_success", "n-1", "", 30);
+    next_record(RECORD_MESSAGE);
+    const struct record run = next_record(RECORD_RUN);
+    const struct service_endpoint *prompt = service_endpoint(endpoint_of("POST", "/prompt"));
+    assert_true(slice_equals(
+        service_values_find(&run, service_field_of(prompt, slice("comfyui.queue_remaining"))),
+        slice("3")));
+    no_record();
+    end(&talk);
+}
+
 static void test_ends(void **state)
 {
     (void)state;
@@ -397,10 +543,10 @@ static void test_missed(void **state)
         next_record(RECORD_HTTP_CLIENT);
         say_of(&talk, "execution_start", id, "", 20);
         next_record(RECORD_MESSAGE);
-        pass(variant > 0 ? SLICE("\301\005ab") : SLICE("\201\005{\""), 21);
+        pass(incoming(), variant > 0 ? SLICE("\301\005ab") : SLICE("\201\005{\""), 21);
         assert_true(websocket_skip(&incoming()->websocket, 1));
         messages_missed(incoming());
-        pass(SLICE("de"), 22);
+        pass(incoming(), SLICE("de"), 22);
         say_of(&talk, "execution_success", id, "", 30);
         if (variant == 1) {
             assert_int_equal(incoming()->body_block, 0);
@@ -418,8 +564,11 @@ static void test_missed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_run),    cmocka_unit_test(test_ends),   cmocka_unit_test(test_early),
-        cmocka_unit_test(test_bounds), cmocka_unit_test(test_missed),
+        cmocka_unit_test(test_run),          cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_early),        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_missed),       cmocka_unit_test(test_sent),
+        cmocka_unit_test(test_sent_at_once), cmocka_unit_test(test_sent_in_vain),
+        cmocka_unit_test(test_noted),
     };
     return cmocka_run_group_tests_name("messages", tests, set_up, tear_down);
 }

@@ -15,7 +15,7 @@ static struct slice slice(const char *text)
 static void check(const char *method, const char *target, const char *path)
 {
     const struct service_endpoint *endpoint =
-        service_endpoint(service_find(slice(method), slice(target)));
+        service_endpoint(service_find(slice(method), slice(target), false));
     if (path == NULL) {
         assert_null(endpoint);
         return;
@@ -38,6 +38,22 @@ static void test_targets(void **state)
     check("GET", "/ws?clientId=1", "/ws");
     check("POST", "/v2/models/m/versions/1/infer", "*/v2/models/*/versions/*/infer");
     check("POST", "/triton/v2/models/m/infer", "*/v2/models/*/infer");
+}
+
+/* What this process serves itself is found by other rules than what it asks for. */
+static void test_served(void **state)
+{
+    (void)state;
+    const struct service_endpoint *jobs =
+        service_endpoint(service_find(slice("POST"), slice("/api/jobs?now=1"), true));
+    assert_non_null(jobs);
+    assert_true(jobs->is_served);
+    assert_true(jobs->reads_request);
+    assert_false(jobs->reads_reply);
+    assert_int_equal(service_find(slice("POST"), slice("/api/jobs"), false), SERVICE_NONE);
+    assert_int_equal(service_find(slice("GET"), slice("/api/jobs"), true), SERVICE_NONE);
+    assert_int_equal(service_find(slice("POST"), slice("/prompt"), true), SERVICE_NONE);
+    assert_int_equal(service_find(slice("GET"), slice("/ws"), true), SERVICE_NONE);
 }
 
 static void test_others(void **state)
@@ -67,7 +83,7 @@ static void test_fields(void **state)
 {
     (void)state;
     const struct service_endpoint *chat =
-        service_endpoint(service_find(slice("POST"), slice("/v1/chat/completions")));
+        service_endpoint(service_find(slice("POST"), slice("/v1/chat/completions"), false));
     uint8_t header = service_header_field(chat, slice("OpenAI-Processing-Ms"));
     assert_int_not_equal(header, SERVICE_NO_FIELD);
     assert_int_equal(service_header_field(chat, slice("authorization")), SERVICE_NO_FIELD);
@@ -89,11 +105,11 @@ static void test_events(void **state)
 {
     (void)state;
     const struct service_endpoint *prompt =
-        service_endpoint(service_find(slice("POST"), slice("/prompt")));
+        service_endpoint(service_find(slice("POST"), slice("/prompt"), false));
     const struct service_endpoint *messages =
-        service_endpoint(service_find(slice("GET"), slice("/ws")));
+        service_endpoint(service_find(slice("GET"), slice("/ws"), false));
     const struct service_endpoint *chat =
-        service_endpoint(service_find(slice("POST"), slice("/v1/chat/completions")));
+        service_endpoint(service_find(slice("POST"), slice("/v1/chat/completions"), false));
     assert_false(prompt->reads_messages);
     assert_true(messages->reads_messages);
     assert_false(messages->reads_reply);
@@ -127,9 +143,8 @@ static void test_events(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_targets),
-        cmocka_unit_test(test_others),
-        cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_targets), cmocka_unit_test(test_served),
+        cmocka_unit_test(test_others),  cmocka_unit_test(test_fields),
         cmocka_unit_test(test_events),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

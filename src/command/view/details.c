@@ -4,13 +4,16 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum form {
     FORM_VALUE,    /* the value alone */
     FORM_LABELLED, /* label=value */
     FORM_BYTES,    /* label and a number of bytes */
     FORM_MS,       /* label and a time that is given in milliseconds */
-    FORM_PATH      /* the value, then the query that the label names */
+    FORM_PATH,     /* the value, then the query that the label names */
+    FORM_URL,      /* from its path on; the address is told behind all else */
+    FORM_COMMAND   /* without its first word, if the name begins with that */
 };
 
 struct telling_attribute {
@@ -38,13 +41,20 @@ static const struct telling_attribute telling[] = {
     {"websocket.received.messages", "received", FORM_LABELLED},
     {"websocket.close.code", "closed", FORM_LABELLED},
     {"websocket.close.reason", NULL, FORM_VALUE},
-    {"url.full", NULL, FORM_VALUE},
+    {"url.full", NULL, FORM_URL},
+    {"image.count", "images", FORM_LABELLED},
+    {"comfyui.image_count", "images", FORM_LABELLED},
+    {"image.size", NULL, FORM_VALUE},
+    {"image.format", NULL, FORM_VALUE},
     {"url.path", "url.query", FORM_PATH},
-    {"db.query.text", NULL, FORM_VALUE},
+    {"db.query.text", NULL, FORM_COMMAND},
     {"db.operation.batch.size", "batch", FORM_LABELLED},
     {"db.response.returned_rows", "rows", FORM_LABELLED},
-    {"workflow.id", "workflow", FORM_LABELLED},
     {"workflow.step_number", "step", FORM_LABELLED},
+    {"workflow.total_steps", "of", FORM_LABELLED},
+    {"workflow.step_type", NULL, FORM_VALUE},
+    {"workflow.type", NULL, FORM_VALUE},
+    {"workflow.id", "workflow", FORM_LABELLED},
     {"job.id", "job", FORM_LABELLED},
     {"job.priority", "priority", FORM_LABELLED},
     {"worker.id", "worker", FORM_LABELLED},
@@ -163,6 +173,23 @@ static void append_path(struct buffer *text, const char *path, const char *query
     }
 }
 
+/* From the path on, where there is one. */
+static const char *path_of(const char *url)
+{
+    const char *host = strstr(url, "://");
+    const char *path = host == NULL ? NULL : strchr(host + 3, '/');
+    return path != NULL ? path : url;
+}
+
+/* Behind the command, where the name begins with it in whatever case. */
+static const char *arguments_of(const char *text, const char *name)
+{
+    size_t size = strcspn(text, " ");
+    bool is_told = text[size] == ' ' && strncasecmp(text, name, size) == 0 &&
+                   (name[size] == ' ' || name[size] == '\0');
+    return is_told ? text + size + 1 : text;
+}
+
 static void tell_attribute(struct teller *teller, const struct store_span *span,
                            const struct telling_attribute *attribute)
 {
@@ -182,6 +209,12 @@ static void tell_attribute(struct teller *teller, const struct store_span *span,
         buffer_append_text(&teller->piece, attribute->label);
         buffer_append_text(&teller->piece, "=");
         buffer_append_text(&teller->piece, value);
+        break;
+    case FORM_URL:
+        buffer_append_text(&teller->piece, path_of(value));
+        break;
+    case FORM_COMMAND:
+        buffer_append_text(&teller->piece, arguments_of(value, span->name));
         break;
     case FORM_PATH:
         append_path(&teller->piece, value, store_span_attribute(span, attribute->label));
@@ -208,13 +241,14 @@ static void tell_attribute(struct teller *teller, const struct store_span *span,
     tell(teller, is_status && span->is_error ? DETAIL_ERROR : DETAIL_PLAIN);
 }
 
-/* The address, unless a URL or the name holds it already. */
+/* The address, unless the name or what was told of the URL holds it already. */
 static void tell_server(struct teller *teller, const struct store_span *span)
 {
     const char *address = store_span_attribute(span, "server.address");
     const char *port = store_span_attribute(span, "server.port");
+    const char *url = store_span_attribute(span, "url.full");
     if (address == NULL || span->kind != STORE_CLIENT || strstr(span->name, address) != NULL ||
-        store_span_attribute(span, "url.full") != NULL) {
+        (url != NULL && path_of(url) == url)) {
         return;
     }
     buffer_append_text(&teller->piece, address);
@@ -294,13 +328,18 @@ static void tell_links(struct teller *teller, const struct tree_row *row)
 bool details_tell(const struct tree_row *row, details_sink *sink, void *context)
 {
     struct teller teller = {.sink = sink, .context = context};
-    tell_place(&teller, row);
+    if (row->place != TREE_JOINED) {
+        tell_place(&teller, row);
+    }
     tell_attribute(&teller, row->span, &telling[0]);
     tell_error(&teller, row->span);
     for (size_t i = 1; i < sizeof(telling) / sizeof(telling[0]); i++) {
         tell_attribute(&teller, row->span, &telling[i]);
     }
     tell_server(&teller, row->span);
+    if (row->place == TREE_JOINED) {
+        tell_place(&teller, row); /* which a sign says already */
+    }
     tell_links(&teller, row);
     buffer_finish(&teller.piece);
     return !teller.failed;

@@ -91,10 +91,24 @@ static uint64_t start_of(const struct store_trace *trace)
     return start;
 }
 
+/* A workflow stands above the jobs that are its steps, and those above nothing else. */
+static bool is_workflow(const struct store_trace *trace)
+{
+    for (const struct store_span *span = trace->first; span != NULL; span = span->next) {
+        if (strcmp(span->name, "workflow.start") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int compare_traces(const void *left, const void *right)
 {
     const struct store_trace *a = *(const struct store_trace *const *)left;
     const struct store_trace *b = *(const struct store_trace *const *)right;
+    if (is_workflow(a) != is_workflow(b)) {
+        return is_workflow(a) ? -1 : 1;
+    }
     uint64_t a_start = start_of(a);
     uint64_t b_start = start_of(b);
     if (a_start != b_start) {

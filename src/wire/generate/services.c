@@ -38,8 +38,8 @@ static char wanted_run[256];
 static bool reads_messages;
 static bool reads_sent;
 static bool reads_query;
-static uint64_t first_bytes[4];
-static uint64_t last_bytes[4];
+static uint64_t first_bytes[2][4]; /* of those that are asked, and that are served */
+static uint64_t last_bytes[2][4];
 
 static _Noreturn void fail(const char *message, const char *word)
 {
@@ -136,7 +136,7 @@ static void set_bit(uint64_t bits[4], const char *two)
     bits[hash / 64] |= UINT64_C(1) << hash % 64;
 }
 
-static void begin_endpoint(const char *method, const char *target)
+static void begin_endpoint(const char *method, const char *target, bool is_served)
 {
     end_endpoint();
     if (endpoint_count == MAX_ENDPOINTS) {
@@ -148,11 +148,11 @@ static void begin_endpoint(const char *method, const char *target)
         fail("a path begins with /, and has two characters more; or with *, and three", target);
     }
     if (!is_open && target[1] != '*' && target[2] != '*') {
-        set_bit(first_bytes, target + 1);
+        set_bit(first_bytes[is_served], target + 1);
     } else if (is_open && method[0] != SERVICE_OPEN_METHODS) {
         fail("only POST, PUT and PATCH have paths that begin with *", target);
     } else if (is_open && target[size - 1] != '*' && target[size - 2] != '*') {
-        set_bit(last_bytes, target + size - 2);
+        set_bit(last_bytes[is_served], target + size - 2);
     } else {
         fail("a path that begins with * ends with two characters that are known", target);
     }
@@ -162,6 +162,7 @@ static void begin_endpoint(const char *method, const char *target)
         .first_field = (uint16_t)field_count,
         .first_constant = (uint16_t)constant_count,
         .first_event = (uint16_t)event_count,
+        .is_served = is_served,
     };
     for (int i = 0; i < 2; i++) {
         json_tree_init(trees[i]);
@@ -204,7 +205,7 @@ static void add_field(const char *attribute, const char *source, const char *whe
     static const char *const sources[] = {"request", "reply", "header", "message",
                                           "sent",    "query", NULL};
     static const char *const types[] = {"string",  "int",   "double", "bool",
-                                        "strings", "count", NULL};
+                                        "strings", "count", "text",   NULL};
     struct service_endpoint *endpoint = current();
     if (field_count == MAX_FIELDS || endpoint->field_count == 64) {
         fail("too many attributes of one endpoint (64)", attribute);
@@ -312,7 +313,9 @@ static void read_line(char *line)
         return;
     }
     if (count == 3 && is(words[0], "on")) {
-        begin_endpoint(words[1], words[2]);
+        begin_endpoint(words[1], words[2], false);
+    } else if (count == 3 && is(words[0], "serve")) {
+        begin_endpoint(words[1], words[2], true);
     } else if ((count == 2 || count == 3) && is(words[0], "name")) {
         set_name(words[1], count == 3 ? words[2] : NULL);
     } else if (count == 2 && is(words[0], "needs")) {
@@ -337,11 +340,12 @@ static void write_text(FILE *out, struct service_text piece)
     fprintf(out, "{%u, %u}", piece.at, piece.size);
 }
 
-static void write_bits(FILE *out, const char *name, const uint64_t bits[4])
+static void write_bits(FILE *out, const char *name, uint64_t bits[2][4])
 {
-    fprintf(out, "static const uint64_t %s[4] = {", name);
-    for (int i = 0; i < 4; i++) {
-        fprintf(out, "UINT64_C(0x%llx), ", (unsigned long long)bits[i]);
+    fprintf(out, "static const uint64_t %s[2][4] = {", name);
+    for (int i = 0; i < 8; i++) {
+        fprintf(out, "%sUINT64_C(0x%llx)%s, ", i % 4 == 0 ? "{" : "",
+                (unsigned long long)bits[i / 4][i % 4], i % 4 == 3 ? "}" : "");
     }
     fprintf(out, "};\n");
 }
@@ -394,13 +398,13 @@ static void write_table(FILE *out)
         write_text(out, endpoint->path);
         fprintf(out, ", ");
         write_text(out, endpoint->name);
-        fprintf(out, ", %u, %u, %u, %u, %u, %u, %u, %u, %u, %u, %u, %d, %d, %d, %d, %d, ",
+        fprintf(out, ", %u, %u, %u, %u, %u, %u, %u, %u, %u, %u, %u, %d, %d, %d, %d, %d, %d, ",
                 endpoint->name_field, endpoint->needs, endpoint->field_count,
                 endpoint->constant_count, endpoint->run_field, endpoint->event_count,
                 endpoint->first_field, endpoint->first_constant, endpoint->first_event,
                 endpoint->request_nodes, endpoint->reply_nodes, endpoint->reads_request,
                 endpoint->reads_reply, endpoint->reads_messages, endpoint->reads_sent,
-                endpoint->reads_query);
+                endpoint->reads_query, endpoint->is_served);
         write_text(out, endpoint->run_name);
         fprintf(out, "},\n");
     }

@@ -229,6 +229,9 @@ void spans_build_http(struct span *span, const struct record *record,
     if (unlikely((record->flags & RECORD_FLAG_UPGRADED) != 0)) {
         add_agreement(span, text);
     }
+    if (unlikely((record->flags & RECORD_FLAG_API_KEY) != 0) && !is_client) {
+        span_add_bool(span, SLICE("auth.api_key_present"), true);
+    }
     span->is_http_server = !is_client;
     if (unlikely((record->flags & RECORD_FLAG_FOR_JOB) != 0) && is_client) {
         add_poll(span, record, text->fields[FIELD_POLL]);

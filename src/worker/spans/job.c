@@ -4,6 +4,7 @@
  * (messaging.*) and those of job queues (job.*, worker.*, workflow.*).
  */
 #include "base/compiler.h"
+#include "wire/hex.h"
 #include "worker/spans/kinds.h"
 #include "worker/spans/spans.h"
 
@@ -129,6 +130,33 @@ static void add_match(struct span *span, const struct record *record,
     }
 }
 
+/* How long the attempt took that this ends. */
+static void add_duration(struct span *span, const struct record *record)
+{
+    if (record->redis.job_ns != 0) {
+        span_add_double(span, SLICE("job.duration_ms"), (double)record->redis.job_ns / (double)MS);
+    }
+}
+
+/* What the answer to a claim tells of the job before anything is done for it. */
+static void add_claimed(struct span *span, const struct record *record,
+                        const struct record_text *text)
+{
+    add_text(span, SLICE("worker.capabilities"), text->fields[FIELD_JOB_CAPABILITIES]);
+    spans_add_number(span, SLICE("matching.scan_limit"), text->fields[FIELD_JOB_LIMIT]);
+    if (record->redis.job_ns != 0 && record->redis.job_ns <= span->end_ns) {
+        span_add_double(span, SLICE("queue.wait_time_ms"),
+                        (double)(span->end_ns - record->redis.job_ns) / (double)MS);
+    }
+    if ((record->flags & RECORD_FLAG_CARRIED) != 0) {
+        uint8_t digits[2 * sizeof record->parent_span_id];
+        struct slice id = slice_of(digits, sizeof digits);
+        hex_write(digits, record->parent_span_id, sizeof record->parent_span_id);
+        span_add_bool(span, SLICE("trace.context_retrieved"), true);
+        add_text(span, SLICE("trace.parent_id"), span_join(span, &id, 1));
+    }
+}
+
 static void add_recovery(struct span *span, struct slice strategy)
 {
     span_add_bool(span, SLICE("recovery.attempted"), true);
@@ -148,15 +176,28 @@ static void add_step(struct span *span, const struct record *record, const struc
     case JOB_ACTION_SAVE:
         add_text(span, SLICE("redis.operation"), text->fields[FIELD_COMMAND]);
         add_key_pattern(span, text);
+        span_add_int(span, SLICE("job.payload_size_bytes"), (int64_t)record->redis.request_bytes);
+        if ((record->flags & RECORD_FLAG_CARRIED) != 0) {
+            span_add_bool(span, SLICE("trace.context_stored"), true);
+        }
         break;
     case JOB_ACTION_CLAIM:
         add_match(span, record, text);
+        add_claimed(span, record, text);
         break;
     case JOB_ACTION_RETRY:
         add_recovery(span, SLICE("retry"));
+        add_duration(span, record);
         break;
     case JOB_ACTION_REQUEUE:
         add_recovery(span, SLICE("requeue"));
+        add_duration(span, record);
+        break;
+    case JOB_ACTION_COMPLETE:
+    case JOB_ACTION_FAIL:
+    case JOB_ACTION_TIMEOUT:
+    case JOB_ACTION_CANCEL:
+        add_duration(span, record);
         break;
     case JOB_ACTION_MESSAGE:
         add_text(span, SLICE("redis.channel"), key_of(span, text));
@@ -166,10 +207,6 @@ static void add_step(struct span *span, const struct record *record, const struc
         break;
     case JOB_ACTION_NONE:
     case JOB_ACTION_READ:
-    case JOB_ACTION_COMPLETE:
-    case JOB_ACTION_FAIL:
-    case JOB_ACTION_TIMEOUT:
-    case JOB_ACTION_CANCEL:
     case JOB_ACTION_PROGRESS:
     case JOB_ACTION_START:
     case JOB_ACTION_FOLD:
@@ -343,8 +380,10 @@ void spans_add_job_role(struct span *span, const struct record *record,
     add_identity(span, text);
     add_step(span, record, text);
     spans_add_links(span, record);
-    if (record->redis.job_action == JOB_ACTION_FAIL && record->error == RECORD_OK) {
-        add_failure(span, text, SLICE("_OTHER"));
+    bool is_failure = record->redis.job_action == JOB_ACTION_FAIL;
+    bool is_timeout = record->redis.job_action == JOB_ACTION_TIMEOUT;
+    if ((is_failure || is_timeout) && record->error == RECORD_OK) {
+        add_failure(span, text, is_timeout ? SLICE("timeout") : SLICE("_OTHER"));
     } else {
         add_exception(span, text);
     }

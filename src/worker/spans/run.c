@@ -74,7 +74,12 @@ void spans_build_message(struct span *span, const struct record *record,
     span->name = SLICE("websocket.message");
     spans_add_network(span, &peer);
     spans_add_service(span, record, text);
-    if (record->message.is_sent != 0) {
+    if (record->message.kind == MESSAGE_IMAGES) {
+        span->name = SLICE("process.image_generation");
+        span_add_int(span, SLICE("http.response.body.size"), (int64_t)record->message.bytes);
+        return;
+    }
+    if (record->message.kind == MESSAGE_SENT) {
         span->name = SLICE("process.ws_send");
         spans_add_links(span, record);
     }

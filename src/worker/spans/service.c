@@ -108,6 +108,7 @@ static void add_value(struct span *span, const struct service_field *field, stru
         span_add_strings(span, key, value);
         break;
     case SERVICE_STRING:
+    case SERVICE_TEXT:
         span_add_string(span, key, value);
         break;
     }
@@ -162,9 +163,11 @@ void spans_add_service(struct span *span, const struct record *record,
         return;
     }
     find_values(&values, record);
-    /* A run would not be there. */
-    bool is_its = endpoint->needs == SERVICE_NO_FIELD || record->kind == RECORD_RUN ||
-                  values.of[endpoint->needs].data != NULL;
+    /* What follows from an exchange would not be there. */
+    bool follows = record->kind == RECORD_RUN ||
+                   (record->kind == RECORD_MESSAGE && record->message.kind == MESSAGE_IMAGES);
+    bool is_its =
+        endpoint->needs == SERVICE_NO_FIELD || follows || values.of[endpoint->needs].data != NULL;
     for (uint8_t i = 0; i < endpoint->field_count; i++) {
         const struct service_field *field = service_field(endpoint, i);
         if (values.of[i].data != NULL && (is_its || field->source == SERVICE_QUERY)) {
@@ -175,12 +178,12 @@ void spans_add_service(struct span *span, const struct record *record,
         return;
     }
     set_name(span, endpoint, &values);
-    for (uint8_t i = 0; i < endpoint->constant_count; i++) {
+    for (uint8_t i = 0; i < endpoint->constant_count && record->kind != RECORD_MESSAGE; i++) {
         const struct service_constant *constant = service_constant(endpoint, i);
         span_add_literal(span, service_text(constant->attribute), service_text(constant->value));
     }
     add_resolution(span);
-    if (record->http.first_data_ns > record->start_ns) {
+    if (record->kind == RECORD_HTTP_CLIENT && record->http.first_data_ns > record->start_ns) {
         span_add_double(span, SLICE("gen_ai.response.time_to_first_chunk"),
                         (double)(record->http.first_data_ns - record->start_ns) / NS_PER_S);
     }

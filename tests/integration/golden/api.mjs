@@ -1,10 +1,14 @@
 // The same as api.py, of Node. usage: REDIS-PORT COUNT, NODE_FOLDER holds the packages
+// With SSL_CERT_FILE it asks Redis over TLS.
+import fs from "node:fs";
 import http from "node:http";
 import { createRequire } from "node:module";
 
 const require = createRequire(`${process.env.NODE_FOLDER}/`);
 const Redis = require("ioredis");
-const client = new Redis(Number(process.argv[2]), { enableReadyCheck: false, disableClientInfo: true });
+const authority = process.env.SSL_CERT_FILE;
+const tls = authority === undefined ? {} : { tls: { ca: fs.readFileSync(authority) } };
+const client = new Redis(Number(process.argv[2]), { enableReadyCheck: false, disableClientInfo: true, ...tls });
 let left = Number(process.argv[3]);
 const server = http.createServer((request, response) => {
   let body = "";

@@ -48,7 +48,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):  # pylint: disable=invalid-name
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if self.path == "/prompt":
+        if self.path.startswith("/v2/models/"):
+            outputs = [{"name": "upscaled", "datatype": "FP32", "shape": [1], "data": [0.5]}]
+            self.answer(200, json.dumps({"model_name": "upscaler", "model_version": "3", "outputs": outputs}).encode())
+        elif self.path == "/prompt":
             self.server.asked = 3 if "client_id" in body else 0
             self.answer(200, json.dumps({"prompt_id": PROMPT, "number": 1, "node_errors": {}}).encode())
         elif body["model"] == "no-such-model":
@@ -67,24 +70,35 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Connection", "Upgrade")
         self.send_header("Sec-WebSocket-Accept", base64.b64encode(hashlib.sha1(key).digest()).decode())
         self.end_headers()
-        self.skip_frame()
+        asked = json.loads(self.read_frame())
         told = [json.dumps(message).encode() for message in MESSAGES]
+        if asked["type"] == "prompt":
+            told.insert(0, json.dumps({"type": "prompt_queued", "data": {"prompt_id": PROMPT, "number": 1}}).encode())
         self.wfile.write(b"".join(
             b"\x81" + (bytes([len(text)]) if len(text) < 126 else b"\x7e" + struct.pack(">H", len(text))) + text
             for text in told
         ))
-        self.skip_frame()
+        self.read_frame()
         self.wfile.write(b"\x88\x02\x03\xe8")
         self.close_connection = True
 
-    def skip_frame(self) -> None:
-        """A short one, of a client's."""
+    def read_frame(self) -> bytes:
+        """One of a client's."""
         size = self.rfile.read(2)[1] & 0x7F
-        self.rfile.read(4 + size)
+        if size == 126:
+            size = struct.unpack(">H", self.rfile.read(2))[0]
+        mask = self.rfile.read(4)
+        return bytes(byte ^ mask[at % 4] for at, byte in enumerate(self.rfile.read(size)))
 
     def do_GET(self):  # pylint: disable=invalid-name
         if self.path.startswith("/ws"):
             self.tell()
+            return
+        if self.path.startswith("/models/"):
+            self.answer(200, b"weights" * 1000)
+            return
+        if self.path.startswith("/devstore/"):
+            self.answer(200, b"picture", x_ms_request_id="00000000-0000-0000-0000-000000000000")
             return
         # ComfyUI knows nothing of what it is at.
         self.server.asked += 1

@@ -1,11 +1,13 @@
 """A blocking worker for the jobs of api.py. usage: REDIS-PORT COUNT URL
 The services are at URL: OpenAI's images, ComfyUI, a store of blobs that is its own delivery network. With SSL_CERT_FILE it
-asks Redis over TLS."""
+asks Redis over TLS. What stands behind URL: "connected" opens the WebSocket of ComfyUI before there is a job, "brokered" claims by a function
+of the server's."""
 
 import http.client
 import json
 import os
 import ssl
+import subprocess
 import sys
 import time
 import urllib.parse
@@ -63,11 +65,35 @@ def comfyui(job: str, fields: dict) -> None:
     keep(job, b"picture")
 
 
-def comfyui_told(job: str, fields: dict) -> None:
-    """Is told how far it is, by WebSocket."""
+def connect():
     url = f"{place.scheme.replace('http', 'ws')}://{place.netloc}/ws?clientId=worker"
     trust = {"ssl": ssl.create_default_context(cafile=AUTHORITY)} if place.scheme == "https" else {}
-    with websockets.sync.client.connect(url, compression=None, user_agent_header="worker", proxy=None, **trust) as socket:
+    return websockets.sync.client.connect(url, compression=None, user_agent_header="worker", proxy=None, **trust)
+
+
+def comfyui_asked(job: str, fields: dict) -> None:
+    """Submits by a WebSocket that was there before."""
+    SOCKET.send(json.dumps({"type": "prompt", "data": {"prompt": graph_of(fields)}}))
+    while json.loads(SOCKET.recv())["type"] != "execution_success":
+        pass
+    keep(job, b"picture")
+
+
+def upscale(job: str, fields: dict) -> None:
+    """Fetches a model, by itself and by a program, a picture, and has it upscaled."""
+    ask("GET", "/models/upscaler.safetensors")
+    trust = ["--ca-certificate", AUTHORITY] if place.scheme == "https" else []
+    subprocess.run(["wget", "--quiet", "--user-agent=wget", "--no-hsts", *trust, "--output-document=/dev/null",
+                    f"{sys.argv[3]}/models/upscaler.onnx"], check=True)
+    ask("GET", "/devstore/pictures/small.png", **{"x-ms-version": "2024-11-04"})
+    inputs = [{"name": "picture", "datatype": "FP32", "shape": [1], "data": [0.25]}]
+    ask("POST", "/v2/models/upscaler/infer", json.dumps({"inputs": inputs}).encode())
+    keep(job, b"larger")
+
+
+def comfyui_told(job: str, fields: dict) -> None:
+    """Is told how far it is, by WebSocket."""
+    with connect() as socket:
         prompt = {"prompt": graph_of(fields), "client_id": "worker"}
         submitted = ask("POST", "/prompt", json.dumps(prompt).encode(), **{"Content-Type": "application/json"})
         socket.send('{"type": "feature_flags", "data": {}}')
@@ -81,12 +107,35 @@ def refuse(job: str, fields: dict) -> None:
     ask("POST", "/v1/images/generations", json.dumps({"model": "no-such-model"}).encode())
 
 
-KINDS = {"openai_image": openai_image, "comfyui": comfyui, "comfyui_told": comfyui_told, "refused": refuse}
+def unsteady(job: str, fields: dict) -> None:
+    """Works at the second try."""
+    ask("GET", "/devstore/pictures/small.png", **{"x-ms-version": "2024-11-04"})
+    if fields.get("retry_count") != "1":
+        raise ConnectionError
 
-for _ in range(int(sys.argv[2])):
+
+def slow(job: str, fields: dict) -> None:
+    """Takes too long."""
+    raise TimeoutError
+
+
+KINDS = {"unsteady": unsteady, "slow": slow, "openai_image": openai_image, "comfyui": comfyui, "comfyui_told": comfyui_told, "refused": refuse,
+         "comfyui_asked": comfyui_asked, "upscale": upscale}
+SOCKET = connect() if sys.argv[4:] == ["connected"] else None
+
+
+def claim() -> tuple[str, dict]:
+    if sys.argv[4:] == ["brokered"]:
+        can = json.dumps({"worker_id": "comfyui-1-worker-0", "services": ["unsteady", "slow"]})
+        found = json.loads(client.fcall("findMatchingJob", 0, can, 100))
+        return found["jobId"], found["job"]
     claimed = client.zpopmax("jobs:pending")
     name = claimed[0][0]
-    told = client.hgetall(f"job:{name}")
+    return name, client.hgetall(f"job:{name}")
+
+
+for _ in range(int(sys.argv[2])):
+    name, told = claim()
     client.hset(f"job:{name}", mapping={"status": "processing", "worker_id": "comfyui-1-worker-0"})
     try:
         KINDS[told["job_type"]](name, told)
@@ -94,7 +143,16 @@ for _ in range(int(sys.argv[2])):
         client.hset(f"job:{name}", mapping={"status": "failed", "error": str(error)})
         client.zadd("jobs:failed", {name: 1})
         continue
+    except ConnectionError:
+        client.hset(f"job:{name}", mapping={"status": "pending", "retry_count": 1})
+        client.zadd("jobs:pending", {name: 99})
+        continue
+    except TimeoutError:
+        client.hset(f"job:{name}", "status", "timeout")
+        continue
     client.hset(f"job:{name}", "progress", 100)
     client.hset(f"job:{name}", "status", "completed")
     client.publish("complete_job", json.dumps({"type": "job_completed", "job_id": name}))
     client.zadd("jobs:completed", {name: 1})
+if SOCKET is not None:
+    SOCKET.close()

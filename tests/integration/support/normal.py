@@ -7,7 +7,7 @@ names become others, measured numbers become 1.
 import json
 import re
 
-MEASURED = re.compile(r"(_ms|\.start_time|time_to_first_chunk)$")
+MEASURED = re.compile(r"(_ms|\.start_time|time_to_first_chunk|per_second)$")
 BEGINNING_NS = 1_800_000_000_000_000_000
 STEP_NS = 1_000_000
 
@@ -67,6 +67,9 @@ def normalise(requests: list[dict], names: dict[str, str]) -> list[dict]:
         span["startTimeUnixNano"] = str(moments[int(span["startTimeUnixNano"])])
         span["endTimeUnixNano"] = str(moments[int(span["endTimeUnixNano"])])
         span["attributes"] = _attributes(span.get("attributes", []), span["kind"] == 2)
+        for entry in span["attributes"]:
+            if entry["key"] == "trace.parent_id":
+                entry["value"] = {"intValue": str(int(ids[entry["value"]["stringValue"]], 16))}
         for link in span.get("links", []):
             link["traceId"], link["spanId"] = ids[link["traceId"]], ids[link["spanId"]]
         for event in span.get("events", []):
@@ -127,3 +130,9 @@ def as_tree(resources: list[dict]) -> str:
                 add(span, service, 1)
         lines.append("")
     return "\n".join(lines)
+
+
+def as_names(resources: list[dict]) -> str:
+    """Each trace as an indented tree of names alone."""
+    lines = [line for line in as_tree(resources).splitlines() if re.match(r"trace |( {4})+\S.* #\d+ [A-Z]", line) or not line]
+    return "\n".join(re.sub(r" #\d+ [A-Z]+( ok| ERROR)? by ", " by ", line) for line in lines) + "\n"

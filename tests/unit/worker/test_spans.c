@@ -1150,7 +1150,7 @@ static void test_sizes_of_objects(void **state)
 
 static void begin_run(enum run_end end)
 {
-    uint8_t endpoint = service_find(SLICE("POST"), SLICE("/prompt"));
+    uint8_t endpoint = service_find(SLICE("POST"), SLICE("/prompt"), false);
     uint8_t id[4] = {service_endpoint(endpoint)->run_field, 'p', '-', '1'};
     begin(RECORD_RUN);
     record_add_field(&record, FIELD_SERVICE, slice_of(&endpoint, 1), 1);
