@@ -17,6 +17,9 @@
 struct witness {
     /* This thread has read a whole request head from the descriptor; `work` is copied. */
     void (*request_read)(const struct thread_context *work, int descriptor);
+    /* The same of a message from a WebSocket that names whose work it is. NULL: nobody wants to
+       know. */
+    void (*message_read)(const struct thread_context *work, int descriptor);
     /* Whose work is the HTTP request with this method and target, that the call sends that began at
        `call_ns`? NULL: not known. It stays the witness's, and counts its spans. With `call_ns` 0 it
        may not be sent yet, and the next answer is the same; else it is not asked about again. */
