@@ -47,6 +47,8 @@ struct witness {
     /* This thread has accepted a connection or found none, or uses a descriptor for the first time.
        NULL: nobody wants to know. */
     void (*accepting)(void);
+    /* The program is about to make a thread. NULL: nobody wants to know. */
+    void (*making_thread)(void);
     /* This thread has read the answer by which it claimed, on the connection, a job of the queue
        that rules call `system`; `work` is copied. */
     void (*job_claimed)(const struct thread_context *work, const struct connection *connection,

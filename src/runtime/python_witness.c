@@ -1046,6 +1046,7 @@ const char *python_witness_prepare(bool tells)
         .gave = gave,
         .connecting = connecting,
         .accepting = python_pools_look,
+        .making_thread = python_pools_making_thread,
         .job_claimed = job_claimed,
         .tells_jobs = tells_jobs,
     };
