@@ -519,6 +519,22 @@ void trace_context_enter(struct thread_state *self, const struct record *server,
     context->carried = carried;
 }
 
+bool trace_context_may_join(const struct thread_state *self)
+{
+    return !self->runs_a_loop && !self->context.is_ambiguous &&
+           !trace_context_is_current(&self->context);
+}
+
+void trace_context_join(struct thread_state *self, const struct record *server,
+                        const struct connection *from)
+{
+    if (trace_context_may_join(self)) {
+        uint8_t number[8];
+        trace_context_draw(self, number); /* a new thread's first makes it forget */
+        set_context(&self->context, server, from->serial, &from->answers);
+    }
+}
+
 void trace_context_enter_message(struct thread_state *self, const struct traceparent *parent,
                                  const struct connection *from, uint64_t now)
 {
