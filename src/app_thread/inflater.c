@@ -36,6 +36,12 @@ static void give_block(uint32_t *block)
     }
 }
 
+bool inflater_has_plenty(void)
+{
+    return atomic_load_explicit(&inflater_blocks, memory_order_relaxed) <
+           LIMIT_INFLATE_SHARE / SLAB_BLOCK_BYTES / 2;
+}
+
 bool inflater_begin(struct inflater *inflater, enum inflate_framing framing)
 {
     memset(inflater, 0, sizeof(*inflater));

@@ -28,6 +28,9 @@ struct inflater {
     uint32_t text_bytes; /* that came out since the beginning */
 };
 
+/* Half of what may be lent is left: enough for what nobody has asked for. */
+bool inflater_has_plenty(void);
+
 /* False: there is no memory, which is counted. */
 bool inflater_begin(struct inflater *inflater, enum inflate_framing framing);
 

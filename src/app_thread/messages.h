@@ -1,9 +1,14 @@
 /*
- * Messages of a service by a WebSocket, as far as its rules name them (wire/service.h).
+ * Messages that come by a WebSocket: what a service says, as far as its rules name it
+ * (wire/service.h), and the trace context that a message carries (wire/json_context.h).
  *
- * Only texts of a connection on which this process is the client are read, those that come and, if
- * a rule asks, those that go; and only where the request that opened the WebSocket is a service's.
- * Compressed ones are decompressed for it (RFC 7692).
+ * A service's are read where this process is the client and the request that opened the WebSocket
+ * is the service's: those that come and, if a rule asks, those that go. A context is looked for in
+ * every text that comes and begins as a JSON object. What the thread does from there on is for that
+ * context, until the next message, however that looks, or the end of the connection; of several
+ * messages that come with one read it is not known which one the program works for, so none counts.
+ * Compressed messages are decompressed (RFC 7692): a service's always, others as long as contexts
+ * are found in them.
  */
 #pragma once
 
@@ -16,8 +21,10 @@
 void messages_begin(struct connection *connection, const struct record *handshake,
                     const struct websocket_deflate *deflate);
 
-/* What passes of a frame, of those with data. `item` is the piece of the payload as on the wire. */
-void messages_frame(struct direction *direction, const struct websocket_item *item, uint64_t now);
+/* What passes of a frame, of those with data. `item` is the piece of the payload as on the wire;
+   `now` tells one read from another. */
+void messages_frame(struct thread_state *self, struct connection *connection,
+                    struct direction *direction, const struct websocket_item *item, uint64_t now);
 void messages_payload(struct direction *direction, const struct websocket_item *item);
 void messages_frame_end(struct thread_state *self, struct connection *connection,
                         struct direction *direction, uint64_t now);

@@ -577,6 +577,26 @@ void observe_socket_error(int fd, int error)
     }
 }
 
+void observe_health_asked(int fd)
+{
+    struct thread_state *self = &thread_state;
+    struct touch touch;
+    if (self->is_ours || !trace_context_may_join(self) || !connection_find(fd, &touch) ||
+        touch.connection->role != ROLE_SERVER ||
+        !connection_enter(self, &touch, DIRECTION_OUT, false)) {
+        return;
+    }
+    struct pairing_entry entry;
+    if (atomic_load_explicit(&touch.connection->protocol, memory_order_acquire) == PROTOCOL_HTTP1 &&
+        pairing_oldest(&touch.connection->pairing, &entry) && (entry.flags & PAIRING_COMPLETE)) {
+        const struct record *record = exchange_record(entry.slot);
+        if (record != NULL) {
+            trace_context_join(self, record, touch.connection);
+        }
+    }
+    connection_leave(self, touch.connection, DIRECTION_OUT);
+}
+
 void observe_shutdown(int fd, int how)
 {
     struct thread_state *self = &thread_state;

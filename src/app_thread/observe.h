@@ -106,6 +106,10 @@ void observe_connect_end(int fd, int result, int error);
 /* getsockopt(SO_ERROR) told the outcome of a connect() in progress. */
 void observe_socket_error(int fd, int error);
 
+/* The thread has asked how the connection does (TCP_INFO). A server's that blocks, and has nothing
+   to work for, is about to serve the request that another thread has read from it. */
+void observe_health_asked(int fd);
+
 /* shutdown(fd, how) succeeded. */
 void observe_shutdown(int fd, int how);
 

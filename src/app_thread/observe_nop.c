@@ -76,6 +76,11 @@ void observe_socket_error(int fd, int error)
     (void)error;
 }
 
+void observe_health_asked(int fd)
+{
+    (void)fd;
+}
+
 void observe_shutdown(int fd, int how)
 {
     (void)fd;

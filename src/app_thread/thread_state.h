@@ -15,6 +15,7 @@ struct thread_context {
     bool is_of_job;
     bool is_lent;        /* another thread's, who handed over what this one does now */
     bool is_ambiguous;   /* more than one request was read since the last wait */
+    bool is_of_message;  /* whose bytes name the span, which is another process's */
     uint32_t connection; /* serial of the server connection */
     uint32_t answered;   /* `*answers` when the request was read: another value ends the work */
     uint32_t spans;      /* that were given this parent */
@@ -35,6 +36,7 @@ struct thread_turn {
     uint8_t state;        /* enum turn_state */
     uint8_t pending;      /* events that were not found again */
     bool has_descriptors; /* in `events`; else the serials of connections that were counted */
+    bool by_message;      /* foreign for a message alone, which was read out of quiet */
     uint32_t events[TURN_EVENTS];
 };
 

@@ -129,6 +129,18 @@ static void become_child(struct record *record, const struct thread_context *wor
     record->trace_flags = work->trace_flags;
     record->parent_source = PARENT_CAUSAL;
     record->flags |= (uint16_t)(work->is_of_job * RECORD_FLAG_FOR_JOB);
+    if (unlikely(work->is_of_message)) {
+        record->parent_source = PARENT_CONTENT;
+        record->flags |= RECORD_FLAG_REMOTE_PARENT;
+    }
+}
+
+/* That is what it was made. */
+static bool is_child_of_work(const struct record *record)
+{
+    return record->parent_source == PARENT_CAUSAL ||
+           (record->parent_source == PARENT_CONTENT &&
+            (record->flags & RECORD_FLAG_REMOTE_PARENT) != 0);
 }
 
 /* Neither too old nor too large. */
@@ -346,7 +358,7 @@ static void become_witnessed(struct record *record, struct thread_context *work)
         tell_carried(record, work->carried);
         work->spans++;
     }
-    if (work != NULL && witness->gave != NULL && record->parent_source == PARENT_CAUSAL &&
+    if (work != NULL && witness->gave != NULL && is_child_of_work(record) &&
         memcmp(record->parent_span_id, work->span_id, sizeof(work->span_id)) == 0) {
         witness->gave(record, is_given);
     }
@@ -417,11 +429,12 @@ void trace_context_withdraw(struct thread_state *self, struct record *record,
                             const uint8_t span_id[8], bool is_out)
 {
     if (memcmp(record->span_id, span_id, sizeof(record->span_id)) != 0 ||
-        record->parent_source != PARENT_CAUSAL) {
+        !is_child_of_work(record)) {
         return;
     }
     record_drop_field(record, FIELD_TRACESTATE);
     link_to_candidate(record);
+    record->flags &= (uint16_t)~RECORD_FLAG_REMOTE_PARENT;
     if (is_out) {
         memset(record->parent_span_id, 0, sizeof(record->parent_span_id));
         record->parent_source = PARENT_NONE;
@@ -444,22 +457,29 @@ void trace_context_begin_below(struct thread_state *self, struct record *record,
     }
 }
 
-static void set_context(struct thread_context *context, const struct record *work,
-                        uint32_t connection, const _Atomic uint32_t *answers)
+static void begin_context(struct thread_context *context, uint64_t began_ns, uint32_t connection,
+                          const _Atomic uint32_t *answers)
 {
-    memcpy(context->trace_id, work->trace_id, sizeof(context->trace_id));
-    memcpy(context->span_id, work->span_id, sizeof(context->span_id));
-    context->trace_flags = work->trace_flags;
     context->connection = connection;
-    context->began_ns = work->start_ns;
+    context->began_ns = began_ns;
     context->spans = 0;
     context->carried = 0;
     context->answers = answers;
     context->answered = atomic_load_explicit(answers, memory_order_relaxed);
     context->is_for_child = false;
     context->is_of_job = false;
+    context->is_of_message = false;
     context->is_lent = false;
     context->is_known = true;
+}
+
+static void set_context(struct thread_context *context, const struct record *work,
+                        uint32_t connection, const _Atomic uint32_t *answers)
+{
+    memcpy(context->trace_id, work->trace_id, sizeof(context->trace_id));
+    memcpy(context->span_id, work->span_id, sizeof(context->span_id));
+    context->trace_flags = work->trace_flags;
+    begin_context(context, work->start_ns, connection, answers);
 }
 
 /* More work has come while a loop is there that was made for other work: it serves both, or will.
@@ -507,6 +527,47 @@ void trace_context_enter(struct thread_state *self, const struct record *server,
     }
     set_context(context, server, connection, answers);
     context->carried = carried;
+}
+
+bool trace_context_may_join(const struct thread_state *self)
+{
+    return !self->runs_a_loop && !self->context.is_ambiguous &&
+           !trace_context_is_current(&self->context);
+}
+
+void trace_context_join(struct thread_state *self, const struct record *server,
+                        const struct connection *from)
+{
+    if (trace_context_may_join(self)) {
+        uint8_t number[8];
+        trace_context_draw(self, number); /* a new thread's first makes it forget */
+        set_context(&self->context, server, from->serial, &from->answers);
+    }
+}
+
+void trace_context_enter_message(struct thread_state *self, const struct traceparent *parent,
+                                 const struct connection *from, uint64_t now)
+{
+    struct thread_context *context = &self->context;
+    struct thread_context work;
+    struct traceparent followed = *parent;
+    followed.flags = trace_context_flags(parent->trace_id);
+    memcpy(work.trace_id, parent->trace_id, sizeof(work.trace_id));
+    memcpy(work.span_id, parent->parent_id, sizeof(work.span_id));
+    work.trace_flags = trace_context_follow(&followed);
+    begin_context(&work, now, from->serial, &from->answers);
+    work.is_of_message = true;
+    work.is_ambiguous = false;
+    atomic_store_explicit(&sole_job.serves, true, memory_order_relaxed);
+    if (unlikely(witness != NULL) && witness->message_read != NULL) {
+        witness->message_read(&work, from->descriptor);
+    }
+    if (trace_context_is_current(context)) {
+        return;
+    }
+    if (self->runs_a_loop ? turn_begins_message(self) : !context->is_ambiguous) {
+        *context = work;
+    }
 }
 
 uint8_t trace_context_flags(const uint8_t trace_id[16])

@@ -90,6 +90,18 @@ void trace_context_begin_below(struct thread_state *self, struct record *record,
 void trace_context_enter(struct thread_state *self, const struct record *server,
                          const struct connection *from, uint32_t carried);
 
+/* A blocking thread that works for nobody serves, from here on, a request that another thread has
+   read. */
+bool trace_context_may_join(const struct thread_state *self);
+void trace_context_join(struct thread_state *self, const struct record *server,
+                        const struct connection *from);
+
+/* The thread has read a whole message from that WebSocket, which names the span that it was sent
+   for: what the thread does is for that span, unless it works for somebody already. Ends when the
+   connection's count of answers changes. */
+void trace_context_enter_message(struct thread_state *self, const struct traceparent *parent,
+                                 const struct connection *from, uint64_t now);
+
 /* The request on that connection is answered. */
 void trace_context_leave(struct thread_state *self, uint32_t connection);
 

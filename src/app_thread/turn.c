@@ -17,6 +17,7 @@ static void become_foreign(struct thread_state *self)
         self->context.is_known = false;
     }
     self->turn.state = TURN_FOREIGN;
+    self->turn.by_message = false;
 }
 
 void turn_ends(struct thread_state *self, int64_t timeout_ns)
@@ -28,6 +29,7 @@ void turn_ends(struct thread_state *self, int64_t timeout_ns)
         become_foreign(self);
     }
     turn->pending = 0;
+    turn->by_message = false;
     if (timeout_ns == 0 || turn->state == TURN_OWN) {
         return;
     }
@@ -145,12 +147,28 @@ void turn_accepts_slow(struct thread_state *self, int listener)
     find_event(&self->turn, listener, UINT32_MAX - (uint32_t)listener);
 }
 
+/* What a WebSocket brings is the work's own that its last message began, and that of the request
+   that made it; else it is foreign, unless it turns out to be a message that begins some. */
+static void read_websocket(struct thread_state *self, const struct connection *connection)
+{
+    uint32_t serial = connection->serial;
+    if (self->turn.state == TURN_QUIET) {
+        become_foreign(self);
+        self->turn.by_message = true;
+    } else if (self->turn.state != TURN_OWN || !is_owner(self) ||
+               (serial != self->context.connection && !owns(&attachment->sole, serial))) {
+        become_foreign(self);
+    }
+}
+
 void turn_reads_slow(struct thread_state *self, int fd, const struct connection *connection)
 {
     struct thread_turn *turn = &self->turn;
+    uint8_t protocol = atomic_load_explicit(&connection->protocol, memory_order_relaxed);
     find_event(turn, fd, connection->serial);
-    if (connection->role == ROLE_SERVER) {
-        uint8_t protocol = atomic_load_explicit(&connection->protocol, memory_order_relaxed);
+    if (protocol == PROTOCOL_WEBSOCKET) {
+        read_websocket(self, connection);
+    } else if (connection->role == ROLE_SERVER) {
         bool asks = protocol == PROTOCOL_HTTP1 || protocol == PROTOCOL_UNDECIDED;
         if (!asks || (turn->state == TURN_OWN && connection->serial != self->context.connection)) {
             become_foreign(self);
@@ -184,6 +202,24 @@ void turn_sends_slow(struct thread_state *self, const struct connection *connect
         return; /* its answer will be foreign */
     }
     sole->connections[sole->count++] = connection->serial;
+}
+
+bool turn_begins_message(struct thread_state *self)
+{
+    struct thread_turn *turn = &self->turn;
+    if (!turn->by_message || turn->pending != 0 || attachment == NULL) {
+        return false;
+    }
+    struct sole_request *sole = &attachment->sole;
+    turn->begun = atomic_load_explicit(&sole->begun, memory_order_relaxed);
+    if (atomic_load_explicit(&sole->open, memory_order_relaxed) != 0) {
+        return false;
+    }
+    atomic_store_explicit(&sole->owner, (uintptr_t)self, memory_order_relaxed);
+    sole->count = 0;
+    turn->state = TURN_OWN;
+    turn->by_message = false;
+    return true;
 }
 
 bool turn_begins_request(struct thread_state *self)

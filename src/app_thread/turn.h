@@ -73,5 +73,9 @@ static inline void turn_sends(struct thread_state *self, const struct connection
 /* The head of a request was read on that connection. True: from here on the turns are its own. */
 bool turn_begins_request(struct thread_state *self);
 
+/* A message that names whose work it is was read from a WebSocket. True: from here on the turns are
+   that work's own. Nobody says when it ends: at the latest with the next message. */
+bool turn_begins_message(struct thread_state *self);
+
 /* Whether what the thread does now can only belong to its context. */
 bool turn_is_own(struct thread_state *self, uint64_t now);

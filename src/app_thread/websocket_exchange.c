@@ -158,7 +158,7 @@ void websocket_exchange_frames(struct passage *passage, struct slice *in)
             if (record != NULL) {
                 begin_frame(passage, record, &item);
             }
-            messages_frame(direction, &item, passage->now);
+            messages_frame(passage->self, passage->connection, direction, &item, passage->now);
             break;
         case WEBSOCKET_PAYLOAD:
             if (record != NULL) {

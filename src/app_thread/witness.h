@@ -17,6 +17,9 @@
 struct witness {
     /* This thread has read a whole request head from the descriptor; `work` is copied. */
     void (*request_read)(const struct thread_context *work, int descriptor);
+    /* The same of a message from a WebSocket that names whose work it is. NULL: nobody wants to
+       know. */
+    void (*message_read)(const struct thread_context *work, int descriptor);
     /* Whose work is the HTTP request with this method and target, that the call sends that began at
        `call_ns`? NULL: not known. It stays the witness's, and counts its spans. With `call_ns` 0 it
        may not be sent yet, and the next answer is the same; else it is not asked about again. */
@@ -47,6 +50,8 @@ struct witness {
     /* This thread has accepted a connection or found none, or uses a descriptor for the first time.
        NULL: nobody wants to know. */
     void (*accepting)(void);
+    /* The program is about to make a thread. NULL: nobody wants to know. */
+    void (*making_thread)(void);
     /* This thread has read the answer by which it claimed, on the connection, a job of the queue
        that rules call `system`; `work` is copied. */
     void (*job_claimed)(const struct thread_context *work, const struct connection *connection,

@@ -158,6 +158,13 @@
    thousandth of it, as a usual answer is, 20 microseconds. */
 #define LIMIT_INFLATE_TEXT (4u << 20)
 
+/* A message that is looked into for the context that it carries: longer ones carry what was made,
+   not what is to be done. */
+#define LIMIT_MESSAGE_CONTEXT (64u << 10)
+/* Compressed messages in a row that carried none, after which the connection's are not decompressed
+   any more: that costs ten times what reading them does. */
+#define LIMIT_MESSAGES_UNTRACED 64u
+
 /* Runs of services that one process waits for at a time: more than one service works on at once.
    The one that was quiet for longest ends as unknown. */
 #define LIMIT_RUNS 64u

@@ -56,6 +56,7 @@ struct testimony {
     napi_env env;
     napi_ref getter;
     napi_ref enterer;
+    napi_ref arriver;
     v8_isolate *isolate;
     bool relies_on_storage; /* for requests that nobody announced */
     /* The thread serves requests, and makes connections: there is something to be told. */

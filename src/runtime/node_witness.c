@@ -33,18 +33,27 @@ static napi_value number_value(napi_env env, uint32_t number)
     return value;
 }
 
-/* begin(descriptor): the oldest request that was read there is being served now. Returns its
-   number, or 0. */
+/* Who reads a message for a request or a job goes on with that. */
+static bool works_for_another(struct testimony *self, uint32_t number)
+{
+    const struct thread_context *work = testimony_find(self, number);
+    return work != NULL && !work->is_of_message && trace_context_is_current(work);
+}
+
+/* begin(descriptor, number): the oldest request, or message, that was read there is being served
+   now, by code that works for that number. Returns its own, or 0. */
 static napi_value begin(napi_env env, napi_callback_info info)
 {
     struct testimony *self = testimony;
-    napi_value value;
-    size_t count = 1;
+    napi_value values[2];
+    size_t count = 2;
     int32_t descriptor = -1;
+    int32_t holder = 0;
     struct touch touch;
-    if (self == NULL || node.napi_get_cb_info(env, info, &count, &value, NULL, NULL) != 0 ||
-        node.napi_get_value_int32(env, value, &descriptor) != 0 || descriptor < 0 ||
-        !connection_find(descriptor, &touch)) {
+    if (self == NULL || node.napi_get_cb_info(env, info, &count, values, NULL, NULL) != 0 ||
+        node.napi_get_value_int32(env, values[0], &descriptor) != 0 || descriptor < 0 ||
+        node.napi_get_value_int32(env, values[1], &holder) != 0 ||
+        works_for_another(self, (uint32_t)holder) || !connection_find(descriptor, &touch)) {
         return number_value(env, 0);
     }
     for (uint32_t i = 0; i < self->unbegun_count; i++) {
@@ -285,6 +294,38 @@ static void request_read(const struct thread_context *work, int descriptor)
         testimony_drop(self->unbegun, &self->unbegun_count, 0, sizeof(self->unbegun[0]));
     }
     self->unbegun[self->unbegun_count++] = *work;
+}
+
+/* The callback that the read was made for comes next. */
+static void message_read(const struct thread_context *work, int descriptor)
+{
+    struct testimony *self = get_testimony();
+    if (self == NULL || self->gave_up) {
+        return;
+    }
+    self->has_clients = true; /* or will have */
+    /* The request that made the WebSocket is not announced. */
+    for (uint32_t i = self->unbegun_count; i > 0; i--) {
+        if (self->unbegun[i - 1].connection == work->connection) {
+            testimony_drop(self->unbegun, &self->unbegun_count, i - 1, sizeof(self->unbegun[0]));
+        }
+    }
+    request_read(work, descriptor);
+    napi_handle_scope scope;
+    if (!self->is_installed || node.napi_open_handle_scope(self->env, &scope) != 0) {
+        return;
+    }
+    napi_value function;
+    napi_value receiver;
+    napi_value argument;
+    napi_value result;
+    if (node.napi_get_reference_value(self->env, self->arriver, &function) == 0 &&
+        node.napi_get_undefined(self->env, &receiver) == 0 &&
+        node.napi_create_uint32(self->env, (uint32_t)descriptor, &argument) == 0 &&
+        node.napi_call_function(self->env, receiver, function, 1, &argument, &result) != 0) {
+        node.napi_get_and_clear_last_exception(self->env, &result);
+    }
+    node.napi_close_handle_scope(self->env, scope);
 }
 
 static void remember_taken(struct testimony *self, struct announcements *from,
@@ -595,7 +636,7 @@ static napi_value start(napi_env env, napi_value exports)
     napi_value functions = run_script(env, why, sizeof(why), &why_size);
     self->env = env;
     if (functions == NULL || !keep(env, functions, 0, &self->getter) ||
-        !keep(env, functions, 1, &self->enterer) ||
+        !keep(env, functions, 1, &self->enterer) || !keep(env, functions, 2, &self->arriver) ||
         node.napi_add_env_cleanup_hook(env, forget_thread, self) != 0) {
         tell(why, why_size);
         self->env = NULL;
@@ -637,6 +678,7 @@ const char *node_witness_prepare(bool tells)
     tells_failures = tells;
     static const struct witness node_witness = {
         .request_read = request_read,
+        .message_read = message_read,
         .cause_of_http = cause_of_http,
         .take_back = take_back,
         .cause_of_bytes = cause_of_bytes,

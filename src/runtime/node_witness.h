@@ -19,6 +19,9 @@
  * for the pipeline right before a command is added to it, and loses it when it is sent: the map is
  * given two methods of its own that note who asks, and hand the numbers over in order (collect).
  *
+ * A message from a WebSocket that names whose work it is was read for the callback that runs next:
+ * a hook of async_hooks that is there for that one callback puts its number into the storage.
+ *
  * Jobs of BullMQ's that this thread has claimed have numbers, too (node_jobs.h). What is kept of
  * one thread is in node_testimony.h.
  */

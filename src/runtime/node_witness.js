@@ -2,7 +2,7 @@
   'use strict';
   const load = globalThis.process?.getBuiltinModule;
   if (typeof load !== 'function') return 'process.getBuiltinModule is missing';
-  const { AsyncLocalStorage, executionAsyncResource } = load('async_hooks');
+  const { AsyncLocalStorage, createHook, executionAsyncResource } = load('async_hooks');
   const { isMap, isProxy } = load('util').types;
   const channels = load('diagnostics_channel');
   const storage = new AsyncLocalStorage();
@@ -15,7 +15,7 @@
   });
 
   listen('http.server.request.start', ({ socket }) => {
-    storage.enterWith(begin(socket?._handle?.fd ?? -1) || undefined);
+    storage.enterWith(begin(socket?._handle?.fd ?? -1, 0) || undefined);
   });
 
   // Before the first byte is written. Older ones tell when all was, which is too late; there the
@@ -153,5 +153,25 @@
     if (isNew && number !== 0) attempt(adopt, describe(value, 'queue')?.value);
     return true;
   };
-  return [ask, enter];
+
+  // A message was read that names whose work it is. What runs next is the callback of that
+  // descriptor's stream; it works for the message, and so does what it calls. There may be nothing
+  // to be called: then it is for the next message to say.
+  let descriptor = -1;
+  const arrival = createHook({
+    before() {
+      try {
+        arrival.disable();
+        const resource = executionAsyncResource();
+        if (isProxy(resource) || resource?.fd !== descriptor) return;
+        const number = begin(descriptor, current());
+        if (number !== 0) storage.enterWith(number);
+      } catch { /* not known */ }
+    },
+  });
+  const arrive = (on) => {
+    descriptor = on;
+    arrival.enable();
+  };
+  return [ask, enter, arrive];
 })

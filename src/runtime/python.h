@@ -33,6 +33,7 @@ typedef int py_traverse(py_object *object, py_visit *visit, void *argument);
     X(py_object *, PyEval_GetFrame, (void))                                                        \
     X(py_object *, PyEval_GetLocals, (void))                                                       \
     X(py_object *, PyFrame_GetCode, (py_object * frame))                                           \
+    X(int, PyGILState_Check, (void))                                                               \
     X(void *, PyGILState_GetThisThreadState, (void))                                               \
     X(py_object *, PyImport_GetModule, (py_object * name))                                         \
     X(void *, PyInterpreterState_Get, (void))                                                      \

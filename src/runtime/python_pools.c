@@ -37,6 +37,9 @@ struct method {
 /* Where the descriptor of a method has its type and its struct method; tried out. */
 enum { DESCRIPTOR_TYPE = 16, DESCRIPTOR_METHOD = 40, FUNCTION_METHOD = 16 };
 
+/* From the function that makes a thread: a thread's start, and a pool's function that calls it. */
+#define FRAMES_TO_SUBMIT 5
+
 enum pools_state { POOLS_UNKNOWN, POOLS_WATCHED, POOLS_OFF };
 
 /* An item in a pool's queue, and for whom it is. Read and written with Python's lock. */
@@ -385,6 +388,55 @@ static int look(void *argument)
     }
     python.PyErr_Clear();
     return 0;
+}
+
+/* The item that a pool is being handed right now, for which it makes its first thread: it is in the
+   queue already, and was put there by the function that has it. */
+static py_object *find_first_item(void)
+{
+    static const char submit[] = "submit";
+    py_object *frame = python.PyEval_GetFrame();
+    py_object *item = NULL;
+    if (frame != NULL) {
+        python.Py_IncRef(frame);
+    }
+    for (int depth = 0; frame != NULL && item == NULL && depth < FRAMES_TO_SUBMIT; depth++) {
+        py_object *code = python.PyFrame_GetCode(frame);
+        if (python_is_text(python_step(code, "co_name"), submit, sizeof(submit))) {
+            py_object *locals = python_get(frame, "f_locals");
+            py_object *name = locals == NULL ? NULL : python.PyUnicode_FromString("w");
+            item = name == NULL ? NULL : python.PyDict_GetItem(locals, name);
+            item = item != NULL && item->type == python_pools.item_type ? item : NULL;
+            python_forget(name);
+            python_forget(locals);
+        }
+        frame = python_step(frame, "f_back");
+    }
+    python_forget(frame);
+    python.PyErr_Clear();
+    return item; /* the frame has it */
+}
+
+void python_pools_making_thread(void)
+{
+    if (!is_unknown(&python_pools.state) || python.PyGILState_GetThisThreadState() == NULL ||
+        !python.PyGILState_Check() || python.is_finalizing() || python.PyErr_Occurred() != NULL ||
+        python.PyInterpreterState_Get() != python.PyInterpreterState_Main()) {
+        return;
+    }
+    /* Finalizers would run here. */
+    int collects = python.collects != NULL && python.collects();
+    look_for_threads();
+    if (!is_unknown(&python_pools.state)) {
+        py_object *item = find_first_item();
+        if (item != NULL) {
+            hand_over(item);
+        }
+    }
+    python.PyErr_Clear();
+    if (collects) {
+        python.collects_again();
+    }
 }
 
 void python_pools_look(void)

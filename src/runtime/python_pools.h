@@ -28,3 +28,7 @@ void python_pools_prepare(python_pools_cause *cause);
 /* This thread of Python's does something at which time does not matter: time to look
    whether the program has loaded what pools are made of. */
 void python_pools_look(void);
+
+/* This thread is about to make another one. A program's first pool is loaded, and handed its first
+   item, in one go: this is the first that is heard of it. */
+void python_pools_making_thread(void);

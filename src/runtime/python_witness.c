@@ -386,14 +386,18 @@ static py_object *step_context(py_object *future, const char *kind)
     return found;
 }
 
-/* The context of who waits for what the protocol reads: of aiohttp's server, or a stream's reader.
- */
+/* The context of who waits for what the protocol reads: of aiohttp's server, a stream's reader, or
+   the messages of a WebSocket of websockets'. */
 static py_object *find_waiter(py_object *protocol)
 {
     py_object *waiter = step_context(python_get(protocol, "_waiter"), "Future");
     if (waiter == NULL) {
         py_object *reader = step_reference(python_get(protocol, "_stream_reader_wr"));
         waiter = step_context(python_step(reader, "_waiter"), "Future");
+    }
+    if (waiter == NULL) {
+        py_object *frames = python_step(python_get(protocol, "recv_messages"), "frames");
+        waiter = step_context(python_step(frames, "get_waiter"), "Future");
     }
     return waiter;
 }
@@ -489,14 +493,26 @@ static bool is_busy(py_object *reading, const struct thread_context *work)
     return entry != NULL && trace_context_is_current(&entry->work);
 }
 
+/* Who reads a message for a request goes on with that. */
+static bool works_for_another(const void *context, const struct unbegun *request)
+{
+    const struct begun *entry = request->work.is_of_message ? find_begun(number_in(context)) : NULL;
+    return entry != NULL && !entry->work.is_of_message && trace_context_is_current(&entry->work);
+}
+
 /* The request was read by a transport of that protocol, which reads in that context. */
 static void begin_for(py_object *protocol, py_object *reading, const struct unbegun *request,
                       enum begun_by by)
 {
-    if (reading->type != python.context || is_busy(reading, &request->work)) {
+    if (reading->type != python.context || is_busy(reading, &request->work) ||
+        works_for_another(reading, request)) {
         return;
     }
     py_object *waiter = find_waiter(protocol);
+    if (works_for_another(waiter, request)) {
+        python_forget(waiter);
+        return;
+    }
     py_object *serving = waiter != NULL ? waiter : find_fresh_task(protocol, &request->work);
     serving = serving != NULL ? serving : find_idle_task(protocol, &request->work);
     py_object *tasks = python_get(protocol, "tasks");
@@ -1022,6 +1038,7 @@ const char *python_witness_prepare(bool tells)
     python_pools_prepare(cause_of_code);
     static const struct witness python_witness = {
         .request_read = request_read,
+        .message_read = request_read,
         .cause_of_http = cause_of_http,
         .take_back = take_back,
         .cause_of_bytes = cause_of_bytes,
@@ -1029,6 +1046,7 @@ const char *python_witness_prepare(bool tells)
         .gave = gave,
         .connecting = connecting,
         .accepting = python_pools_look,
+        .making_thread = python_pools_making_thread,
         .job_claimed = job_claimed,
         .tells_jobs = tells_jobs,
     };

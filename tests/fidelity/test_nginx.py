@@ -31,7 +31,7 @@ class Nginx(Suite):
             name, ["/bin/sh", "-c", f"sed -i s/PORT/{{port}}/ {configuration} && "
                    f"exec {program('nginx')} -p {self.folder} -c {configuration}"],
             phases=(*PHASES[:2], Phase("8", 8, 160), Phase("8, in step", 8, 160, in_step=True), PHASES[-1]),
-            least={"seq": 0, "one": 0.7, "one, anew": 0.6, "one, again": 0.6},
+            least={"seq": 0, "one": 1.0, "one, anew": 1.0, "one, again": 1.0},
         ))
 
     def test_proxy(self):

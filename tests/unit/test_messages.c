@@ -44,6 +44,11 @@ static int set_up(void **state)
     self = &thread_state;
     connection->role = ROLE_CLIENT;
     connection->has_endpoints = true;
+    attachment_reads_traceparent = true;
+    attachment_context_spans = LIMIT_CONTEXT_SPANS;
+    attachment_context_age_ns = LIMIT_CONTEXT_SECONDS * UINT64_C(1000000000);
+    uint8_t number[8];
+    trace_context_draw(self, number); /* makes a new thread forget whose work it did */
     return segment_reader_init(&reader, segment, segment_size(SLOTS));
 }
 
@@ -69,6 +74,7 @@ struct talk {
     z_stream z;
     bool is_coded;
     bool is_alone; /* each message by itself */
+    bool is_masked;
 };
 
 static struct direction *incoming(void)
@@ -76,19 +82,27 @@ static struct direction *incoming(void)
     return &connection->directions[DIRECTION_IN];
 }
 
-static void begin(struct talk *talk, bool is_coded, bool is_alone)
+static void begin_at(struct talk *talk, uint8_t endpoint, bool is_coded, bool is_alone)
 {
     struct record handshake = {0};
-    uint8_t endpoint = endpoint_of("GET", "/ws?clientId=1");
-    assert_int_not_equal(endpoint, SERVICE_NONE);
+    bool is_server = connection->role == ROLE_SERVER;
     record_add_field(&handshake, FIELD_SERVICE, slice_of(&endpoint, 1), 1);
-    *talk = (struct talk){.is_coded = is_coded, .is_alone = is_alone};
+    *talk = (struct talk){.is_coded = is_coded, .is_alone = is_alone, .is_masked = is_server};
     assert_int_equal(deflateInit2(&talk->z, 6, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY), Z_OK);
-    websocket_init(&incoming()->websocket, false, is_coded);
-    websocket_init(&connection->directions[DIRECTION_OUT].websocket, true, is_coded);
-    struct websocket_deflate deflate = {.agreed = is_coded, .server_no_context_takeover = is_alone};
+    websocket_init(&incoming()->websocket, is_server, is_coded);
+    websocket_init(&connection->directions[DIRECTION_OUT].websocket, !is_server, is_coded);
+    struct websocket_deflate deflate = {.agreed = is_coded,
+                                        .server_no_context_takeover = is_alone && !is_server,
+                                        .client_no_context_takeover = is_alone && is_server};
     messages_begin(connection, &handshake, &deflate);
     assert_int_not_equal(incoming()->body_block, 0);
+}
+
+static void begin(struct talk *talk, bool is_coded, bool is_alone)
+{
+    uint8_t endpoint = endpoint_of("GET", "/ws?clientId=1");
+    assert_int_not_equal(endpoint, SERVICE_NONE);
+    begin_at(talk, endpoint, is_coded, is_alone);
 }
 
 static void end(struct talk *talk)
@@ -105,7 +119,7 @@ static void pass(struct direction *direction, struct slice in, uint64_t now)
         case WEBSOCKET_NEED_MORE:
             return;
         case WEBSOCKET_FRAME_BEGIN:
-            messages_frame(direction, &item, now);
+            messages_frame(self, connection, direction, &item, now);
             break;
         case WEBSOCKET_PAYLOAD:
             messages_payload(direction, &item);
@@ -118,6 +132,40 @@ static void pass(struct direction *direction, struct slice in, uint64_t now)
             fail();
         }
     }
+}
+
+static size_t add_frame(uint8_t *wire, size_t used, unsigned first, bool is_masked,
+                        struct slice payload)
+{
+    static const uint8_t mask[4] = {0x37, 0xfa, 0x21, 0x3d};
+    unsigned marks = is_masked ? 0x80 : 0;
+    wire[used++] = (uint8_t)first;
+    if (payload.size < 126) {
+        wire[used++] = (uint8_t)(marks | payload.size);
+    } else if (payload.size < 65536) {
+        wire[used++] = (uint8_t)(marks | 126);
+        wire[used++] = (uint8_t)(payload.size >> 8);
+        wire[used++] = (uint8_t)payload.size;
+    } else {
+        const uint8_t size[9] = {(uint8_t)(marks | 127),
+                                 0,
+                                 0,
+                                 0,
+                                 0,
+                                 (uint8_t)(payload.size >> 24),
+                                 (uint8_t)(payload.size >> 16),
+                                 (uint8_t)(payload.size >> 8),
+                                 (uint8_t)payload.size};
+        memcpy(wire + used, size, sizeof(size));
+        used += sizeof(size);
+    }
+    if (is_masked) {
+        memcpy(wire + used, mask, sizeof(mask));
+        websocket_unmask(payload, mask, 0, wire + used + sizeof(mask));
+        return used + sizeof(mask) + payload.size;
+    }
+    memcpy(wire + used, payload.data, payload.size);
+    return used + payload.size;
 }
 
 /* A message in frames of `frame` bytes, a ping behind each; passed in pieces. */
@@ -147,18 +195,8 @@ static void say(struct talk *talk, const char *text, size_t frame, size_t piece,
         size_t count = frame < size - at ? frame : size - at;
         unsigned first =
             (at == 0 ? 1u | (talk->is_coded ? 0x40u : 0) : 0) | (at + count == size ? 0x80u : 0);
-        wire[used++] = (uint8_t)first;
-        if (count < 126) {
-            wire[used++] = (uint8_t)count;
-        } else {
-            wire[used++] = 126;
-            wire[used++] = (uint8_t)(count >> 8);
-            wire[used++] = (uint8_t)count;
-        }
-        memcpy(wire + used, payload + at, count);
-        used += count;
-        memcpy(wire + used, "\x89\x01x", 3);
-        used += 3;
+        used = add_frame(wire, used, first, talk->is_masked, slice_of(payload + at, count));
+        used = add_frame(wire, used, 0x89, talk->is_masked, SLICE("x"));
     }
     for (size_t at = 0; at < used; at += piece) {
         size_t count = piece < used - at ? piece : used - at;
@@ -561,14 +599,162 @@ static void test_missed(void **state)
     }
 }
 
+/* ---- contexts ---- */
+
+static void carry(struct talk *talk, char id, size_t frame, size_t piece, uint64_t now)
+{
+    char text[256];
+    snprintf(
+        text, sizeof(text),
+        "{\"type\":\"job\",\"trace_context\":{\"trace_id\":\"4bf92f3577b34da6a3ce929d0e0e473%c\","
+        "\"span_id\":\"00f067aa0ba902b%c\"}}",
+        id, id);
+    say(talk, text, frame, piece, now);
+}
+
+/* The last digit of the parent of what is sent now; -1: it has none. */
+static int sender(void)
+{
+    struct record record = {0};
+    trace_context_begin_client(self, &record, 1000);
+    if (record.parent_source == PARENT_NONE) {
+        return -1;
+    }
+    assert_int_equal(record.parent_source, PARENT_CONTENT);
+    assert_true((record.flags & RECORD_FLAG_REMOTE_PARENT) != 0);
+    assert_int_equal(record.trace_id[0], 0x4b);
+    assert_int_equal(record.trace_id[15] & 15, record.parent_span_id[7] & 15);
+    return record.parent_span_id[7] & 15;
+}
+
+static void begin_plainly(struct talk *talk, bool is_server, bool is_coded, bool is_alone)
+{
+    connection->role = is_server ? ROLE_SERVER : ROLE_CLIENT;
+    begin_at(talk, SERVICE_NONE, is_coded, is_alone);
+    assert_int_equal(incoming()->carry_block, 0);
+}
+
+static void end_plainly(struct talk *talk)
+{
+    atomic_fetch_add(&connection->answers, 1);
+    assert_int_equal(sender(), -1);
+    connection->role = ROLE_CLIENT;
+    end(talk);
+}
+
+static void test_contexts(void **state)
+{
+    (void)state;
+    static const size_t frames[] = {1, 5, 120, 5000};
+    static const size_t pieces[] = {1, 3, 64, 100000};
+    uint64_t now = 1000;
+    for (unsigned round = 0; round < 96; round++) {
+        struct talk talk;
+        size_t frame = frames[round / 3 % 4];
+        size_t piece = pieces[round / 12 % 4];
+        begin_plainly(&talk, round >= 48, round % 3 > 0, round % 3 == 2);
+        assert_int_equal(sender(), -1);
+        carry(&talk, '5', frame, piece, ++now);
+        assert_int_equal(sender(), 5);
+        assert_int_equal(sender(), 5);
+        carry(&talk, '6', frame, piece, ++now);
+        assert_int_equal(sender(), 6);
+        /* A message that carries none ends it, too. */
+        say(&talk, "{\"type\":\"status\"}", frame, piece, ++now);
+        assert_int_equal(sender(), -1);
+        carry(&talk, '7', frame, piece, ++now);
+        assert_int_equal(sender(), 7);
+        say(&talk, "not JSON", frame, piece, ++now);
+        assert_int_equal(sender(), -1);
+        /* Of two that come at once it is not known which one is worked for. */
+        ++now;
+        carry(&talk, '8', frame, piece, now);
+        assert_int_equal(sender(), 8);
+        carry(&talk, '9', frame, piece, now);
+        assert_int_equal(sender(), -1);
+        carry(&talk, '4', frame, piece, ++now);
+        assert_int_equal(sender(), 4);
+        end_plainly(&talk);
+    }
+}
+
+static void test_context_beside_a_service(void **state)
+{
+    (void)state;
+    struct talk talk;
+    begin(&talk, true, false);
+    submit("c-1", 10);
+    next_record(RECORD_HTTP_CLIENT);
+    carry(&talk, '5', 5000, 5000, 19);
+    assert_int_equal(sender(), 5);
+    say_of(&talk, "execution_success", "c-1", "", 20);
+    assert_int_equal(sender(), -1);
+    next_record(RECORD_MESSAGE);
+    next_record(RECORD_RUN);
+    end(&talk);
+}
+
+static void test_long_messages(void **state)
+{
+    (void)state;
+    static char text[LIMIT_MESSAGE_CONTEXT + 2];
+    static const char before[] = "{\"a\":\"";
+    static const char after[] =
+        "\",\"trace_context\":{\"trace_id\":\"4bf92f3577b34da6a3ce929d0e0e4735\","
+        "\"span_id\":\"00f067aa0ba902b5\"}}";
+    for (size_t over = 0; over < 2; over++) {
+        struct talk talk;
+        size_t size = LIMIT_MESSAGE_CONTEXT + over;
+        memset(text, 'x', size);
+        memcpy(text, before, sizeof(before) - 1);
+        memcpy(text + size - (sizeof(after) - 1), after, sizeof(after));
+        begin_plainly(&talk, true, false, false);
+        say(&talk, text, sizeof(text), 1000, 50);
+        assert_int_equal(sender(), over == 0 ? 5 : -1);
+        end_plainly(&talk);
+    }
+}
+
+static void test_untraced_messages(void **state)
+{
+    (void)state;
+    for (unsigned is_coded = 0; is_coded < 2; is_coded++) {
+        struct talk talk;
+        uint64_t now = 100;
+        begin_plainly(&talk, true, is_coded, false);
+        for (unsigned round = 0; round < 2; round++) {
+            for (unsigned i = 0; i < LIMIT_MESSAGES_UNTRACED - 1; i++) {
+                say(&talk, "{\"type\":\"status\"}", 5000, 5000, ++now);
+            }
+            carry(&talk, '5', 5000, 5000, ++now);
+            assert_int_equal(sender(), 5);
+        }
+        for (unsigned i = 0; i < LIMIT_MESSAGES_UNTRACED; i++) {
+            say(&talk, "{\"type\":\"status\"}", 5000, 5000, ++now);
+        }
+        assert_int_equal(incoming()->body_block == 0, is_coded);
+        carry(&talk, '5', 5000, 5000, ++now);
+        assert_int_equal(sender(), is_coded ? -1 : 5);
+        end_plainly(&talk);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_run),          cmocka_unit_test(test_ends),
-        cmocka_unit_test(test_early),        cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_missed),       cmocka_unit_test(test_sent),
-        cmocka_unit_test(test_sent_at_once), cmocka_unit_test(test_sent_in_vain),
+        cmocka_unit_test(test_run),
+        cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_early),
+        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_missed),
+        cmocka_unit_test(test_sent),
+        cmocka_unit_test(test_sent_at_once),
+        cmocka_unit_test(test_sent_in_vain),
         cmocka_unit_test(test_noted),
+        cmocka_unit_test(test_contexts),
+        cmocka_unit_test(test_context_beside_a_service),
+        cmocka_unit_test(test_long_messages),
+        cmocka_unit_test(test_untraced_messages),
     };
     return cmocka_run_group_tests_name("messages", tests, set_up, tear_down);
 }

@@ -3,6 +3,7 @@
  * writes, EAGAINs and reads.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,8 +17,10 @@
 
 #include "../support/attached_segment.h"
 #include "app_thread/attachment.h"
+#include "app_thread/clock.h"
 #include "app_thread/connection.h"
 #include "app_thread/observe.h"
+#include "app_thread/trace_context.h"
 #include "handoff/segment.h"
 
 #define RECORDS_MAX 64
@@ -290,6 +293,88 @@ static void what_is_not_answered_ends_with_the_connection(void **state)
     check_all_ways(exchanges, 2, 2);
 }
 
+/* ---- who serves what another thread has read ---- */
+
+static int accepted;
+
+/* What a thread sends that has asked about the connection, as it is then. */
+static struct record ask_and_send(bool runs_a_loop)
+{
+    struct record record = {0};
+    thread_state.runs_a_loop = runs_a_loop;
+    observe_health_asked(accepted);
+    trace_context_begin_client(&thread_state, &record, clock_now_ns());
+    return record;
+}
+
+static void *asks(void *argument)
+{
+    struct record *record = argument;
+    *record = ask_and_send(false);
+    return NULL;
+}
+
+static void *asks_in_loop(void *argument)
+{
+    struct record *record = argument;
+    *record = ask_and_send(true);
+    return NULL;
+}
+
+/* Answers, and what it sends after that. */
+static void *asks_and_answers(void *argument)
+{
+    struct record *record = argument;
+    *record = ask_and_send(false);
+    assert_int_equal(record->parent_source, PARENT_CAUSAL);
+    static const char answer[] = "HTTP/1.1 204 No Content\r\n\r\n";
+    offer(accepted, answer, sizeof(answer) - 1, true);
+    *record = (struct record){0};
+    trace_context_begin_client(&thread_state, record, clock_now_ns());
+    return NULL;
+}
+
+static struct record on_a_thread(void *(*function)(void *))
+{
+    static struct record record;
+    pthread_t thread;
+    record = (struct record){0};
+    assert_int_equal(pthread_create(&thread, NULL, function, &record), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    return record;
+}
+
+static void who_asks_before_the_answer_serves(void **state)
+{
+    (void)state;
+    static const char head[] = "POST /work HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n";
+    int pair[2];
+    struct outcome outcome;
+    attachment_context_spans = LIMIT_CONTEXT_SPANS;
+    attachment_context_age_ns = LIMIT_CONTEXT_SECONDS * UINT64_C(1000000000);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    accepted = pair[0];
+    descriptor_made(&thread_state, accepted, DESCRIPTOR_ACCEPTED);
+    assert_int_equal(on_a_thread(asks).parent_source, PARENT_NONE);
+    for (int round = 0; round < 2; round++) {
+        receive(accepted, head, sizeof(head) - 1, true);
+        assert_int_equal(on_a_thread(asks).parent_source, PARENT_NONE); /* not all of it is there */
+        receive(accepted, "ok", 2, true);
+        assert_int_equal(on_a_thread(asks_in_loop).parent_source, PARENT_NONE);
+        struct record sent = on_a_thread(asks);
+        assert_int_equal(sent.parent_source, PARENT_CAUSAL);
+        assert_memory_equal(sent.parent_span_id, thread_state.context.span_id, 8);
+        assert_memory_equal(sent.trace_id, thread_state.context.trace_id, 16);
+        assert_int_equal(on_a_thread(asks_and_answers).parent_source, PARENT_NONE);
+        assert_int_equal(on_a_thread(asks).parent_source, PARENT_NONE);
+    }
+    descriptor_closing(&thread_state, accepted);
+    close(pair[0]);
+    close(pair[1]);
+    collect(&outcome);
+    assert_int_equal(outcome.count, 2);
+}
+
 int main(int count, char **arguments)
 {
     seeds = count > 1 ? strtoul(arguments[1], NULL, 10) : seeds;
@@ -299,6 +384,7 @@ int main(int count, char **arguments)
         cmocka_unit_test(http_however_cut),
         cmocka_unit_test(redis_however_cut),
         cmocka_unit_test(what_is_not_answered_ends_with_the_connection),
+        cmocka_unit_test(who_asks_before_the_answer_serves),
     };
     int failed = cmocka_run_group_tests(tests, set_up, NULL);
     /* The same where requests are framed before the call that sends them. */

@@ -42,6 +42,7 @@ static int set_up(void **state)
     thread_state.runs_a_loop = true;
     atomic_store(&server.protocol, PROTOCOL_HTTP1);
     atomic_store(&other_server.protocol, PROTOCOL_HTTP1);
+    atomic_store(&other_client.protocol, PROTOCOL_HTTP1);
     attachment_context_spans = LIMIT_CONTEXT_SPANS;
     attachment_context_age_ns = LIMIT_CONTEXT_SECONDS * (uint64_t)SECOND;
     return 0;
@@ -272,6 +273,99 @@ static void test_message_of_a_session(void **state)
     assert_int_equal(caller(), 0);
 }
 
+static const struct traceparent of_message = {.trace_id = {7}, .parent_id = {7}};
+
+static void read_message(struct connection *connection)
+{
+    atomic_store(&connection->protocol, PROTOCOL_WEBSOCKET);
+    turn_reads(&thread_state, SERVER_FD, connection);
+    trace_context_enter_message(&thread_state, &of_message, connection, clock_now_ns());
+}
+
+/* The same as `caller`, of what a message has begun. */
+static int messenger(void)
+{
+    struct record record = {0};
+    trace_context_begin_client(&thread_state, &record, clock_now_ns());
+    bool is_remote = (record.flags & RECORD_FLAG_REMOTE_PARENT) != 0;
+    assert_int_equal(record.parent_source == PARENT_CONTENT, is_remote);
+    assert_int_equal(record.trace_id[0] == 7 && record.trace_id[1] == 0, is_remote);
+    return is_remote ? record.parent_span_id[0] : 0;
+}
+
+static void test_message_owns_its_turns(void **state)
+{
+    (void)state;
+    for (int is_client = 0; is_client < 2; is_client++) {
+        struct connection *connection = is_client ? &other_client : &other_server;
+        wait_for_one(-1, SERVER_FD);
+        read_message(connection);
+        assert_int_equal(messenger(), 7);
+        turn_sends(&thread_state, &client);
+        wait_for_one(-1, CLIENT_FD);
+        turn_reads(&thread_state, CLIENT_FD, &client);
+        assert_int_equal(messenger(), 7);
+        /* A piece of the next message comes. */
+        wait_for_one(-1, SERVER_FD);
+        turn_reads(&thread_state, SERVER_FD, connection);
+        assert_int_equal(messenger(), 7);
+        atomic_fetch_add(&connection->answers, 1);
+        assert_int_equal(messenger(), 0);
+    }
+}
+
+static void test_message_beside_others(void **state)
+{
+    (void)state;
+    /* A request is open. */
+    read_in_quiet();
+    wait_for_one(-1, SERVER_FD);
+    read_message(&other_server);
+    assert_int_equal(messenger(), 0);
+    assert_int_equal(caller(), 0);
+    answer(&server);
+    /* Another one's message came with it. */
+    atomic_store(&other_client.protocol, PROTOCOL_WEBSOCKET);
+    wait_for(-1, 2, (const uint32_t[]){SERVER_FD, CLIENT_FD});
+    turn_reads(&thread_state, CLIENT_FD, &other_client);
+    read_message(&other_server);
+    assert_int_equal(messenger(), 0);
+    /* And comes later. */
+    wait_for_one(-1, SERVER_FD);
+    read_message(&other_server);
+    assert_int_equal(messenger(), 7);
+    wait_for_one(-1, CLIENT_FD);
+    turn_reads(&thread_state, CLIENT_FD, &other_client);
+    assert_int_equal(messenger(), 0);
+    /* A request is read after it. */
+    wait_for_one(-1, SERVER_FD);
+    read_message(&other_server);
+    assert_int_equal(messenger(), 7);
+    wait_for_one(0, SERVER_FD);
+    read_request(&server);
+    assert_int_equal(messenger(), 0);
+    answer(&server);
+    /* Woken for something else. */
+    wait_for(-1, 2, (const uint32_t[]){SERVER_FD, WAKE_FD});
+    read_message(&other_server);
+    assert_int_equal(messenger(), 0);
+}
+
+static void test_message_to_a_thread(void **state)
+{
+    (void)state;
+    thread_state.runs_a_loop = false;
+    read_message(&other_server);
+    assert_int_equal(messenger(), 7);
+    /* Who works for a request goes on with it. */
+    atomic_fetch_add(&other_server.answers, 1);
+    open_request(&server);
+    read_message(&other_server);
+    assert_int_equal(caller(), 1);
+    answer(&server);
+    assert_int_equal(caller(), 0);
+}
+
 /* ---- bounds, of blocking threads as well ---- */
 
 static void test_spans_of_one_request(void **state)
@@ -355,6 +449,9 @@ int main(void)
         cmocka_unit_test_setup(test_too_many_events, set_up),
         cmocka_unit_test_setup(test_too_many_connections, set_up),
         cmocka_unit_test_setup(test_message_of_a_session, set_up),
+        cmocka_unit_test_setup(test_message_owns_its_turns, set_up),
+        cmocka_unit_test_setup(test_message_beside_others, set_up),
+        cmocka_unit_test_setup(test_message_to_a_thread, set_up),
         cmocka_unit_test_setup(test_spans_of_one_request, set_up),
         cmocka_unit_test_setup(test_age_of_a_request, set_up),
         cmocka_unit_test_setup(test_names, set_up),

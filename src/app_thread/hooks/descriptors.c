@@ -1,6 +1,8 @@
 /* The life of descriptors: how they come to be sockets, connections, copies, and end. */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -260,6 +262,11 @@ EXPORTED int getsockopt(int fd, int level, int option, void *value, socklen_t *s
         int error;
         memcpy(&error, value, sizeof(error));
         observe_socket_error(fd, error);
+    } else if (result == 0 && level == IPPROTO_TCP && option == TCP_INFO &&
+               !descriptor_is_other(fd) && keeps_tables(&thread_state)) {
+        int error = errno;
+        observe_health_asked(fd);
+        errno = error;
     }
     return result;
 }

@@ -260,10 +260,20 @@ static void *run_ours(void *pointer)
     return start.function(start.argument);
 }
 
+static void tell_witness(void)
+{
+    if (unlikely(witness != NULL) && witness->making_thread != NULL && hook_is_on()) {
+        int error = errno;
+        witness->making_thread();
+        errno = error;
+    }
+}
+
 EXPORTED int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
                             void *(*function)(void *), void *argument)
 {
     if (likely(!thread_state.is_ours)) {
+        tell_witness();
         return ORIGINAL(pthread_create)(thread, attributes, function, argument);
     }
     uint32_t block = slab_take(SLAB_BUFFER);
