@@ -683,6 +683,15 @@ static void tell_start(const struct deed *deed)
     }
 }
 
+/* A thread that claims for a child to work on it has begun with it itself. */
+static void work_itself(struct thread_state *self, const struct job *job)
+{
+    struct thread_context *context = &self->context;
+    if (context->is_for_child && memcmp(context->span_id, job->span_id, sizeof job->span_id) == 0) {
+        context->is_known = true;
+    }
+}
+
 /* True if the exchange stays a span. */
 static bool act_locked(const struct deed *deed)
 {
@@ -728,7 +737,9 @@ static bool act_locked(const struct deed *deed)
     if (action == RULE_READ || action == RULE_START || action == RULE_PROGRESS) {
         bool is_root = deed->record != NULL && job_record_is_none(deed->record->parent_span_id);
         tell_more(deed);
-        if (action == RULE_START && !in_work) {
+        if (action == RULE_START && in_work) {
+            work_itself(self, job);
+        } else if (action == RULE_START) {
             tell_start(deed);
         }
         if (is_root && in_work) {

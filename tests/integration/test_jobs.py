@@ -392,59 +392,6 @@ class Rq(Jobs):
         self.assertNotIn("xxxx", str([span.attributes for span in produced + worked]))
 
 
-    # Of each kind: the ends of its attempts, the last one's last.
-    KINDS = {
-        "plain": ["completed"], "failing": ["failed"], "again": ["retried", "completed"],
-        "backoff": ["retried", "completed"], "delayed": ["completed"],
-    }
-
-    def check_mixed(self, python) -> None:
-        """Of the worker's and of the queue's kinds all, two queues in one worker, its scheduler beside it."""
-        environment = {"PYTHONPATH": str(JOBS), "TEST_REDIS": str(self.redis.port), "PYTHONDONTWRITEBYTECODE": "1"}
-        output, produced = self.observed(python, JOBS / "rq_mixed.py", "submit", self.redis.port, 10, **environment)
-        jobs = {job: (queue, kind) for queue, job, kind in map(str.split, output.splitlines())}
-        output, worked = self.observed(python, JOBS / "rq_mixed.py", "work", self.redis.port, **environment)
-        record = {job: (float(started), float(enqueued)) for job, started, enqueued in map(str.split, output.splitlines())}
-        self.assertEqual(record.keys(), jobs.keys())
-        attempts: dict[str, list[spans.Span]] = {job: [] for job in jobs}
-        for span in sorted(named(worked, "job.process"), key=lambda span: span.start_ns):
-            attempts[span.get("job.id")].append(span)
-        for job, (queue, kind) in jobs.items():
-            self.assertEqual([span.get("processing.status") for span in attempts[job]], self.KINDS[kind], kind)
-            self.assertEqual({span.get("messaging.destination.name") for span in attempts[job]}, {queue})
-            self.assertEqual({span.get("job.type") for span in attempts[job]}, {f"rq_mixed.{kind}"})
-            self.assertEqual(len({span.trace_id for span in attempts[job]}), 1, "one trace")
-            started, enqueued = record[job]
-            self.assertAlmostEqual(
-                attempts[job][-1].get("queue.wait_time_ms"), (started - enqueued) * 1000, delta=5, msg=kind
-            )
-            # What went wrong stands in what RQ writes of the result, packed.
-            for span in attempts[job]:
-                if kind == "failing":
-                    self.assertEqual((span.get("error.type"), span.message), ("rq_mixed.NoRoom", "no room"))
-                    self.assertIn("in failing\\n", str(span.events))
-            # What an attempt did is below it, in the child that did it.
-            for span in attempts[job]:
-                below = [one for one in worked if one.parent_id == span.span_id and f"of={job}&" in str(one.attributes)]
-                self.assertEqual([one.name.split()[0] for one in below], ["INCRBY"], kind)
-        # The first submissions are of the jobs' own traces, but for those that the scheduler made in the worker.
-        for span in named(produced, "job.submit"):
-            self.assertEqual(span.trace_id, attempts[span.get("job.id")][0].trace_id)
-        # No heartbeat, registry or empty poll.
-        for span in worked:
-            self.assertNotRegex(
-                "" if span.name == "job.claim" else span.get("db.query.text", ""),
-                r"^(BLPOP|BLMOVE|LPOP|EXISTS|EXPIRE|PERSIST|SADD|SREM|SMEMBERS|\S+ rq:(worker|execution|scheduler|wip)|"
-                r"HSET \S+ last_heartbeat \?$)", span,
-            )
-
-    def test_mixed(self):
-        self.check_mixed(self.python)
-
-    def test_mixed_of_debians_release(self):
-        self.check_mixed("/usr/bin/python3")
-
-
 class ListQueue(Jobs):
     """A list of JSON: a job has no end on the wire but its worker's next claim."""
 
