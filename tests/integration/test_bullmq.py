@@ -13,11 +13,11 @@ from support.servers import RedisServer, program
 
 MIXED = case.TREE / "tests" / "integration" / "jobs" / "bullmq_mixed.mjs"
 SEES = MIXED.with_name("bullmq_sees.cjs")
-OF = re.compile(r"of=(\w+)-(\d+)-(\d+)&")
+OF = re.compile(r"of=(\w+)-([\w:]+)-(\d+)&")
 # Of each kind: how many attempts there are, and whether the last one fails.
 KINDS = {
     "plain": (1, False), "failing": (1, True), "again": (2, False), "backoff": (3, False), "hopeless": (2, True),
-    "delayed": (1, False), "urgent": (1, False),
+    "delayed": (1, False), "urgent": (1, False), "named": (2, False),
 }
 
 
@@ -143,7 +143,7 @@ class BullMq(launched.Launched):
                                 ":events" in text, f"{span} below {by_id[span.parent_id]}")
 
     def test_mixed(self):
-        self.check_mixed(140, 1)
+        self.check_mixed(160, 1)
 
     def test_two_thousand(self):
         self.check_mixed(2000, 10)
