@@ -39,6 +39,7 @@ struct job {
     bool is_submitted;  /* by this process: its submission is a span, or becomes one */
     bool was_submitted; /* the submission's span is there: another one is none of that name */
     bool was_claimed;   /* by this process */
+    bool is_anonymous;  /* it was claimed without a name: nobody will tell of it */
     bool is_awaited;    /* it has ended, and what went wrong is perhaps still to be told */
 };
 

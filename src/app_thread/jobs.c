@@ -309,7 +309,7 @@ static void collect_ends(struct thread_state *self, uint64_t now)
         uint64_t patience =
             job_outcome_tells_ends(job->queue) ? attachment_context_age_ns : LIMIT_JOB_SILENCE_NS;
         bool is_silent = job->acknowledged_ns != 0 && now > job->acknowledged_ns + patience;
-        if (is_silent || job_outcome_is_told(job_table_key(job))) {
+        if (is_silent || job->is_anonymous || job_outcome_is_told(job_table_key(job))) {
             end_job(self, job, JOB_END_UNKNOWN, last_word(job, now));
         } else if (job->acknowledged_ns != 0 && !job_outcome_tells_ends(job->queue)) {
             first = first == NULL || job->acknowledged_ns < first->acknowledged_ns ? job : first;
@@ -562,6 +562,7 @@ static bool claim(const struct deed *deed)
         return true;
     }
     job->queue = deed->rule->queue;
+    job->is_anonymous = deed->is_anonymous;
     job->is_derived = false;
     job->is_carried = false;
     if (job_identity_derive(job, deed->rule, deed->facts)) {
@@ -705,6 +706,15 @@ static void tell_duration(const struct deed *deed, const struct record *attempt)
     }
 }
 
+/* A thread that claims for a child to work on it has begun with it itself. */
+static void work_itself(struct thread_state *self, const struct job *job)
+{
+    struct thread_context *context = &self->context;
+    if (context->is_for_child && memcmp(context->span_id, job->span_id, sizeof job->span_id) == 0) {
+        context->is_known = true;
+    }
+}
+
 /* True if the exchange stays a span. */
 static bool act_locked(const struct deed *deed)
 {
@@ -751,7 +761,9 @@ static bool act_locked(const struct deed *deed)
     if (action == RULE_READ || action == RULE_START || action == RULE_PROGRESS) {
         bool is_root = deed->record != NULL && job_record_is_none(deed->record->parent_span_id);
         tell_more(deed);
-        if (action == RULE_START && !in_work) {
+        if (action == RULE_START && in_work) {
+            work_itself(self, job);
+        } else if (action == RULE_START) {
             tell_start(deed);
         }
         if (is_root && in_work) {
@@ -826,6 +838,14 @@ static void note_list(uint64_t list)
     }
 }
 
+/* Who waits for a job until there is one has one when there is an answer. */
+static bool is_popped_nameless(const struct rule *rule, const struct record *record,
+                               const struct rule_facts *facts)
+{
+    return rule->action == RULE_CLAIM && !rule->is_next && facts->values[RULE_ID].size == 0 &&
+           record != NULL && (record->flags & RECORD_FLAG_BLOCKING) != 0;
+}
+
 /* One of the rules that the answer is told by; true if the exchange stays a span. */
 static bool act(struct passage *passage, struct record *record, struct rule_capture *capture,
                 uint16_t number)
@@ -856,7 +876,9 @@ static bool act(struct passage *passage, struct record *record, struct rule_capt
         .facts = &facts,
         .key = job_identity_key(rule, &facts),
     };
-    if (!holds && rule->is_tentative && !is_nothing) {
+    /* What came out and cannot be read is a job all the same. */
+    bool is_unread = holds ? is_popped_nameless(rule, record, &facts) : rule->is_tentative;
+    if (is_unread && !is_nothing) {
         rules_keys(jobs_rules, capture, number, &facts);
         trace_context_draw(passage->self, (uint8_t *)&deed.key);
         deed.is_anonymous = true;

@@ -405,9 +405,36 @@ static bool capture_value(uint8_t variable, struct slice value, struct rule_fact
     return true;
 }
 
-/* From its end: a capture reaches back to the nearest occurrence of the text before it. */
+/* What is known already stands at the key's beginning as it is. False: it does not. */
+static bool take_known(struct slice *pattern, struct slice *key, const struct rule_facts *facts)
+{
+    while (pattern->size > 0) {
+        struct slice known = slice_of(pattern->data, 1);
+        size_t size = 1;
+        if (pattern->data[0] == RULE_CAPTURE) {
+            uint8_t variable = pattern->data[1];
+            known = variable == RULE_ANYTHING ? slice_of(NULL, 0) : facts->values[variable - 1];
+            size = 2;
+        }
+        if (known.data == NULL) {
+            return true;
+        }
+        if (!slice_starts_with(*key, known)) {
+            return false;
+        }
+        slice_take(pattern, size);
+        slice_take(key, known.size);
+    }
+    return true;
+}
+
+/* Behind what is known, from its end: a capture reaches back to the nearest occurrence of the text
+   before it. */
 static bool match_pattern(struct slice pattern, struct slice key, struct rule_facts *facts)
 {
+    if (facts != NULL && !take_known(&pattern, &key, facts)) {
+        return false;
+    }
     struct slice literal = last_literal(&pattern);
     if (pattern.size == 0) {
         return slice_equals(key, literal);
@@ -879,11 +906,12 @@ static bool conditions_hold(const struct rules *rules, const struct rule_capture
     return true;
 }
 
-static bool keys_match(const struct rules *rules, const struct rule_capture *capture,
-                       const struct rule *rule, struct rule_facts *facts)
+static bool keys_match_from(const struct rules *rules, const struct rule_capture *capture,
+                            const struct rule *rule, uint32_t begin, struct rule_facts *facts)
 {
     uint32_t first = rule->is_script ? SCRIPT_KEYS_INDEX : 1;
-    for (uint32_t i = 0; i < rule->key_count; i++) {
+    for (uint32_t n = 0; n < rule->key_count; n++) {
+        uint32_t i = (begin + n) % rule->key_count;
         uint16_t what = (uint16_t)(RULE_KEPT_ARGUMENT | (first + i));
         struct slice key = kept_value(capture, what);
         if (rule->is_script && is_checked_key(capture, what)) {
@@ -894,6 +922,20 @@ static bool keys_match(const struct rules *rules, const struct rule_capture *cap
         }
     }
     return true;
+}
+
+/* An id may look like more than one part of the first key, which the others make clear. */
+static bool keys_match(const struct rules *rules, const struct rule_capture *capture,
+                       const struct rule *rule, struct rule_facts *facts)
+{
+    if (keys_match_from(rules, capture, rule, 0, facts)) {
+        return true;
+    }
+    if (rule->key_count < 2) {
+        return false;
+    }
+    memset(facts, 0, sizeof *facts);
+    return keys_match_from(rules, capture, rule, 1, facts);
 }
 
 bool rules_choose(const struct rules *rules, struct rule_capture *capture)

@@ -13,11 +13,12 @@ from support.servers import RedisServer, program
 
 MIXED = case.TREE / "tests" / "integration" / "jobs" / "bullmq_mixed.mjs"
 SEES = MIXED.with_name("bullmq_sees.cjs")
-OF = re.compile(r"of=(\w+)-(\d+)-(\d+)&")
+FLOWS = MIXED.with_name("bullmq_flows.mjs")
+OF = re.compile(r"of=(\w+)-([\w:]+)-(\d+)&")
 # Of each kind: how many attempts there are, and whether the last one fails.
 KINDS = {
     "plain": (1, False), "failing": (1, True), "again": (2, False), "backoff": (3, False), "hopeless": (2, True),
-    "delayed": (1, False), "urgent": (1, False),
+    "delayed": (1, False), "urgent": (1, False), "named": (2, False),
 }
 
 
@@ -45,11 +46,11 @@ class BullMq(launched.Launched):
             "TEST_HTTP": str(self.truth.port), "TEST_REDIS": str(self.redis.port),
         }
 
-    def observed(self, *arguments) -> tuple[list[list[str]], list[spans.Span]]:
+    def observed(self, *arguments, script=MIXED) -> tuple[list[list[str]], list[spans.Span]]:
         """What the program says, and its spans."""
         file = self.new_path("spans.jsonl")
         environment = case.preload_environment(file, OTEL_BSP_MAX_QUEUE_SIZE="100000", **self.settings)
-        finished = run([program("node"), MIXED, *map(str, arguments)], environment, 120)
+        finished = run([program("node"), script, *map(str, arguments)], environment, 120)
         self.assertEqual(finished.code, 0, finished.errors.decode()[-2000:])
         self.assertEqual(finished.errors, b"")
         lost, found = losses.told(spans.read_file(file))
@@ -143,7 +144,7 @@ class BullMq(launched.Launched):
                                 ":events" in text, f"{span} below {by_id[span.parent_id]}")
 
     def test_mixed(self):
-        self.check_mixed(140, 1)
+        self.check_mixed(160, 1)
 
     def test_two_thousand(self):
         self.check_mixed(2000, 10)
@@ -151,6 +152,31 @@ class BullMq(launched.Launched):
     def test_two_thousand_of_bullmq_6(self):
         self.use("bullmq6", "ioredis6")
         self.check_mixed(2000, 10)
+
+    def check_flows(self) -> None:
+        """Parents with children and many jobs in one transaction, jobs that the server itself repeats, by a worker that
+        may not begin as many as it likes."""
+        told, produced = self.observed("submit", script=FLOWS)
+        submitted = {span.get("job.id"): span for span in produced if span.name == "job.submit"}
+        self.assertEqual({job: span.get("job.type") for job, span in submitted.items()}, dict(told))
+        self.assertEqual(len(told), 6)
+        ended, worked = self.observed("work", 8, script=FLOWS)
+        attempts = {span.get("job.id"): span for span in worked if span.name == "job.process"}
+        self.assertEqual({job: span.get("job.type") for job, span in attempts.items()}, dict(ended))
+        self.assertEqual(len([span for span in worked if span.name == "job.process"]), 8)
+        for job, attempt in attempts.items():
+            self.assertEqual((attempt.get("processing.status"), attempt.get("job.attempt")), ("completed", 1))
+            below = [span.get("db.query.text") for span in worked if span.parent_id == attempt.span_id]
+            self.assertEqual(below, [f"get of={job}&"])
+            if job in submitted:
+                self.assertEqual(attempt.trace_id, submitted[job].trace_id)
+
+    def test_flows(self):
+        self.check_flows()
+
+    def test_flows_of_bullmq_6(self):
+        self.use("bullmq6", "ioredis6")
+        self.check_flows()
 
     def check_killed(self) -> None:
         """Killed while it works: what it did ends as aborted. Another worker finds the job stalled."""

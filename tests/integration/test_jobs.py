@@ -2,9 +2,11 @@
 """Jobs: what real producers and workers of a queue say to Redis becomes one span for each attempt,
 with what the worker did for it beneath."""
 
+import json
 import re
+import subprocess
 
-from support import case, spans
+from support import case, launched, spans
 from support.jobs import CONSUMER, JOBS, PRODUCER, Jobs, by_job, named
 from support.process import clean_environment, run
 
@@ -392,59 +394,6 @@ class Rq(Jobs):
         self.assertNotIn("xxxx", str([span.attributes for span in produced + worked]))
 
 
-    # Of each kind: the ends of its attempts, the last one's last.
-    KINDS = {
-        "plain": ["completed"], "failing": ["failed"], "again": ["retried", "completed"],
-        "backoff": ["retried", "completed"], "delayed": ["completed"],
-    }
-
-    def check_mixed(self, python) -> None:
-        """Of the worker's and of the queue's kinds all, two queues in one worker, its scheduler beside it."""
-        environment = {"PYTHONPATH": str(JOBS), "TEST_REDIS": str(self.redis.port), "PYTHONDONTWRITEBYTECODE": "1"}
-        output, produced = self.observed(python, JOBS / "rq_mixed.py", "submit", self.redis.port, 10, **environment)
-        jobs = {job: (queue, kind) for queue, job, kind in map(str.split, output.splitlines())}
-        output, worked = self.observed(python, JOBS / "rq_mixed.py", "work", self.redis.port, **environment)
-        record = {job: (float(started), float(enqueued)) for job, started, enqueued in map(str.split, output.splitlines())}
-        self.assertEqual(record.keys(), jobs.keys())
-        attempts: dict[str, list[spans.Span]] = {job: [] for job in jobs}
-        for span in sorted(named(worked, "job.process"), key=lambda span: span.start_ns):
-            attempts[span.get("job.id")].append(span)
-        for job, (queue, kind) in jobs.items():
-            self.assertEqual([span.get("processing.status") for span in attempts[job]], self.KINDS[kind], kind)
-            self.assertEqual({span.get("messaging.destination.name") for span in attempts[job]}, {queue})
-            self.assertEqual({span.get("job.type") for span in attempts[job]}, {f"rq_mixed.{kind}"})
-            self.assertEqual(len({span.trace_id for span in attempts[job]}), 1, "one trace")
-            started, enqueued = record[job]
-            self.assertAlmostEqual(
-                attempts[job][-1].get("queue.wait_time_ms"), (started - enqueued) * 1000, delta=5, msg=kind
-            )
-            # What went wrong stands in what RQ writes of the result, packed.
-            for span in attempts[job]:
-                if kind == "failing":
-                    self.assertEqual((span.get("error.type"), span.message), ("rq_mixed.NoRoom", "no room"))
-                    self.assertIn("in failing\\n", str(span.events))
-            # What an attempt did is below it, in the child that did it.
-            for span in attempts[job]:
-                below = [one for one in worked if one.parent_id == span.span_id and f"of={job}&" in str(one.attributes)]
-                self.assertEqual([one.name.split()[0] for one in below], ["INCRBY"], kind)
-        # The first submissions are of the jobs' own traces, but for those that the scheduler made in the worker.
-        for span in named(produced, "job.submit"):
-            self.assertEqual(span.trace_id, attempts[span.get("job.id")][0].trace_id)
-        # No heartbeat, registry or empty poll.
-        for span in worked:
-            self.assertNotRegex(
-                "" if span.name == "job.claim" else span.get("db.query.text", ""),
-                r"^(BLPOP|BLMOVE|LPOP|EXISTS|EXPIRE|PERSIST|SADD|SREM|SMEMBERS|\S+ rq:(worker|execution|scheduler|wip)|"
-                r"HSET \S+ last_heartbeat \?$)", span,
-            )
-
-    def test_mixed(self):
-        self.check_mixed(self.python)
-
-    def test_mixed_of_debians_release(self):
-        self.check_mixed("/usr/bin/python3")
-
-
 class ListQueue(Jobs):
     """A list of JSON: a job has no end on the wire but its worker's next claim."""
 
@@ -521,6 +470,103 @@ class ListQueue(Jobs):
         _, found = self.observed(self.python, "-c", client, self.redis.port)
         names = [span.name.split()[0] for span in found if not span.name.startswith(("CLIENT", "HELLO"))]
         self.assertEqual(names, ["RPUSH", "BLPOP", "BLPOP", "BLPOP", "RPOP"])
+
+
+class Lost(Jobs):
+    """A worker is killed in its work: what it did ends as aborted, and who takes the job makes another attempt."""
+
+    FUNCTION = """#!lua name=matching
+        redis.register_function('findMatchingJob', function(keys, args)
+            local id, job = redis.call('ZPOPMAX', 'jobs:pending')[1], {}
+            local fields = redis.call('HGETALL', 'job:' .. id)
+            for i = 1, #fields, 2 do job[fields[i]] = fields[i + 1] end
+            return cjson.encode({jobId = id, job = job})
+        end)"""
+
+    def told(self, *words: str) -> None:
+        """Somebody whom nobody observes says that to the server."""
+        finished = run(["/usr/bin/redis-cli", "-p", self.redis.port, *words], clean_environment())
+        self.assertNotIn(b"ERR", finished.output)
+
+    def offer(self, queue: str, job: str, attempts: int) -> None:
+        fields = {"created_at": "2026-11-21T10:00:00Z", "job_type": "resize", "retry_count": str(attempts)}
+        if queue == "list":
+            self.told("RPUSH", "pictures:jobs", json.dumps({"job_id": job, **fields, "retry_count": attempts}))
+        else:
+            self.told("HSET", f"job:{job}", *(word for pair in fields.items() for word in pair))
+            self.told("ZADD", "jobs:pending", "1", job)
+
+    def check_lost(self, queue: str) -> None:
+        job = "a7b9a5d0-8f52-4a41-8b0b-3d4e0c8b7f11"
+        self.told("FUNCTION", "LOAD", "REPLACE", self.FUNCTION)
+        self.offer(queue, job, 0)
+        file, before = self.new_path("spans.jsonl"), set(launched.drainers())
+        words = [launched.COMMAND, "run", "--", self.python, JOBS / "lost_worker.py", queue, self.redis.port, "hang"]
+        with subprocess.Popen([str(word) for word in words], env=launched.exporting(file),
+                              stdout=subprocess.PIPE) as worker:
+            self.assertEqual(worker.stdout.readline(), b"working\n")
+            worker.kill()
+        self.await_drainers(before)
+        killed = launched.read_growing(file)
+        self.offer(queue, job, 1)
+        _, taken = self.observed(self.python, JOBS / "lost_worker.py", queue, self.redis.port, "done")
+        attempts = named(killed, "job.process") + named(taken, "job.process")
+        self.assertEqual([span.get("job.attempt") for span in attempts], [1, 2])
+        self.assertEqual({span.get("job.id") for span in attempts}, {job})
+        self.assertEqual(len({span.trace_id for span in attempts}), 1)
+        self.assertEqual((attempts[0].get("error.type"), attempts[0].status), ("aborted", 2))
+        for found, attempt in ((killed, attempts[0]), (taken, attempts[1])):
+            self.assertIn("GET", [span.name.split()[0] for span in found if span.parent_id == attempt.span_id])
+
+    def test_plain(self):
+        self.check_lost("plain")
+
+    def test_brokered(self):
+        self.check_lost("brokered")
+
+    def test_list(self):
+        self.check_lost("list")
+
+
+class Poisoned(Jobs):
+    """Payloads that are no JSON, of 10 MiB, ten thousand deep, cut off: each is an attempt, of which no more is told than
+    can be read; and what watches the program holds none of it."""
+
+    def check_poison(self, queue: str) -> list[spans.Span]:
+        output, found = self.observed(self.python, JOBS / "poison.py", queue, self.redis.port)
+        attempts = {span.span_id: span for span in named(found, "job.process")}
+        calls = [span for span in found if span.name.startswith("GET")]
+        self.assertEqual(len(attempts), 9)
+        # Who claims for a pool does not execute.
+        if queue != "celery":
+            self.assertEqual([span.parent_id for span in calls], list(attempts))
+        for call in calls if queue != "celery" else []:
+            name = re.search(r"of=(\w+)&", call.get("db.query.text"))[1]
+            self.assertEqual(attempts[call.parent_id].get("job.id"), name)
+        plain = run([self.python, JOBS / "poison.py", queue, self.redis.port], clean_environment())
+        self.assertLess(int(output) - int(plain.output), 8 << 10)
+        self.assertNotIn("xxxx" * 50, str([span.attributes for span in found]))
+        return list(attempts.values())
+
+    def test_bullmq(self):
+        for attempt in self.check_poison("bullmq"):
+            self.assertIsNotNone(attempt.get("job.id"))
+            self.assertEqual(attempt.get("job.type"), "resize")
+
+    def test_rq(self):
+        for attempt in self.check_poison("rq"):
+            self.assertEqual(attempt.get("messaging.destination.name"), "q")
+            self.assertIsNotNone(attempt.get("job.id"))
+
+    def test_celery(self):
+        told = [(attempt.get("job.id"), attempt.get("job.type")) for attempt in self.check_poison("celery")]
+        self.assertEqual(told, [(None, None)] * 7 + [("cut", "resize"), (None, None)])
+
+    def test_plain(self):
+        for attempt in self.check_poison("plain"):
+            self.assertEqual(attempt.get("messaging.destination.name"), "jobs:pending")
+            self.assertIsNotNone(attempt.get("job.id"))
+            self.assertIsNone(attempt.get("queue.wait_time_ms"))
 
 
 class OwnQueue(Jobs):

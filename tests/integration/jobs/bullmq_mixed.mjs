@@ -24,6 +24,7 @@ const KINDS = {
   hopeless: [{ attempts: 2, backoff: { type: 'exponential', delay: 10 } }, 2],
   delayed: [{ delay: 80 }, 0],
   urgent: [{ priority: 3 }, 0],
+  named: [{ attempts: 2 }, 1],
 };
 
 class NoRoom extends TypeError {
@@ -39,7 +40,9 @@ async function submit() {
   for (let number = 0; number < Number(count); number++) {
     const kind = kinds[number % kinds.length];
     const queue = queues[Math.floor(number / kinds.length) % queues.length];
-    const job = await queue.add(kind, { secret: 'x'.repeat(300) }, KINDS[kind][0]);
+    // As the ids of jobs that are repeated are made.
+    const named = kind === 'named' ? { jobId: `repeat:${kind}:${number}` } : {};
+    const job = await queue.add(kind, { secret: 'x'.repeat(300) }, { ...KINDS[kind][0], ...named });
     console.log(queue.name, job.id, kind);
   }
   await Promise.all(queues.map((queue) => queue.close()));
