@@ -6,6 +6,7 @@
 #include <hiredis/adapters/libevent.h>
 #include <hiredis/async.h>
 
+#include "hiredis_way.h"
 #include "script.h"
 
 static void on_reply(redisAsyncContext *context, void *data, void *name)
@@ -28,6 +29,7 @@ int main(int argc, char **argv)
     if (!base || !context || context->err)
         return 1;
     redisLibeventAttach(context, base);
+    hiredis_way(&context->c);
     struct step step;
     while (script_next(argv[3], &step)) {
         /* The step's words live on; its name is the callback's context. */

@@ -6,6 +6,7 @@
 
 #include <hiredis/hiredis.h>
 
+#include "hiredis_way.h"
 #include "script.h"
 
 static void print_reply(const redisReply *reply)
@@ -49,6 +50,7 @@ static redisContext *connect_or_exit(char **argv)
         fprintf(stderr, "no connection\n");
         exit(1);
     }
+    hiredis_way(context);
     return context;
 }
 

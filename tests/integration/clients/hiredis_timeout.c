@@ -6,6 +6,8 @@
 
 #include <hiredis/hiredis.h>
 
+#include "hiredis_way.h"
+
 int main(int argc, char **argv)
 {
     if (argc != 3)
@@ -13,6 +15,7 @@ int main(int argc, char **argv)
     redisContext *context = redisConnect(argv[1], atoi(argv[2]));
     if (!context || context->err)
         return 1;
+    hiredis_way(context);
     redisSetTimeout(context, (struct timeval){.tv_usec = 100000});
     for (int i = 0; i < 2; i++) {
         redisReply *reply = redisCommand(context, i ? "BLPOP nothing 0" : "SET key value");
