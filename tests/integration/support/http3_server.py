@@ -14,7 +14,8 @@ PACKAGES = ("libcurl3-gnutls", "libnghttp3-9", "libngtcp2-16", "libngtcp2-crypto
 
 
 def install(home: pathlib.Path) -> None:
-    apt = download(home, "deb", "bookworm-backports", "download", *PACKAGES)
+    release = "bookworm-backports"
+    apt = download(home, "deb", release, "download", *[f"{name}/{release}" for name in PACKAGES])
     for package in apt.glob("*.deb"):
         subprocess.run(["dpkg-deb", "--extract", package, home / "root"], check=True)
 
