@@ -2,11 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <event2/event.h>
-#include <hiredis/adapters/libevent.h>
-#include <hiredis/async.h>
-
-#include "hiredis_way.h"
+#include "hiredis_loop.h"
 #include "script.h"
 
 static void on_reply(redisAsyncContext *context, void *data, void *name)
@@ -24,12 +20,8 @@ int main(int argc, char **argv)
 {
     if (argc != 4)
         return 2;
-    struct event_base *base = event_base_new();
-    redisAsyncContext *context = redisAsyncConnect(argv[1], atoi(argv[2]));
-    if (!base || !context || context->err)
-        return 1;
-    redisLibeventAttach(context, base);
-    hiredis_way(&context->c);
+    struct event_base *base;
+    redisAsyncContext *context = hiredis_loop(argv, &base);
     struct step step;
     while (script_next(argv[3], &step)) {
         /* The step's words live on; its name is the callback's context. */

@@ -1,14 +1,9 @@
 /* usage: hiredis_async_timeout HOST PORT: over libevent a command that is answered, and one that is
    waited for in vain. For hiredis from 1.0 on. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/time.h>
 
-#include <event2/event.h>
-#include <hiredis/adapters/libevent.h>
-#include <hiredis/async.h>
-
-#include "hiredis_way.h"
+#include "hiredis_loop.h"
 
 static void on_reply(redisAsyncContext *context, void *data, void *name)
 {
@@ -22,12 +17,8 @@ int main(int argc, char **argv)
     static char set[] = "SET", wait[] = "BLPOP";
     if (argc != 3)
         return 2;
-    struct event_base *base = event_base_new();
-    redisAsyncContext *context = redisAsyncConnect(argv[1], atoi(argv[2]));
-    if (!base || !context || context->err)
-        return 1;
-    redisLibeventAttach(context, base);
-    hiredis_way(&context->c);
+    struct event_base *base;
+    redisAsyncContext *context = hiredis_loop(argv, &base);
     redisAsyncSetTimeout(context, (struct timeval){.tv_usec = 200000});
     redisAsyncCommand(context, on_reply, set, "SET key value");
     redisAsyncCommand(context, on_reply, wait, "BLPOP nothing 0");
