@@ -13,6 +13,12 @@ typedef int close_function(int);
 extern int no_such_function(void) __attribute__((weak));
 extern int epoll_pwait2(int, void *, int, const void *, const void *) __attribute__((weak));
 extern int closefrom_range(int, int) __attribute__((weak));
+/* Whether a library is there is told by what makes its objects. */
+extern int SSL_new(void) __attribute__((weak));
+extern int SSL_CTX_new(void) __attribute__((weak));
+extern int gnutls_init(void) __attribute__((weak));
+extern int curl_easy_init(void) __attribute__((weak));
+extern int redisConnect(void) __attribute__((weak));
 
 static const char *const names[] = {
     "read",
@@ -101,7 +107,9 @@ static const char *const names[] = {
     "no_such_name",
     /* What programs ask for to learn whether there is a library. */
     "SSL_new",
+    "SSL_CTX_new",
     "gnutls_init",
+    "redisConnect",
     "curl_version",
     "curl_easy_init",
     "curl_multi_init",
@@ -117,6 +125,8 @@ int main(void)
     }
     say("weak: %d %d %d", &no_such_function != NULL, &epoll_pwait2 != NULL,
         &closefrom_range != NULL);
+    say("weak: %d %d %d %d %d", &SSL_new != NULL, &SSL_CTX_new != NULL, &gnutls_init != NULL,
+        &curl_easy_init != NULL, &redisConnect != NULL);
     /* Next after the program, by handle, by version: each must do the same to the same bytes. */
     read_function *next_read = FUNCTION(read_function, dlsym(RTLD_NEXT, "read"));
     send_function *next_send = FUNCTION(send_function, dlsym(RTLD_NEXT, "send"));
