@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,4 +33,19 @@ static inline struct segment *attach_segment(uint32_t slots)
     attachment_renew = give_attached;
     atomic_store(&attachment_is_on, true);
     return attached_segment;
+}
+
+/* Reads what is left in it, and frees both. False if a slot is in use then. */
+static inline bool detach_segment(struct segment_reader *reader, uint32_t slots)
+{
+    struct record record;
+    uint32_t used = 0;
+    while (segment_reader_next(reader, &record)) {
+    }
+    for (uint32_t i = 0; i < slots; i++) {
+        used += atomic_load(&attached_segment->states[i]) != SLOT_FREE;
+    }
+    free(attached_segment);
+    free(attachment);
+    return used == 0;
 }

@@ -35,14 +35,7 @@ static int tear_down(void **state)
 {
     (void)state;
     polls_end(self, NULL);
-    struct record record;
-    while (segment_reader_next(&reader, &record)) {
-    }
-    for (uint32_t i = 0; i < SLOTS; i++) {
-        assert_int_equal(atomic_load(&segment->states[i]), SLOT_FREE);
-    }
-    free(segment);
-    free(attachment);
+    assert_true(detach_segment(&reader, SLOTS));
     return 0;
 }
 
