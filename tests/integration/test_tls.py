@@ -144,7 +144,7 @@ class Clients(case.ClientCase):
         for node in self.all_nodes():
             for library in ("http", "fetch"):
                 with self.subTest(f"{library} on {node}"):
-                    self.http(node, case.CLIENTS / "http_node.js", library, least=26)
+                    self.http(node, case.CLIENTS / "http_node.js", library, least=26, straced=node == program("node"))
 
     def each_node(self, check) -> None:
         """On 20, 22 and 24; on the first one looked at by strace, too."""
