@@ -34,6 +34,8 @@ SAME(ARCHIVE);
 SAME(START);
 SAME(FOLD);
 SAME(ACK);
+SAME(WORKFLOW_CANCEL);
+SAME(WORKFLOW_TIMEOUT);
 _Static_assert((int)RULE_ACTIONS == (int)JOB_ACTION_COUNT, "and as many");
 #undef SAME
 
@@ -730,6 +732,13 @@ static bool act_locked(const struct deed *deed)
     }
     if (action == RULE_SAVE) {
         save(deed);
+        return true;
+    }
+    if (action == RULE_WORKFLOW_CANCEL || action == RULE_WORKFLOW_TIMEOUT) {
+        role(deed);
+        if (deed->record != NULL) {
+            job_record_facts(deed->record, deed->rule, deed->facts);
+        }
         return true;
     }
     struct job *job = job_table_find(deed->key);

@@ -3,12 +3,25 @@
 #include "wire/redis_command.h"
 
 static const char *const action_names[RULE_ACTIONS] = {
-    [RULE_NONE] = "none",       [RULE_SUBMIT] = "submit",   [RULE_SAVE] = "save",
-    [RULE_CLAIM] = "claim",     [RULE_READ] = "read",       [RULE_COMPLETE] = "complete",
-    [RULE_FAIL] = "fail",       [RULE_RETRY] = "retry",     [RULE_REQUEUE] = "requeue",
-    [RULE_TIMEOUT] = "timeout", [RULE_CANCEL] = "cancel",   [RULE_PROGRESS] = "progress",
-    [RULE_MESSAGE] = "message", [RULE_ARCHIVE] = "archive", [RULE_START] = "start",
-    [RULE_FOLD] = "fold",       [RULE_ACK] = "ack",
+    [RULE_NONE] = "none",
+    [RULE_SUBMIT] = "submit",
+    [RULE_SAVE] = "save",
+    [RULE_CLAIM] = "claim",
+    [RULE_READ] = "read",
+    [RULE_COMPLETE] = "complete",
+    [RULE_FAIL] = "fail",
+    [RULE_RETRY] = "retry",
+    [RULE_REQUEUE] = "requeue",
+    [RULE_TIMEOUT] = "timeout",
+    [RULE_CANCEL] = "cancel",
+    [RULE_PROGRESS] = "progress",
+    [RULE_MESSAGE] = "message",
+    [RULE_ARCHIVE] = "archive",
+    [RULE_START] = "start",
+    [RULE_FOLD] = "fold",
+    [RULE_ACK] = "ack",
+    [RULE_WORKFLOW_CANCEL] = "workflow_cancel",
+    [RULE_WORKFLOW_TIMEOUT] = "workflow_timeout",
 };
 
 static const char *const variable_names[RULE_VARIABLES] = {
@@ -912,11 +925,17 @@ static bool end_rule(struct parser *parser)
         return wrong_text(parser, "behind 'then' another job is told of: it needs an 'id' of its "
                                   "own");
     }
+    bool is_of_workflow =
+        parser->rule.action == RULE_WORKFLOW_CANCEL || parser->rule.action == RULE_WORKFLOW_TIMEOUT;
+    if (is_of_workflow && !sets(parser, RULE_WORKFLOW)) {
+        return wrong_text(parser, "this rule does not tell the workflow: capture it in a key, or "
+                                  "add a line for it");
+    }
     if (parser->rule.action == RULE_ACK && !sets(parser, RULE_TAG)) {
         return wrong_text(parser, "an 'ack' needs the 'tag' that the job was handed out with");
     }
     if (parser->rule.action != RULE_FOLD && parser->rule.action != RULE_START &&
-        parser->rule.action != RULE_ACK && !names_job(parser)) {
+        parser->rule.action != RULE_ACK && !is_of_workflow && !names_job(parser)) {
         return false;
     }
     if (!parser->rule.is_next && !is_reached(parser)) {

@@ -30,9 +30,11 @@ enum rule_action {
     RULE_PROGRESS,
     RULE_MESSAGE, /* tells others that the job has ended */
     RULE_ARCHIVE,
-    RULE_START, /* a claimed job begins to run */
-    RULE_FOLD,  /* bookkeeping: counted on the job, no span */
-    RULE_ACK,   /* the same, and perhaps the last that is said of the job */
+    RULE_START,           /* a claimed job begins to run */
+    RULE_FOLD,            /* bookkeeping: counted on the job, no span */
+    RULE_ACK,             /* the same, and perhaps the last that is said of the job */
+    RULE_WORKFLOW_CANCEL, /* of no job: a workflow is given up, or was too slow */
+    RULE_WORKFLOW_TIMEOUT,
     RULE_ACTIONS
 };
 

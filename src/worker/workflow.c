@@ -113,7 +113,7 @@ static bool read_step(struct workflows *workflows, const struct record *record, 
         .number = record_find_field(record, FIELD_JOB_STEP),
         .count = record_find_field(record, FIELD_JOB_STEPS),
     };
-    if (step->workflow.size == 0 || step->job.size == 0) {
+    if (step->workflow.size == 0 || (step->job.size == 0 && !workflow_is_ended_by(record))) {
         return false;
     }
     const struct slice name[] = {SLICE("workflow"), step->system, step->workflow};
@@ -297,12 +297,37 @@ static uint32_t follow_end(struct workflows *workflows, const struct workflow_se
     return 2;
 }
 
+static uint32_t follow_word(struct workflows *workflows, const struct workflow_settings *settings,
+                            const struct step *step, struct record *record,
+                            struct record follow[WORKFLOW_RECORDS])
+{
+    bool is_cancel = record->redis.job_action == JOB_ACTION_WORKFLOW_CANCEL;
+    struct open_workflow *open = find_open(workflows, step->key, record->end_ns);
+    if (record->error != RECORD_OK || (open != NULL && open->has_ended)) {
+        return 0;
+    }
+    if (open != NULL) {
+        open->has_ended = true;
+    }
+    struct record *made = &follow[0];
+    const struct slice name[] = {SLICE("end"), slice_of(record->span_id, sizeof(record->span_id))};
+    begin(made, is_cancel ? WORKFLOW_CANCEL : WORKFLOW_TIMEOUT, step, settings, record);
+    derive(name, 2, made->span_id, sizeof(made->span_id));
+    put_below(made, step->start_id, open != NULL || settings->producers_are_traced);
+    add_link(made, record->trace_id, record->span_id);
+    add_link(record, step->trace_id, made->span_id);
+    return 1;
+}
+
 uint32_t workflow_follow(struct workflows *workflows, const struct workflow_settings *settings,
                          struct record *record, struct record follow[WORKFLOW_RECORDS])
 {
     struct step step;
     if (!workflow_may_follow(record) || !read_step(workflows, record, &step)) {
         return 0;
+    }
+    if (workflow_is_ended_by(record)) {
+        return follow_word(workflows, settings, &step, record, follow);
     }
     return record->kind == RECORD_JOB
                ? follow_end(workflows, settings, &step, record, follow)

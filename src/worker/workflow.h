@@ -4,7 +4,8 @@
  * A workflow has a trace of its own, whose ids are derived from its id: whoever sees one of its
  * jobs comes to the same ones. Its spans follow from records of jobs, as records that only the
  * worker side makes (RECORD_WORKFLOW): the start and the steps from submissions, their ends and the
- * workflow's from attempts that ended. A step and its job link to each other.
+ * workflow's from attempts that ended, or from a word about the workflow itself. A step and its job
+ * link to each other.
  *
  * The start is that of step 0 or 1, never merely the first that was seen. A span here is the parent
  * of another where this exporter has made it, or where producers are known to be traced; else it is
@@ -54,9 +55,17 @@ struct workflow_settings {
 uint32_t workflow_follow(struct workflows *workflows, const struct workflow_settings *settings,
                          struct record *record, struct record follow[WORKFLOW_RECORDS]);
 
+/* Whether it tells how a whole workflow ended, and of no job. */
+static inline bool workflow_is_ended_by(const struct record *record)
+{
+    return record->kind == RECORD_REDIS_CLIENT &&
+           (record->redis.job_action == JOB_ACTION_WORKFLOW_CANCEL ||
+            record->redis.job_action == JOB_ACTION_WORKFLOW_TIMEOUT);
+}
+
 static inline bool workflow_may_follow(const struct record *record)
 {
-    return record->kind == RECORD_JOB ||
+    return record->kind == RECORD_JOB || workflow_is_ended_by(record) ||
            (record->kind == RECORD_REDIS_CLIENT && (record->redis.job_action == JOB_ACTION_SUBMIT ||
                                                     record->redis.job_action == JOB_ACTION_SAVE));
 }

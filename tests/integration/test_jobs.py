@@ -101,6 +101,28 @@ class PlainSchema(Jobs):
         self.assertEqual(saved.parent_id, submitted.span_id)
         self.assertEqual(submitted.status, 2)
 
+    def test_workflows_that_end_as_a_whole(self):
+        """Given up, or too slow: as the workflow's own status says, once, whatever its id looks like."""
+        for number, (status, name) in enumerate({"cancelled": "cancel", "timeout": "timeout"}.items()):
+            for workflow in (f"9a1e6f04-3c52-4d0b-8f7e-{number:012}", f"wf_{number}"):
+                with self.subTest(status=status, workflow=workflow):
+                    program = ("import sys, redis; client = redis.Redis(port=int(sys.argv[1])); workflow = sys.argv[2];"
+                               "client.hset('job:' + workflow, mapping={'created_at': '2026-11-21T10:00:00Z',"
+                               "'workflow_id': workflow, 'current_step': 1, 'total_steps': 3, 'job_type': 'a'});"
+                               "client.zadd('jobs:pending', {workflow: 1});"
+                               "client.hset('workflow:' + workflow, 'status', sys.argv[3]);"
+                               "client.hset('workflow:' + workflow, 'status', sys.argv[3])")
+                    _, found = self.observed(self.python, "-c", program, self.redis.port, workflow, status)
+                    start, = named(found, "workflow.start")
+                    end, = named(found, f"workflow.{name}")
+                    self.assertEqual((end.trace_id, end.parent_id), (start.trace_id, start.span_id))
+                    self.assertEqual(end.get("workflow.id"), workflow)
+                    self.assertEqual((end.status, end.get("error.type")),
+                                     (2, "timeout") if name == "timeout" else (0, None))
+                    said = [span for span in found if span.get("db.query.text", "").startswith("HSET workflow:")]
+                    self.assertEqual([link["spanId"] for link in end.links], [said[0].span_id])
+                    self.assertEqual([link["spanId"] for link in said[0].links], [end.span_id])
+
     def test_each_way_to_end(self):
         """As the status says: the step that ended the attempt, and what the attempt says of it."""
         ends = {

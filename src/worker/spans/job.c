@@ -211,6 +211,8 @@ static void add_step(struct span *span, const struct record *record, const struc
     case JOB_ACTION_START:
     case JOB_ACTION_FOLD:
     case JOB_ACTION_ACK:
+    case JOB_ACTION_WORKFLOW_CANCEL:
+    case JOB_ACTION_WORKFLOW_TIMEOUT:
     case JOB_ACTION_COUNT:
         break;
     }

@@ -15,6 +15,10 @@ static struct slice name_of(enum workflow_event event)
         return SLICE("workflow.step_fail");
     case WORKFLOW_COMPLETE:
         return SLICE("workflow.complete");
+    case WORKFLOW_CANCEL:
+        return SLICE("workflow.cancel");
+    case WORKFLOW_TIMEOUT:
+        return SLICE("workflow.timeout");
     case WORKFLOW_EVENT_COUNT:
         break;
     }
@@ -48,6 +52,9 @@ void spans_build_workflow(struct span *span, const struct record *record,
     add_text(span, SLICE("customer.tier"), fields[FIELD_JOB_TIER]);
     add_text(span, SLICE("user.id"), fields[FIELD_JOB_USER]);
     spans_add_links(span, record);
+    if (record->workflow.event == WORKFLOW_TIMEOUT) {
+        span_set_error(span, SLICE("timeout"));
+    }
     if (record->workflow.event == WORKFLOW_STEP_FAIL) {
         struct slice type = fields[FIELD_JOB_ERROR_TYPE];
         struct slice valid = type.size > 0 ? span_text(span, type) : SLICE("_OTHER");
