@@ -566,7 +566,8 @@ class Poisoned(Jobs):
             name = re.search(r"of=(\w+)&", call.get("db.query.text"))[1]
             self.assertEqual(attempts[call.parent_id].get("job.id"), name)
         plain = run([self.python, JOBS / "poison.py", queue, self.redis.port], clean_environment())
-        self.assertLess(int(output) - int(plain.output), 8 << 10)
+        # Of 40 to 60 MiB that passed; by 10 MiB the program's own buffers differ from run to run.
+        self.assertLess(int(output) - int(plain.output), 20 << 10)
         self.assertNotIn("xxxx" * 50, str([span.attributes for span in found]))
         return list(attempts.values())
 
