@@ -24,6 +24,9 @@ struct run {
     uint32_t messages;
     uint16_t slot;
     uint8_t end;     /* enum run_end */
+    uint8_t percent; /* of the last message that said how far it is */
+    uint64_t progress_ns;
+    uint64_t retrieved_ns;
     bool is_unnamed; /* asked for by a message on that connection, which says no id */
     uint32_t connection;
 };
@@ -70,6 +73,9 @@ static void end_run(struct thread_state *self, struct run *run, enum run_end end
         record->run.end = (uint8_t)end;
         record->run.messages = run->messages;
         record->run.started_ns = run->started_ns;
+        record->run.progress_ns = run->progress_ns;
+        record->run.percent = run->percent;
+        record->run.retrieved_ns = run->retrieved_ns;
         exchange_complete(self, slot, now, RECORD_OK, 0);
     }
 }
@@ -130,6 +136,28 @@ static const struct service_event *find_event(const struct service_endpoint *end
         }
     }
     return NULL;
+}
+
+static uint64_t number_in(const struct record *values, const struct service_endpoint *endpoint,
+                          struct slice attribute)
+{
+    uint8_t field = service_field_of(endpoint, attribute);
+    struct slice text =
+        field == SERVICE_NO_FIELD ? slice_of(NULL, 0) : service_values_find(values, field);
+    uint64_t number = 0;
+    for (size_t i = 0; i < text.size && i < 9 && (uint8_t)(text.data[i] - '0') <= 9; i++) {
+        number = number * 10 + (uint64_t)(text.data[i] - '0');
+    }
+    return number;
+}
+
+static void take_progress(struct run *run, const struct service_endpoint *endpoint,
+                          const struct record *values, uint64_t now)
+{
+    uint64_t value = number_in(values, endpoint, SLICE("comfyui.progress.value"));
+    uint64_t max = number_in(values, endpoint, SLICE("comfyui.progress.max"));
+    run->progress_ns = now;
+    run->percent = (uint8_t)(max == 0 ? RUN_NO_PERCENT : value < max ? value * 100 / max : 100);
 }
 
 /* Ends the run, if the event is an end. */
@@ -218,6 +246,8 @@ static void answered_locked(struct thread_state *self, struct connection *connec
         join_run(record, record_of(run));
     }
     if (event != NULL && event->outcome != SERVICE_RUN_BEGINS) {
+        bool brings = event->outcome == SERVICE_RUN_COMPLETED && run->ended_ns == 0;
+        run->retrieved_ns = brings ? now : run->retrieved_ns;
         take_event(self, run, event, record, now);
     }
 }
@@ -422,6 +452,9 @@ void runs_message(struct thread_state *self, struct connection *connection, uint
     run->messages++;
     if (record_of(run) != NULL && run->messages <= LIMIT_RUN_MESSAGES) {
         add_message(self, connection, run, values, start_ns, now);
+    }
+    if (event->outcome == SERVICE_RUN_PROGRESSED && run->ended_ns == 0) {
+        take_progress(run, endpoint, values, now);
     }
     take_event(self, run, event, values, now);
     unlock_table();

@@ -64,7 +64,6 @@ static void print_slice(struct slice text)
 
 static void print_key(struct slice key)
 {
-    putchar(' ');
     for (size_t i = 0; i < key.size; i++) {
         if (key.data[i] != RULE_CAPTURE || i + 1 == key.size) {
             putchar(key.data[i]);
@@ -77,6 +76,50 @@ static void print_key(struct slice key)
     }
 }
 
+static void print_place(const struct rules *rules, const struct rule_source *source)
+{
+    static const char *const kinds[] = {"argument", "argv", "field", "reply", "reply"};
+    fputs(kinds[source->kind], stdout);
+    if (source->position > RULE_FROM_END) {
+        printf(" -%u", source->position - RULE_FROM_END);
+    } else if (source->position > 0) {
+        printf(" %u", source->position);
+    }
+    for (uint32_t i = 0; i < source->steps; i++) {
+        printf("%c%u", i == 0 ? ' ' : '.', source->step[i]);
+    }
+    if (source->text != 0) {
+        fputs(source->kind == RULE_SOURCE_FIELD ? " " : " field ", stdout);
+        print_slice(rules_text(rules, source->text));
+    }
+    if (source->path != 0) {
+        fputs(" json ", stdout);
+        print_slice(rules_text(rules, source->path));
+    }
+}
+
+/* " if argument 2 is workers", as the rule has it. */
+static void explain_condition(const struct rules *rules, const struct rule_condition *condition,
+                              bool is_first)
+{
+    uint16_t offset = condition->words;
+    fputs(is_first ? " if " : " and ", stdout);
+    print_place(rules, &rules->sources[condition->value.source]);
+    if (condition->word_count == 0) {
+        fputs(condition->is_negated ? " is missing" : " is there", stdout);
+        return;
+    }
+    fputs(condition->is_negated ? " is not " : " is ", stdout);
+    for (uint32_t i = 0; i < condition->word_count; i++) {
+        struct slice word = rules_text(rules, offset);
+        if (i > 0) {
+            putchar('|');
+        }
+        print_key(word);
+        offset = (uint16_t)(offset + sizeof(uint16_t) + word.size);
+    }
+}
+
 /* "12: claim, by ZPOPMAX on jobs:pending; tells id, queue". */
 static void explain_rule(const struct rules *rules, const struct rule *rule, struct slice commands)
 {
@@ -86,7 +129,15 @@ static void explain_rule(const struct rules *rules, const struct rule *rule, str
         fputs(rule->is_script ? " with the keys" : " on", stdout);
     }
     for (uint32_t i = 0; i < rule->key_count; i++) {
+        putchar(' ');
         print_key(rules_text(rules, rules->keys[rule->first_key + i]));
+    }
+    for (uint32_t i = 0; i < rule->condition_count; i++) {
+        explain_condition(rules, &rules->conditions[rule->first_condition + i], i == 0);
+    }
+    if (rule->needs_claim) {
+        fputs(rule->condition_count == 0 ? " if it is claimed here" : " and it is claimed here",
+              stdout);
     }
     uint64_t told = 0;
     for (uint32_t i = 0; i < rule->setting_count; i++) {

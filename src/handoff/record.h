@@ -242,12 +242,17 @@ enum run_end {
     RUN_END_COUNT
 };
 
+#define RUN_NO_PERCENT 255u
+
 /* Kind RUN. */
 struct run_numbers {
     uint64_t started_ns; /* the service said so; 0: it did not */
     uint32_t messages;   /* that told of it, also those that are no spans */
     uint8_t end;         /* enum run_end */
-    uint8_t reserved[3];
+    uint8_t percent;     /* how far it was at progress_ns; RUN_NO_PERCENT: that was not said */
+    uint8_t reserved[2];
+    uint64_t progress_ns;  /* when the service last said that it goes on; 0: never */
+    uint64_t retrieved_ns; /* when an answer brought its results; 0: none did before its end */
 };
 
 enum message_kind {

@@ -33,8 +33,9 @@ enum service_outcome {
     SERVICE_RUN_COMPLETED,
     SERVICE_RUN_FAILED,
     SERVICE_RUN_CANCELLED,
-    SERVICE_RUN_NAMED, /* the answer to what was sent: the run has this id */
-    SERVICE_RUN_NOTED, /* of no run: what it says is told of all that go on */
+    SERVICE_RUN_NAMED,      /* the answer to what was sent: the run has this id */
+    SERVICE_RUN_NOTED,      /* of no run: what it says is told of all that go on */
+    SERVICE_RUN_PROGRESSED, /* it goes on, and how far it is */
     SERVICE_OUTCOMES
 };
 

@@ -74,7 +74,7 @@ WANTED = {
 EVENTS = {
     "POST": "job.submission.started job.submission.completed",
     "job.process": "job.progress", "job.fail": "exception",
-    "process.execute_comfyui": "submitted execution.started execution.completed",
+    "process.execute_comfyui": "submitted execution.started progress.updated execution.completed results.retrieved",
 }
 MATCHING = """#!lua name=matching
 redis.register_function('findMatchingJob', function(keys, args)

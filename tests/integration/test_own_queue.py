@@ -109,6 +109,8 @@ class Parcels(test_jobs.Jobs):
         text = told.output.decode()
         self.assertIn("queue parcels; a job is named by id queue\n", text)
         self.assertIn(": claim, by XAUTOCLAIM on {queue}; tells worker, attempt, id, type\n", text)
+        self.assertIn(": claim, by XREADGROUP if argument 2 is couriers; tells worker, attempt, queue, id, type\n", text)
+        self.assertIn(": complete, by XACK on {queue} if it is claimed here; tells id\n", text)
 
 
 # What a rule file may get wrong: its text, the line that is told, and the reason.

@@ -102,11 +102,11 @@ OTHERS = [
 SUBMITTED = {name: value for name, value in OTHERS[0][4].items() if name.startswith(("comfyui.", "workflow."))}
 # What becomes of each prompt: the events of its span, and its error.
 RUNS = {
-    "p-1": (["submitted", "execution.started", "execution.completed"], None),
-    "p-old": (["submitted", "execution.started", "execution.completed"], None),
+    "p-1": (["submitted", "execution.started", "progress.updated", "execution.completed"], None),
+    "p-old": (["submitted", "execution.started", "progress.updated", "execution.completed"], None),
     "p-failed": (["submitted", "execution.started", "execution.failed"], "RuntimeError"),
     "p-cancelled": (["submitted", "execution.started", "execution.cancelled"], None),
-    "p-early": (["submitted", "execution.started", "execution.completed"], None),
+    "p-early": (["submitted", "execution.started", "progress.updated", "execution.completed"], None),
 }
 MESSAGE_VALUES = {
     "comfyui.node": "node", "comfyui.progress.value": "value", "comfyui.progress.max": "max",

@@ -330,6 +330,9 @@ static void test_run(void **state)
         assert_int_equal(run.end_ns, last.end_ns);
         assert_int_equal(run.run.end, RUN_END_COMPLETED);
         assert_int_equal(run.run.messages, 3);
+        assert_int_equal(run.run.progress_ns, progress.end_ns);
+        assert_int_equal(run.run.percent, 33);
+        assert_int_equal(run.run.retrieved_ns, 0);
         const struct service_endpoint *messages = service_endpoint(endpoint_of("GET", "/ws"));
         assert_true(slice_equals(service_values_find(&progress, messages->run_field), slice(id)));
         end(&talk);
@@ -500,6 +503,8 @@ static void test_ends(void **state)
     const struct record run = next_record(RECORD_RUN);
     assert_int_equal(run.run.end, RUN_END_COMPLETED);
     assert_int_equal(run.end_ns, 31);
+    assert_int_equal(run.run.retrieved_ns, 31);
+    assert_int_equal(run.run.progress_ns, 0);
     next_record(RECORD_HTTP_CLIENT);
     no_record();
 }

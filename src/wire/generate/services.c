@@ -253,15 +253,16 @@ static void add_constant(const char *attribute, const char *value)
 /* OUTCOME [when ATTRIBUTE is TEXT] [without ATTRIBUTE] [by ATTRIBUTE] */
 static void add_event(char **words, unsigned count)
 {
-    static const char *const outcomes[] = {"begins",    "goes-on", "started", "completed", "failed",
-                                           "cancelled", "named",   "noted",   NULL};
+    static const char *const outcomes[] = {"begins",     "goes-on",   "started", "completed",
+                                           "failed",     "cancelled", "named",   "noted",
+                                           "progressed", NULL};
     if (event_count == MAX_EVENTS) {
         fail("too many events", NULL);
     }
     struct service_event *event = &events[event_count++];
     event->outcome = (uint8_t)number_of(words[0], outcomes,
                                         "a run begins, goes-on, started, completed, failed, "
-                                        "cancelled, named or noted");
+                                        "cancelled, named, noted or progressed");
     event->field = event->without = event->error = SERVICE_NO_FIELD;
     event->value = add_text("");
     unsigned at = 1;

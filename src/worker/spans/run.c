@@ -14,11 +14,26 @@ static void add_event(struct span *span, uint64_t time_ns, struct slice name)
     span_add_event(span, time_ns, name);
 }
 
+/* Of all that was said of it the last. */
+static void add_progress(struct span *span, const struct record *record)
+{
+    struct span_event *event =
+        span_add_event(span, span->start_ns + (record->run.progress_ns - record->start_ns),
+                       SLICE("progress.updated"));
+    if (event != NULL && record->run.percent != RUN_NO_PERCENT) {
+        event->attributes[event->attribute_count++] = (struct attribute){
+            .key = SLICE("percent"), .type = ATTRIBUTE_INT, .integer = record->run.percent};
+    }
+}
+
 static void add_end(struct span *span, const struct record *record, const struct record_text *text)
 {
     switch ((enum run_end)record->run.end) {
     case RUN_END_COMPLETED:
         add_event(span, span->end_ns, SLICE("execution.completed"));
+        if (record->run.retrieved_ns != 0) {
+            add_event(span, span->end_ns, SLICE("results.retrieved"));
+        }
         break;
     case RUN_END_FAILED: {
         struct slice type = text->fields[FIELD_RUN_ERROR];
@@ -55,6 +70,9 @@ void spans_build_run(struct span *span, const struct record *record, const struc
                   SLICE("execution.started"));
         span_add_double(span, SLICE("execution.duration_ms"),
                         (double)(record->end_ns - record->run.started_ns) / MS);
+    }
+    if (record->run.progress_ns > record->start_ns && record->run.progress_ns <= record->end_ns) {
+        add_progress(span, record);
     }
     if (record->run.messages > 0) {
         span_add_int(span, SLICE("wirespan.run.messages"), record->run.messages);
