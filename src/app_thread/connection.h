@@ -151,6 +151,7 @@ struct connection {
     uint16_t session_slot;    /* WebSocket or opaque: the record of the connection itself */
     _Atomic bool connecting;  /* connect() said EINPROGRESS */
     _Atomic bool replied;     /* adrift: the last bytes seen went the replies' way */
+    _Atomic bool is_prepared; /* for somebody's next request (prepared.h) */
     bool pipelines;           /* a request was sent before the one before it was answered */
     bool in_tunnel;           /* beyond a CONNECT */
     bool is_unix : 1;

@@ -11,6 +11,7 @@
 #include "app_thread/clock.h"
 #include "app_thread/exchange.h"
 #include "app_thread/host_names.h"
+#include "app_thread/prepared.h"
 #include "app_thread/readable.h"
 #include "app_thread/turn.h"
 #include "app_thread/witness.h"
@@ -163,6 +164,12 @@ static SLOW void plan_carrying(struct observation *seen, const struct iovec *iov
     }
 }
 
+static SLOW void begin_prepared(struct observation *seen)
+{
+    seen->is_prepared = true;
+    seen->is_lent = prepared_lend(seen->self, seen->touch.connection);
+}
+
 /* Nothing else is looked at before the call but what the connection is: whether the bytes can be
    read, and how many of them are sent, the kernel will tell. */
 static inline __attribute__((always_inline)) bool begin_send(struct observation *seen,
@@ -173,6 +180,7 @@ static inline __attribute__((always_inline)) bool begin_send(struct observation 
     struct thread_state *self = seen->self;
     struct connection *connection = seen->touch.connection;
     seen->holds = false;
+    seen->is_prepared = false;
     seen->epoch = 0;
     seen->ahead.size = 0;
     if (!may_insert) {
@@ -191,6 +199,9 @@ static inline __attribute__((always_inline)) bool begin_send(struct observation 
     seen->epoch = attachment_epoch();
     seen->start_ns = 0;
     if (connection->role != ROLE_SERVER) {
+        if (unlikely(prepared_is(connection))) {
+            begin_prepared(seen);
+        }
         bool goes_on = unlikely(connection->write_began_ns != 0);
         seen->start_ns = goes_on ? connection->write_began_ns : clock_now_ns();
         /* Before the call; pairs with has_in_flight of whoever reads an answer. */
@@ -335,8 +346,21 @@ static inline void end_carrying(struct observation *seen)
     }
 }
 
-void observe_send_end(struct observation *seen, const struct iovec *iov, size_t count,
-                      ssize_t result, int error)
+/* What was sent of a request is sent for one; what was sent before any does not count. */
+static SLOW void end_prepared(const struct observation *seen, ssize_t result)
+{
+    struct connection *connection = seen->touch.connection;
+    uint8_t protocol = atomic_load_explicit(&connection->protocol, memory_order_relaxed);
+    if (result > 0 && (protocol == PROTOCOL_HTTP1 || protocol == PROTOCOL_REDIS)) {
+        prepared_end(connection);
+    }
+    if (seen->is_lent) {
+        trace_context_give_back(seen->self);
+    }
+}
+
+static inline __attribute__((always_inline)) void
+end_send(struct observation *seen, const struct iovec *iov, size_t count, ssize_t result, int error)
 {
     struct connection *connection = seen->touch.connection;
     turn_sends(seen->self, connection);
@@ -367,6 +391,15 @@ void observe_send_end(struct observation *seen, const struct iovec *iov, size_t 
     }
 }
 
+void observe_send_end(struct observation *seen, const struct iovec *iov, size_t count,
+                      ssize_t result, int error)
+{
+    end_send(seen, iov, count, result, error);
+    if (unlikely(seen->is_prepared)) {
+        end_prepared(seen, result);
+    }
+}
+
 /* ---- receiving ---- */
 
 void observe_plaintext_sent(const struct touch *touch, const void *session, const struct iovec *iov,
@@ -385,11 +418,24 @@ bool observe_receive_begin(struct receipt *seen, int fd)
     return connection_touch(seen->self, fd, &seen->touch);
 }
 
+/* Is it still there? Who asks so of a connection that nothing is awaited from is about to use it.
+ */
+static SLOW void probe(struct thread_state *self, struct connection *connection)
+{
+    if (atomic_load_explicit(&connection->protocol, memory_order_relaxed) == PROTOCOL_HTTP1 &&
+        pairing_count(&connection->pairing) == 0) {
+        prepared_note(self, connection);
+    }
+}
+
 void observe_receive_end(struct receipt *seen, const struct iovec *iov, size_t count,
                          ssize_t result, int error)
 {
     struct connection *connection = seen->touch.connection;
     if (result < 0 && is_passing_error(error)) {
+        if (error == EAGAIN && connection->role == ROLE_CLIENT && iov_size(iov, count) == 1) {
+            probe(seen->self, connection);
+        }
         return;
     }
     if (result == 0 && iov_size(iov, count) == 0) {
@@ -516,6 +562,7 @@ void observe_connect_begin(int fd, const void *address, uint32_t size, uint64_t 
         if (unlikely(witness != NULL)) {
             witness->connecting(connection);
         }
+        prepared_note(self, connection);
         set_peer(connection, address, size);
     }
     connection_leave(self, connection, DIRECTION_OUT);
@@ -526,7 +573,11 @@ static void report_failed_connect(struct thread_state *self, struct connection *
                                   int error)
 {
     connection_set_connecting(connection, false);
+    bool is_lent = prepared_lend(self, connection);
     uint16_t slot = exchange_begin(self, connection, RECORD_CONNECT, connection->opened_ns);
+    if (is_lent) {
+        trace_context_give_back(self);
+    }
     exchange_complete(self, slot, clock_now_ns(), exchange_error_of(error), error);
     /* The application may try another address on the same socket. */
     connection->opened_ns = 0;

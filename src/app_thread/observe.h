@@ -34,6 +34,8 @@ struct observation {
     struct thread_state *self;
     uintptr_t source;  /* whose bytes these are: a TLS session's, or 0: the socket's */
     bool holds;        /* the direction is held over the call */
+    bool is_prepared;  /* the connection was, for a request (prepared.h) */
+    bool is_lent;      /* the thread works, in this call, for whom that was */
     uint32_t epoch;    /* in which it was taken */
     uint64_t start_ns; /* just before the call */
     struct ahead ahead;

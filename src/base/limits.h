@@ -158,6 +158,10 @@
    thousandth of it, as a usual answer is, 20 microseconds. */
 #define LIMIT_INFLATE_TEXT (4u << 20)
 
+/* Connections that are prepared and not used yet, at a time: from the one to the other it is a
+   moment, so that more than there are threads are enough. */
+#define LIMIT_PREPARED 256u
+
 /* A message that is looked into for the context that it carries: longer ones carry what was made,
    not what is to be done. */
 #define LIMIT_MESSAGE_CONTEXT (64u << 10)

@@ -23,7 +23,9 @@ class Runtimes(Suite):
     def test_java(self):
         subprocess.run([program("javac"), "-d", self.folder, FRONTS / "Front.java"], check=True)
         self.check(Front("Java HttpServer", [program("java"), "-Xshare:auto", "-cp", self.folder, "Front", "{port}"],
-                         modes=("seq", "nio"), least={"nio": 0}))
+                         # Of the JDK's own client: who calls connects, or looks whether a kept connection is
+                         # still there; another thread sends.
+                         modes=("seq", "nio"), least={("nio", "5"): 0.95, ("nio", "20"): 0.95}))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@
 #include "app_thread/clock.h"
 #include "app_thread/connection.h"
 #include "app_thread/observe.h"
+#include "app_thread/prepared.h"
 #include "app_thread/trace_context.h"
 #include "handoff/segment.h"
 
@@ -295,6 +296,8 @@ static void what_is_not_answered_ends_with_the_connection(void **state)
 
 /* ---- who serves what another thread has read ---- */
 
+static const char answer[] = "HTTP/1.1 204 No Content\r\n\r\n";
+
 static int accepted;
 
 /* What a thread sends that has asked about the connection, as it is then. */
@@ -327,7 +330,6 @@ static void *asks_and_answers(void *argument)
     struct record *record = argument;
     *record = ask_and_send(false);
     assert_int_equal(record->parent_source, PARENT_CAUSAL);
-    static const char answer[] = "HTTP/1.1 204 No Content\r\n\r\n";
     offer(accepted, answer, sizeof(answer) - 1, true);
     *record = (struct record){0};
     trace_context_begin_client(&thread_state, record, clock_now_ns());
@@ -375,6 +377,113 @@ static void who_asks_before_the_answer_serves(void **state)
     assert_int_equal(outcome.count, 2);
 }
 
+/* ---- who prepares a connection, and who sends on it ---- */
+
+static int used;
+
+static const char call[] = "GET /called HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/* Asks whether the connection is still there; `size` is what is read at most. */
+static void ask_whether_there(size_t size)
+{
+    char room[16];
+    struct iovec iov = {room, size};
+    struct receipt seen;
+    assert_true(observe_receive_begin(&seen, used));
+    observe_receive_end(&seen, &iov, 1, -1, EAGAIN);
+}
+
+static void *calls(void *argument)
+{
+    (void)argument;
+    offer(used, call, sizeof(call) - 1, true);
+    receive(used, answer, sizeof(answer) - 1, true);
+    assert_false(thread_state.context.is_lent);
+    return NULL;
+}
+
+static void *asks_for_nobody(void *argument)
+{
+    (void)argument;
+    ask_whether_there(1);
+    return NULL;
+}
+
+static void on_thread(void *(*function)(void *))
+{
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, function, NULL), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+/* The source of the parent of the call that was made last. */
+static int called(void)
+{
+    struct record record;
+    assert_true(segment_reader_next(&reader, &record));
+    assert_int_equal(record.kind, RECORD_HTTP_CLIENT);
+    bool is_ours = memcmp(record.parent_span_id, thread_state.context.span_id, 8) == 0;
+    assert_int_equal(is_ours, record.parent_source == PARENT_CAUSAL);
+    return record.parent_source;
+}
+
+static void a_request_is_for_whom_its_connection_was_prepared(void **state)
+{
+    (void)state;
+    static const char head[] = "GET /work HTTP/1.1\r\nHost: a\r\n\r\n";
+    int serving[2];
+    int calling[2];
+    struct outcome outcome;
+    attachment_context_spans = LIMIT_CONTEXT_SPANS;
+    attachment_context_age_ns = LIMIT_CONTEXT_SECONDS * UINT64_C(1000000000);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, serving), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, calling), 0);
+    descriptor_made(&thread_state, serving[0], DESCRIPTOR_ACCEPTED);
+    descriptor_made(&thread_state, calling[0], DESCRIPTOR_STREAM);
+    used = calling[0];
+    thread_state.runs_a_loop = false;
+    receive(serving[0], head, sizeof(head) - 1, true);
+    struct touch touch;
+    assert_true(connection_touch(&thread_state, used, &touch));
+    touch.connection->role = ROLE_CLIENT;
+    prepared_note(&thread_state, touch.connection); /* as connect() does */
+    on_thread(calls);
+    assert_int_equal(called(), PARENT_CAUSAL);
+    /* Once. */
+    on_thread(calls);
+    assert_int_equal(called(), PARENT_NONE);
+    ask_whether_there(1);
+    on_thread(calls);
+    assert_int_equal(called(), PARENT_CAUSAL);
+    /* Whoever reads to the end is not about to use it. */
+    ask_whether_there(16);
+    on_thread(calls);
+    assert_int_equal(called(), PARENT_NONE);
+    /* The last word counts. */
+    ask_whether_there(1);
+    on_thread(asks_for_nobody);
+    on_thread(calls);
+    assert_int_equal(called(), PARENT_NONE);
+    /* Who works for somebody calls for that. */
+    ask_whether_there(1);
+    calls(NULL);
+    assert_int_equal(called(), PARENT_CAUSAL);
+    on_thread(calls);
+    assert_int_equal(called(), PARENT_NONE);
+    /* Not beyond its answer. */
+    ask_whether_there(1);
+    offer(serving[0], answer, sizeof(answer) - 1, true);
+    on_thread(calls);
+    collect(&outcome);
+    assert_int_equal(outcome.count, 2);
+    descriptor_closing(&thread_state, serving[0]);
+    descriptor_closing(&thread_state, used);
+    for (int i = 0; i < 2; i++) {
+        close(serving[i]);
+        close(calling[i]);
+    }
+}
+
 int main(int count, char **arguments)
 {
     seeds = count > 1 ? strtoul(arguments[1], NULL, 10) : seeds;
@@ -385,6 +494,7 @@ int main(int count, char **arguments)
         cmocka_unit_test(redis_however_cut),
         cmocka_unit_test(what_is_not_answered_ends_with_the_connection),
         cmocka_unit_test(who_asks_before_the_answer_serves),
+        cmocka_unit_test(a_request_is_for_whom_its_connection_was_prepared),
     };
     int failed = cmocka_run_group_tests(tests, set_up, NULL);
     /* The same where requests are framed before the call that sends them. */
