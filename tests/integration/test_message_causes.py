@@ -95,8 +95,11 @@ class MessageCauses(case.Case):
                 self.assertEqual(self.serve(node, 5), 1)
 
     def test_others(self):
-        """uvloop shows who waits, too; a thread that reads for others does not work itself."""
-        self.assertEqual(self.serve(self.library("uvloop"), 5), 1)
+        """uvloop shows who waits, too, but for a connection's first message, which may come before anybody waits; a
+        thread that reads for others does not work itself."""
+        connections = 5
+        first = connections / (COUNT * connections * 2 / 3)
+        self.assertGreaterEqual(self.serve(self.library("uvloop"), connections), 1 - first)
         self.assertEqual(self.serve(self.library("sync"), 5), 0)
 
 
