@@ -52,7 +52,8 @@ class Celery(Jobs):
         file = self.new_path("spans.jsonl")
         environment = case.preload_environment(file, **self.settings)
         with Daemon(self.worker(pool, concurrency, prefetch), environment, self.new_path("log")) as worker:
-            wait_until(lambda: self.client.llen("notes") >= attempts or worker.process.poll() is not None, 60, "the attempts")
+            wait_until(lambda: self.client.llen("notes") >= attempts or worker.process.poll() is not None, 60,
+                       "the attempts")
             self.assertEqual(worker.end(deadline_seconds=60), 0, worker.said()[-2000:])
         lost, worked = losses.told(spans.read_file(file))
         self.assertEqual(lost, {})
@@ -79,6 +80,8 @@ class Celery(Jobs):
             # When a task was enqueued is not on the wire.
             self.assertIsNone(attempt.get("queue.wait_time_ms"))
             self.check_end(attempt, kind, KINDS[kind][1] if number == KINDS[kind][0] else "retried")
+        self.check_retries([attempts[job, number].get("processing.status") for job, number in attempts
+                            if number < KINDS[jobs[job][1]][0]])
         self.check_calls(worked, attempts)
         self.check_bookkeeping(worked)
         self.assertNotIn("xxxx", str([span.attributes for span in produced + worked]))
@@ -92,11 +95,16 @@ class Celery(Jobs):
                 self.assertEqual((attempt.get("error.type"), attempt.message),
                                  ("NoRoom", f"no room for {attempt.get('job.id')}"))
                 self.assertIn("in failing", str(attempt.events))
-        elif status == "retried":
-            self.assertEqual(attempt.get("processing.status"), "retried", attempt)
-        else:
+        elif attempt.get("processing.status") is None:
             self.assertEqual(attempt.get("wirespan.job.end"), "unknown", attempt)
-            self.assertIsNone(attempt.get("processing.status"))
+        else:
+            self.assertEqual(attempt.get("processing.status"), status, attempt)
+            self.assertEqual(status, "retried")
+
+    def check_retries(self, told: list) -> None:
+        """Without results a retry may come when its attempt is forgotten, if more than a hundred were claimed since."""
+        may_forget = len(told) > 100 and "TEST_BACKEND" not in self.settings
+        self.assertLessEqual(sum(status is None for status in told), len(told) // 10 if may_forget else 0)
 
     def check_bookkeeping(self, worked: list[spans.Span]) -> None:
         """No waiting, no heartbeat and no list of what is not acknowledged is a span, nor the transaction around it."""

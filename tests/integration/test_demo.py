@@ -59,7 +59,7 @@ class Demo(unittest.TestCase):
             self.assertTrue(tree, out)
             self.assertEqual(re.findall(r"[├└]─ ▶ (\w+)", tree[1]), calls, out)
         self.assertEqual(len(re.findall(r"└─ ▶ websocket ", out)), 2, out)
-        for count, call in ((2, "/v1/chat/completions"), (2, "/prompt "), (10, "publish update_job_progress"),
+        for count, call in ((2, "/v1/chat/completions"), (2, "/prompt "), (10, "│ update_job_progress ?"),
                             (3, "/v1/images/generations"), (2, " process.execute_comfyui "),
                             (5, " job.send_complete_msg ")):
             self.assertEqual(len([line for line in out.splitlines() if call in line]), count, out)
