@@ -305,12 +305,35 @@ int drain_add_segment(struct exporter *exporter, struct segment *segment, size_t
     return 0;
 }
 
+/* Room will come: of some way out a batch is being taken, or can be. */
+static bool makes_room(const struct exporter *exporter, uint64_t now_ns)
+{
+    for (uint32_t i = 0; i < exporter->outlet_count; i++) {
+        const struct delivery *delivery = &exporter->outlets[i].delivery;
+        if (delivery->state == DELIVERY_IN_FLIGHT || delivery_is_ready(delivery, now_ns)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static inline bool must_wait(const struct exporter *exporter, uint64_t now_ns)
+{
+    return unlikely(!queue_has_room(&exporter->queue)) && exporter->seams.serves_others &&
+           exporter->tail == NULL && makes_room(exporter, now_ns);
+}
+
 /* Returns whether there may be more. */
-static bool drain_source(struct exporter *exporter, struct source *source, uint64_t now_ns)
+static bool drain_source(struct exporter *exporter, struct source *source, uint64_t now_ns,
+                         bool is_going)
 {
     source->reader.now_ns = now_ns;
     renew_clock(exporter, source, now_ns);
     for (uint32_t count = 0; count < LIMIT_DRAIN_PASS; count++) {
+        if (!is_going && must_wait(exporter, now_ns)) {
+            exporter->is_held = true;
+            return true;
+        }
         if (!segment_reader_next(&source->reader, &exporter->record)) {
             return false;
         }
@@ -322,9 +345,13 @@ static bool drain_source(struct exporter *exporter, struct source *source, uint6
 
 void drain_all(struct exporter *exporter, uint64_t now_ns)
 {
+    uint32_t first = exporter->turn;
     exporter->has_more = false;
-    for (uint32_t i = 0; i < exporter->source_count; i++) {
-        exporter->has_more |= drain_source(exporter, exporter->sources[i], now_ns);
+    exporter->is_held = false;
+    for (uint32_t i = 0; i < exporter->source_count && !exporter->is_held; i++) {
+        uint32_t number = (first + i) % exporter->source_count;
+        exporter->turn = number; /* who was held is the first when there is room */
+        exporter->has_more |= drain_source(exporter, exporter->sources[number], now_ns, false);
     }
 }
 
@@ -352,7 +379,7 @@ void drain_remove_segment(struct exporter *exporter, struct segment *segment, in
     source->clock_renewed_ns = 0;
     /* The process is gone: what a ring still holds is bounded by its places. */
     uint32_t passes = LIMIT_SEGMENT_RINGS * LIMIT_SEGMENT_SLOTS / LIMIT_DRAIN_PASS;
-    while (drain_source(exporter, source, now.monotonic_ns) && passes-- > 0) {
+    while (drain_source(exporter, source, now.monotonic_ns, true) && passes-- > 0) {
     }
     uint32_t position = 0;
     while (segment_reader_next_remaining(&source->reader, &position, now.monotonic_ns, cause,

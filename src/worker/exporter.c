@@ -241,7 +241,7 @@ static bool has_tail(const struct exporter *exporter)
 static void fill_wait(struct exporter *exporter, uint64_t now_ns, struct worker_wait *wait)
 {
     wait->descriptor_count = 0;
-    wait->timeout_ns = exporter->has_more ? 0 : IDLE_WAIT_NS;
+    wait->timeout_ns = exporter->is_held ? RUSH_POLL_NS : exporter->has_more ? 0 : IDLE_WAIT_NS;
     wait->idle = true;
     bool in_flight = false;
     wait->stalled = false;
@@ -284,8 +284,12 @@ void exporter_step(struct exporter *exporter, uint64_t now_ns, bool flush, struc
     exporter->drained = 0;
     drain_all(exporter, now_ns);
     for (uint32_t pass = 1; exporter->has_more && pass < LIMIT_DRAIN_PASSES; pass++) {
+        uint32_t drained = exporter->drained;
         move_outlets(exporter, now_ns, false);
         drain_all(exporter, now_ns);
+        if (exporter->is_held && exporter->drained == drained) {
+            break;
+        }
     }
     if (unlikely(exporter->tail != NULL)) {
         bool concludes = exporter->concludes || (flush && !exporter->seams.serves_others);

@@ -76,6 +76,8 @@ struct exporter {
     uint64_t losses_told_ns;        /* monotonic; the last losses spans */
     bool flushes;                   /* the last step was asked to flush */
     bool has_more;                  /* the last step left records behind */
+    bool is_held;                   /* for want of room in the queue */
+    uint32_t turn;                  /* the source that is drained first */
     uint32_t drained;               /* records that the last step took */
     struct tail *tail;              /* NULL: every trace is kept */
     struct resource *tail_resource; /* of the first process: what tells of the policy is its */
@@ -113,7 +115,9 @@ void drain_remove_segment(struct exporter *exporter, struct segment *segment, in
 bool drain_has_backlog(const struct exporter *exporter);
 void drain_finish(struct exporter *exporter);
 
-/* Takes what is complete, LIMIT_DRAIN_PASS records of each segment at most; sets `has_more`. */
+/* Takes what is complete, LIMIT_DRAIN_PASS records of each segment at most; sets `has_more`. Who
+   serves many processes leaves records where they are while its queue is full and a receiver takes
+   what is in it (`is_held`): one pass over many segments is more than a queue holds. */
 void drain_all(struct exporter *exporter, uint64_t now_ns);
 
 /* Moves the tail policy on: judges what is due, and enqueues what was kept. With `concludes` all is

@@ -26,6 +26,7 @@ static struct exporter *exporter;
 static struct fake_transport *fakes[LIMIT_TRANSPORTS];
 static struct segment *segments[2];
 static struct worker_wait wait_wish;
+static bool serves_others;
 static size_t mapped_size;
 
 static void read_clock(void *context, struct segment_clock *now)
@@ -63,6 +64,7 @@ static int set_up(void **state)
     (void)state;
     now_ms = START_MS;
     random_state = 1;
+    serves_others = false;
     said[0] = '\0';
     config_parse(&config, (const char *const[]){NULL}, NULL, NULL);
     mapped_size = segment_size(64);
@@ -97,7 +99,9 @@ static void create(const char *first, const char *second)
         fakes[1] = fake_create(second);
         transports[count++] = &fakes[1]->base;
     }
-    exporter = exporter_create(&config, &seams, transports, count);
+    struct exporter_seams used = seams;
+    used.serves_others = serves_others;
+    exporter = exporter_create(&config, &used, transports, count);
     assert_non_null(exporter);
     assert_int_equal(drain_add_segment(exporter, segments[0], mapped_size, NULL), 0);
 }
@@ -407,6 +411,52 @@ static void a_full_queue_drops_the_newest(void **state)
     assert_string_equal(names_of(fakes[0], 0), "C1 C2 C3 C4 |");
     step(false);
     assert_string_equal(names_of(fakes[0], 1), "C5 C6 C7 C8 |");
+}
+
+/* Of many processes more may wait than a queue holds: it stays with them while a receiver takes. */
+static void who_serves_others_leaves_what_has_no_room(void **state)
+{
+    (void)state;
+    config.max_queue_size = 4;
+    config.max_batch_size = 4;
+    serves_others = true;
+    create("otlp", NULL);
+    assert_int_equal(drain_add_segment(exporter, segments[1], mapped_size, NULL), 0);
+    fakes[0]->result = TRANSPORT_PENDING;
+    for (unsigned i = 1; i <= 20; i++) {
+        complete_in(segments[i % 2], i, 1);
+    }
+    step(false);
+    step(false);
+    assert_true(wait_wish.timeout_ns > 0);
+    assert_false(exporter_is_drained(exporter));
+    fakes[0]->result = TRANSPORT_DELIVERED;
+    for (int i = 0; i < 20 && !exporter_is_drained(exporter); i++) {
+        step(true);
+    }
+    assert_true(exporter_is_drained(exporter));
+    assert_int_equal(exporter->outlets[0].exported, 20);
+    assert_int_equal(exporter->losses[LOSS_QUEUE_FULL], 0);
+}
+
+/* While it cannot deliver, the segments are kept free all the same. */
+static void who_serves_others_loses_what_nobody_takes(void **state)
+{
+    (void)state;
+    config.max_queue_size = 4;
+    config.max_batch_size = 4;
+    serves_others = true;
+    create("otlp", NULL);
+    fakes[0]->result = TRANSPORT_RETRY;
+    for (unsigned i = 1; i <= 4; i++) {
+        complete(i);
+    }
+    step(false);
+    for (unsigned i = 5; i <= 12; i++) {
+        complete(i);
+    }
+    step(false);
+    assert_int_equal(exporter->losses[LOSS_QUEUE_FULL], 4);
 }
 
 static void refusals_are_counted(void **state)
@@ -829,6 +879,8 @@ int main(void)
         TEST(one_that_fails_does_not_hold_up_the_other),
         TEST(what_was_not_sampled_is_no_loss),
         TEST(a_full_queue_drops_the_newest),
+        TEST(who_serves_others_leaves_what_has_no_room),
+        TEST(who_serves_others_loses_what_nobody_takes),
         TEST(refusals_are_counted),
         TEST(the_shorter_of_both_timeouts_ends_a_batch),
         TEST(losses_of_the_segment_are_told_at_a_flush),
