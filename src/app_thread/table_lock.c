@@ -9,7 +9,7 @@
 #define SPIN_TRIES 256
 /* Then its holder has lost the processor. Yielding does not give it one where others wait for it,
    too; a nap of a tenth of a millisecond does. */
-#define NAPS   100
+#define NAPS   1000
 #define NAP_NS 50000
 
 /* Of the word: somebody has waited for this holder in vain. Nobody else does. */

@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 /* False: its holder does not get on; nothing is taken. Tries for some microseconds, then gives a
-   holder that lost its processor ten milliseconds to get one back: what it holds up otherwise is a
-   job that is never told of. A holder that was waited for in vain is waited for once. */
+   holder that lost its processor a tenth of a second to get it back: what it holds up otherwise is
+   a job that is never told of. A holder that was waited for in vain is waited for once. */
 bool table_lock_take(_Atomic uint32_t *lock);
 
 static inline void table_lock_give(_Atomic uint32_t *lock)

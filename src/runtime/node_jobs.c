@@ -95,6 +95,26 @@ static void disown_entered(struct testimony *self)
     jobs->has_entered = false;
 }
 
+/* A job was claimed that may be begun by a worker that does not say so. */
+static bool must_watch(const struct node_jobs *jobs)
+{
+    for (uint32_t i = 0; i < jobs->claimed_count; i++) {
+        if (!jobs->claimed[i].is_told) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void drop_untold(struct node_jobs *jobs)
+{
+    for (uint32_t i = jobs->claimed_count; i > 0; i--) {
+        if (!jobs->claimed[i - 1].is_told) {
+            drop_claimed(jobs, i - 1);
+        }
+    }
+}
+
 static void stop_watching(struct testimony *self)
 {
     if (self->jobs.watches) {
@@ -113,7 +133,7 @@ static void give_up_oldest(struct testimony *self)
     drop_claimed(jobs, 0);
     jobs->watch_left = LIMIT_WITNESS_UNKNOWN;
     jobs->unbegun++;
-    if (jobs->claimed_count == 0) {
+    if (!must_watch(jobs)) {
         stop_watching(self);
     }
 }
@@ -215,6 +235,9 @@ static bool begin_told(struct testimony *self, napi_value job)
     take_handed(self, job);
     if (jobs->source != 0) {
         add_source(jobs, jobs->source);
+        for (uint32_t i = 0; i < jobs->claimed_count && jobs->watch_left == 0; i++) {
+            jobs->claimed[i].is_told |= jobs->claimed[i].source == jobs->source;
+        }
     }
     return true;
 }
@@ -249,7 +272,7 @@ static napi_value process(napi_env env, napi_callback_info info)
     if (exception != NULL) {
         node.napi_throw(env, exception);
     }
-    if (self->jobs.claimed_count == 0) {
+    if (self->jobs.watches && !must_watch(&self->jobs)) {
         stop_watching(self);
     }
     return result;
@@ -319,7 +342,7 @@ static void begin_job(struct testimony *self, v8_local promise)
     jobs->has_entered = true;
     refer(self, &jobs->entering, promise);
     if (jobs->is_mistaken || jobs->entering == NULL) {
-        jobs->claimed_count = 0;
+        drop_untold(jobs);
         stop_watching(self);
     }
 }
@@ -373,7 +396,7 @@ static void promise_resolved(struct testimony *self, v8_local promise)
         return;
     }
     if (jobs->handed_count == LIMIT_WITNESS_HANDED) {
-        jobs->claimed_count = 0; /* which is the next one would not be known */
+        drop_untold(jobs); /* which is the next one would not be known */
         stop_watching(self);
     } else {
         napi_ref *handed = &jobs->handed[jobs->handed_count];
@@ -387,7 +410,7 @@ static void promise_resolved(struct testimony *self, v8_local promise)
 static void turn_is_over(struct testimony *self)
 {
     disown_entered(self);
-    if (self->jobs.claimed_count == 0) {
+    if (!must_watch(&self->jobs)) {
         stop_watching(self);
     }
 }
@@ -471,9 +494,9 @@ void node_jobs_claimed(struct testimony *self, const struct thread_context *work
     uint32_t number = testimony_begin(self, work);
     uint64_t source =
         testimony_key(queue, slice_of(&connection->serial, sizeof(connection->serial)));
-    jobs->claimed[jobs->claimed_count++] =
-        (struct node_claimed){key, source, jobs->events + LIMIT_WITNESS_PROMISES, number};
     bool is_told = jobs->watch_left == 0 && is_source(jobs, source);
+    jobs->claimed[jobs->claimed_count++] =
+        (struct node_claimed){key, source, jobs->events + LIMIT_WITNESS_PROMISES, number, is_told};
     jobs->watch_left -= jobs->watch_left > 0;
     if (!is_told) {
         watch(self);

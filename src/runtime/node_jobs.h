@@ -26,6 +26,7 @@ struct node_claimed {
     uint64_t source; /* of queue and connection: workers share neither, as a rule */
     uint64_t until;  /* the event at which nobody will begin it any more */
     uint32_t number;
+    bool is_told; /* by the worker, when it begins it: no promise is watched for it */
 };
 
 /* A class of workers: the method that it had. */
