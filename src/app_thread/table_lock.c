@@ -9,11 +9,15 @@
 #define SPIN_TRIES 256
 /* Then its holder has lost the processor. Yielding does not give it one where others wait for it,
    too; a nap of a tenth of a millisecond does. */
-#define NAPS   1000
+#define NAPS   100
 #define NAP_NS 50000
 
-/* Of the word: somebody has waited for this holder in vain. Nobody else does. */
-#define STUCK 0x80000000u
+/* Somebody has waited for this holder in vain, and nobody else does: the word is even. An epoch is
+   odd, and any of its other bits may be set. */
+static bool is_stuck(uint32_t word)
+{
+    return word != 0 && word % 2 == 0;
+}
 
 /* Between one try and the next. */
 static void wait_a_moment(int tries)
@@ -36,19 +40,19 @@ bool table_lock_take(_Atomic uint32_t *lock)
     for (int tries = 0; tries < SPIN_TRIES + NAPS; tries++) {
         uint32_t word = atomic_load_explicit(lock, memory_order_relaxed);
         /* Another process's holder was a thread of the one that this one was forked from. */
-        if ((word == 0 || !attachment_is_of_process(word & ~STUCK)) &&
+        if ((word == 0 || !attachment_is_of_process(word)) &&
             atomic_compare_exchange_weak_explicit(lock, &word, epoch, memory_order_acquire,
                                                   memory_order_relaxed)) {
             return true;
         }
-        if ((word & STUCK) != 0) {
+        if (is_stuck(word)) {
             return false;
         }
         wait_a_moment(tries);
     }
     uint32_t word = atomic_load_explicit(lock, memory_order_relaxed);
-    if (word != 0) {
-        atomic_compare_exchange_strong_explicit(lock, &word, word | STUCK, memory_order_relaxed,
+    if (word > 1) {
+        atomic_compare_exchange_strong_explicit(lock, &word, word & ~1u, memory_order_relaxed,
                                                 memory_order_relaxed);
     }
     return false;

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 /* False: its holder does not get on; nothing is taken. Tries for some microseconds, then gives a
-   holder that lost its processor a tenth of a second to get it back: what it holds up otherwise is
+   holder that lost its processor ten milliseconds to get it back: what it holds up otherwise is
    a job that is never told of. A holder that was waited for in vain is waited for once. */
 bool table_lock_take(_Atomic uint32_t *lock);
 
