@@ -51,18 +51,10 @@ bool job_record_is_none(const uint8_t id[8])
     return memcmp(id, none, sizeof none) == 0;
 }
 
-void job_record_link(struct record *record, const uint8_t trace_id[16], const uint8_t span_id[8])
-{
-    uint8_t link[24];
-    memcpy(link, trace_id, 16);
-    memcpy(link + 16, span_id, 8);
-    record_add_field(record, FIELD_LINK, slice_of(link, sizeof link), sizeof link);
-}
-
 void job_record_link_parent(struct record *record)
 {
     if (!job_record_is_none(record->parent_span_id)) {
-        job_record_link(record, record->trace_id, record->parent_span_id);
+        record_add_link(record, record->trace_id, record->parent_span_id);
     }
 }
 
@@ -70,7 +62,7 @@ void job_record_link_parent(struct record *record)
 static void tell_submission(struct record *record, const struct job *job)
 {
     if (!attachment_producers_are_traced) {
-        job_record_link(record, job->trace_id, job->submit_id);
+        record_add_link(record, job->trace_id, job->submit_id);
         return;
     }
     memcpy(record->parent_span_id, job->submit_id, sizeof record->parent_span_id);
@@ -78,7 +70,8 @@ static void tell_submission(struct record *record, const struct job *job)
     record->flags |= RECORD_FLAG_REMOTE_PARENT;
 }
 
-void job_record_join(struct record *record, const struct job *job)
+/* Into the job's trace, below what the job carries or below nothing. */
+static void enter_trace(struct record *record, const struct job *job)
 {
     memcpy(record->trace_id, job->trace_id, sizeof record->trace_id);
     memset(record->parent_span_id, 0, sizeof record->parent_span_id);
@@ -87,7 +80,15 @@ void job_record_join(struct record *record, const struct job *job)
     if (job->is_carried) {
         memcpy(record->parent_span_id, job->parent_id, sizeof record->parent_span_id);
         record->parent_source = PARENT_CONTENT;
-        record->flags |= RECORD_FLAG_REMOTE_PARENT | RECORD_FLAG_CARRIED;
+        record->flags |= RECORD_FLAG_CARRIED;
+    }
+}
+
+void job_record_join(struct record *record, const struct job *job)
+{
+    enter_trace(record, job);
+    if (job->is_carried) {
+        record->flags |= RECORD_FLAG_REMOTE_PARENT;
     } else if (job->is_derived) {
         tell_submission(record, job);
     }
@@ -95,11 +96,7 @@ void job_record_join(struct record *record, const struct job *job)
 
 uint32_t job_record_number(struct slice text)
 {
-    uint32_t number = slice_equals(text, SLICE("true"));
-    for (size_t i = 0; i < text.size && i < 9 && (uint8_t)(text.data[i] - '0') <= 9; i++) {
-        number = number * 10 + (uint32_t)(text.data[i] - '0');
-    }
-    return number;
+    return slice_equals(text, SLICE("true")) ? 1 : slice_number(text);
 }
 
 uint32_t job_record_attempts(const struct rule_facts *facts)
@@ -171,13 +168,5 @@ void job_record_numbers(struct record *record, struct job *job, const struct rul
 void job_record_submitted(struct record *record, const struct job *job)
 {
     job_record_link_parent(record);
-    memcpy(record->trace_id, job->trace_id, sizeof record->trace_id);
-    memset(record->parent_span_id, 0, sizeof record->parent_span_id);
-    record->parent_source = PARENT_NONE;
-    record->trace_flags = job->trace_flags;
-    if (job->is_carried) {
-        memcpy(record->parent_span_id, job->parent_id, sizeof record->parent_span_id);
-        record->parent_source = PARENT_CONTENT;
-        record->flags |= RECORD_FLAG_CARRIED;
-    }
+    enter_trace(record, job);
 }

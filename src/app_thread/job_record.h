@@ -25,8 +25,6 @@ uint32_t job_record_attempts(const struct rule_facts *facts);
 /* The number that a text begins with, and 1 for what is true; 0: none. */
 uint32_t job_record_number(struct slice text);
 
-void job_record_link(struct record *record, const uint8_t trace_id[16], const uint8_t span_id[8]);
-
 /* The span that the record would have been below by its thread is told as a link. */
 void job_record_link_parent(struct record *record);
 

@@ -152,7 +152,7 @@ static void settle_all(struct thread_state *self, uint64_t now)
     job_table_set_awaited(left);
 }
 
-/* ---- identities ---- */
+/* ---- the rule of a command ---- */
 
 static uint64_t hash_of(struct slice value)
 {
@@ -200,8 +200,6 @@ bool jobs_choose(struct passage *passage)
     return true;
 }
 
-/* ---- records ---- */
-
 static bool is_of_pool(const struct job *job)
 {
     return (jobs_rules->queues[job->queue].flags & RULE_QUEUE_POOL) != 0;
@@ -247,7 +245,7 @@ bool jobs_find_claimed(struct slice id, struct thread_context *work)
     for (uint8_t i = 0; jobs_rules != NULL && i < jobs_rules->queue_count; i++) {
         const struct rule_queue *queue = &jobs_rules->queues[i];
         const struct rule rule = {.queue = i};
-        if ((queue->flags & RULE_QUEUE_POOL) != 0 && queue->identity == 1u << RULE_ID) {
+        if ((queue->flags & RULE_QUEUE_POOL) != 0 && queue->identity == RULE_BIT(RULE_ID)) {
             if (job_outcome_read_claimed(job_identity_key(&rule, &facts), work)) {
                 return true;
             }
@@ -419,7 +417,7 @@ static void submit(const struct deed *deed)
         memcpy(record->span_id, job->submit_id, sizeof record->span_id);
     }
     if (!job_record_is_none(job->save_id)) {
-        job_record_link(record, job->trace_id, job->save_id);
+        record_add_link(record, job->trace_id, job->save_id);
         memset(job->save_id, 0, sizeof job->save_id);
     }
     job_record_facts(record, deed->rule, deed->facts);
@@ -596,7 +594,7 @@ static void move_job(const struct deed *deed, struct job *job, struct record *re
     if (!job_identity_derive(job, deed->rule, deed->facts)) {
         return;
     }
-    job_record_link(record, before, job->claim_id);
+    record_add_link(record, before, job->claim_id);
     job_record_join(record, job);
     if (memcmp(context->span_id, job->span_id, sizeof job->span_id) == 0) {
         memcpy(context->trace_id, job->trace_id, sizeof context->trace_id);

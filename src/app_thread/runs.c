@@ -144,11 +144,7 @@ static uint64_t number_in(const struct record *values, const struct service_endp
     uint8_t field = service_field_of(endpoint, attribute);
     struct slice text =
         field == SERVICE_NO_FIELD ? slice_of(NULL, 0) : service_values_find(values, field);
-    uint64_t number = 0;
-    for (size_t i = 0; i < text.size && i < 9 && (uint8_t)(text.data[i] - '0') <= 9; i++) {
-        number = number * 10 + (uint64_t)(text.data[i] - '0');
-    }
-    return number;
+    return slice_number(text);
 }
 
 static void take_progress(struct run *run, const struct service_endpoint *endpoint,
@@ -288,14 +284,11 @@ static void add_message(struct thread_state *self, struct connection *connection
 static void link_to_handshake(struct record *record, const struct connection *connection)
 {
     const struct record *session = exchange_record(connection->session_slot);
-    uint8_t link[24];
     if (session == NULL ||
         memcmp(session->trace_id, record->trace_id, sizeof record->trace_id) == 0) {
         return;
     }
-    memcpy(link, session->trace_id, 16);
-    memcpy(link + 16, session->parent_span_id, 8);
-    record_add_field(record, FIELD_LINK, slice_of(link, sizeof link), sizeof link);
+    record_add_link(record, session->trace_id, session->parent_span_id);
 }
 
 static void add_sent(struct thread_state *self, struct connection *connection, uint16_t run_slot,

@@ -419,10 +419,7 @@ void trace_context_disown(struct thread_state *self, struct record *record)
 /* It may have been the cause. */
 static void link_to_candidate(struct record *record)
 {
-    uint8_t link[sizeof(record->trace_id) + sizeof(record->parent_span_id)];
-    memcpy(link, record->trace_id, sizeof(record->trace_id));
-    memcpy(link + sizeof(record->trace_id), record->parent_span_id, sizeof(record->parent_span_id));
-    record_add_field(record, FIELD_LINK, slice_of(link, sizeof(link)), sizeof(link));
+    record_add_link(record, record->trace_id, record->parent_span_id);
 }
 
 void trace_context_withdraw(struct thread_state *self, struct record *record,

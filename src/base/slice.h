@@ -39,6 +39,16 @@ static inline bool slice_starts_with(struct slice slice, struct slice prefix)
     return slice.size >= prefix.size && memcmp(slice.data, prefix.data, prefix.size) == 0;
 }
 
+/* The decimal number that a text begins with, of nine digits at most; 0: with none. */
+static inline uint32_t slice_number(struct slice text)
+{
+    uint32_t number = 0;
+    for (size_t i = 0; i < text.size && i < 9 && (uint8_t)(text.data[i] - '0') <= 9; i++) {
+        number = number * 10 + (uint32_t)(text.data[i] - '0');
+    }
+    return number;
+}
+
 static inline uint8_t ascii_lower(uint8_t byte)
 {
     return (uint8_t)(byte - 'A') < 26 ? (uint8_t)(byte | 0x20) : byte;

@@ -146,7 +146,7 @@ static void explain_rule(const struct rules *rules, const struct rule *rule, str
             printf("%s%s", told == 0 ? "; tells " : ", ",
                    rules_variable_name((enum rule_variable)variable));
         }
-        told |= UINT64_C(1) << variable;
+        told |= RULE_BIT(variable);
     }
     putchar('\n');
 }

@@ -446,6 +446,16 @@ static inline bool record_add_field(struct record *record, enum field_tag tag, s
     return true;
 }
 
+/* A span that the record's links to: its trace and its id. */
+static inline void record_add_link(struct record *record, const uint8_t trace_id[16],
+                                   const uint8_t span_id[8])
+{
+    uint8_t link[24];
+    memcpy(link, trace_id, 16);
+    memcpy(link + 16, span_id, 8);
+    record_add_field(record, FIELD_LINK, slice_of(link, sizeof(link)), sizeof(link));
+}
+
 /* Extends the field written last by more bytes of the same value, which may come in pieces. `limit`
    is that of the whole value. The last field must be of `tag`; otherwise a new one is begun. */
 bool record_extend_field(struct record *record, enum field_tag tag, struct slice more,

@@ -687,8 +687,9 @@ static bool at_end(struct parser *parser, struct slice line)
 
 static bool is_number(uint8_t variable, struct slice word)
 {
-    static const uint64_t numbers = 1u << RULE_ATTEMPT | 1u << RULE_ATTEMPTS | 1u << RULE_DELAY |
-                                    1u << RULE_STALLED | 1u << RULE_PROGRESS_VALUE;
+    static const uint64_t numbers = RULE_BIT(RULE_ATTEMPT) | RULE_BIT(RULE_ATTEMPTS) |
+                                    RULE_BIT(RULE_DELAY) | RULE_BIT(RULE_STALLED) |
+                                    RULE_BIT(RULE_PROGRESS_VALUE);
     bool is_right = true;
     for (size_t i = 0; i < word.size; i++) {
         is_right &= (uint8_t)(word.data[i] - '0') <= 9;
@@ -1040,7 +1041,7 @@ static bool parse_queue(struct parser *parser, struct slice line)
     if (!end_queue(parser)) {
         return false;
     }
-    struct rule_queue queue = {.identity = 1u << RULE_ID};
+    struct rule_queue queue = {.identity = RULE_BIT(RULE_ID)};
     if (!add_text(parser, name, &queue.name)) {
         return false;
     }
@@ -1064,9 +1065,9 @@ static bool parse_identity(struct parser *parser, struct slice line)
             return wrong_choice(parser, "nothing is known by the name", word, variable_names,
                                 RULE_VARIABLES, "");
         }
-        identity |= UINT64_C(1) << variable;
+        identity |= RULE_BIT(variable);
     }
-    if ((identity & 1u << RULE_ID) == 0) {
+    if ((identity & RULE_BIT(RULE_ID)) == 0) {
         return wrong_text(parser, "a queue's identity holds 'id' at least");
     }
     queue_at_hand(parser)->identity = identity;

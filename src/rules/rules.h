@@ -76,8 +76,11 @@ enum rule_variable {
     RULE_VARIABLES
 };
 
+/* Sets of variables have a bit for each. */
+#define RULE_BIT(variable) (UINT64_C(1) << (variable))
+
 /* What completes the name of a job whose id may come again. */
-#define RULE_TIMES (UINT64_C(1) << RULE_ENQUEUED | UINT64_C(1) << RULE_CREATED)
+#define RULE_TIMES (RULE_BIT(RULE_ENQUEUED) | RULE_BIT(RULE_CREATED))
 
 /* Where a value stands. Equal sources are one source. */
 enum rule_source_kind {
@@ -186,7 +189,7 @@ struct rule_queue {
     uint8_t flags; /* enum rule_queue_flag */
     uint8_t reserved;
     uint32_t reserved_too;
-    uint64_t identity; /* bit set of the variables that name a job */
+    uint64_t identity; /* the set of variables that name a job */
 };
 
 /* The rules of one command: a range of `members`. */

@@ -254,8 +254,8 @@ static napi_value process(napi_env env, napi_callback_info info)
     if (self == NULL || node.napi_get_cb_info(env, info, &count, values, &receiver, &data) != 0) {
         return NULL;
     }
-    const struct node_worker *worker = data;
-    napi_value method = referred(self, worker->process);
+    const napi_ref *kept = data;
+    napi_value method = referred(self, *kept);
     count = count < PROCESS_ARGUMENTS ? count : PROCESS_ARGUMENTS;
     bool begins = begin_told(self, count > 0 ? values[0] : NULL);
     self->jobs.working++;
@@ -278,23 +278,23 @@ static napi_value process(napi_env env, napi_callback_info info)
     return result;
 }
 
-/* The class of workers whose method that is. NULL: there are too many. */
-static struct node_worker *find_worker(struct testimony *self, napi_value method)
+/* Where that method is kept. NULL: there are too many. */
+static napi_ref *find_method(struct testimony *self, napi_value method)
 {
     struct node_jobs *jobs = &self->jobs;
-    for (uint32_t i = 0; i < jobs->worker_count; i++) {
-        if (refers_to(self, jobs->workers[i].process, method)) {
-            return &jobs->workers[i];
+    for (uint32_t i = 0; i < jobs->method_count; i++) {
+        if (refers_to(self, jobs->methods[i], method)) {
+            return &jobs->methods[i];
         }
     }
-    if (jobs->worker_count == LIMIT_WITNESS_WORKERS) {
+    if (jobs->method_count == LIMIT_WITNESS_WORKERS) {
         return NULL;
     }
-    struct node_worker *worker = &jobs->workers[jobs->worker_count];
-    worker->process = NULL;
-    refer(self, &worker->process, method);
-    jobs->worker_count += worker->process != NULL;
-    return worker->process != NULL ? worker : NULL;
+    napi_ref *kept = &jobs->methods[jobs->method_count];
+    *kept = NULL;
+    refer(self, kept, method);
+    jobs->method_count += *kept != NULL;
+    return *kept != NULL ? kept : NULL;
 }
 
 napi_value node_jobs_own(napi_env env, napi_callback_info info)
@@ -307,9 +307,9 @@ napi_value node_jobs_own(napi_env env, napi_callback_info info)
     if (self == NULL || node.napi_get_cb_info(env, info, &count, &method, NULL, NULL) != 0) {
         return NULL;
     }
-    struct node_worker *worker = find_worker(self, method);
-    if (worker == NULL ||
-        node.napi_create_function(env, name, sizeof(name) - 1, process, worker, &own) != 0) {
+    napi_ref *kept = find_method(self, method);
+    if (kept == NULL ||
+        node.napi_create_function(env, name, sizeof(name) - 1, process, kept, &own) != 0) {
         return NULL;
     }
     add_source(&self->jobs, self->jobs.source);

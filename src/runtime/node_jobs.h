@@ -29,11 +29,6 @@ struct node_claimed {
     bool is_told; /* by the worker, when it begins it: no promise is watched for it */
 };
 
-/* A class of workers: the method that it had. */
-struct node_worker {
-    napi_ref process;
-};
-
 struct node_jobs {
     /* Promises are watched: a job was claimed, and not begun. */
     bool watches;
@@ -50,11 +45,11 @@ struct node_jobs {
     uint32_t next_source;
     uint32_t claimed_count;
     uint32_t handed_count; /* handed[0] is the oldest */
-    uint32_t worker_count;
+    uint32_t method_count;
     struct node_claimed claimed[LIMIT_WITNESS_CLAIMED];
     napi_ref handed[LIMIT_WITNESS_HANDED];   /* promises of the next job */
     uint64_t sources[LIMIT_WITNESS_SOURCES]; /* of workers that say when they begin; 0: none */
-    struct node_worker workers[LIMIT_WITNESS_WORKERS];
+    napi_ref methods[LIMIT_WITNESS_WORKERS]; /* that classes of workers had */
 };
 
 /* Functions for the script. take(queue, id): the job's number, or 0. own(method): what a

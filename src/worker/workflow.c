@@ -142,14 +142,6 @@ static void copy_field(struct record *to, const struct record *from, enum field_
     }
 }
 
-static void add_link(struct record *record, const uint8_t trace_id[16], const uint8_t span_id[8])
-{
-    uint8_t link[24];
-    memcpy(link, trace_id, 16);
-    memcpy(link + 16, span_id, 8);
-    record_add_field(record, FIELD_LINK, slice_of(link, sizeof(link)), sizeof(link));
-}
-
 static bool is_sampled(const uint8_t trace_id[16], uint64_t threshold)
 {
     uint64_t last;
@@ -180,7 +172,7 @@ static void describe_step(struct record *made, const struct record *cause)
     copy_field(made, cause, FIELD_JOB_STEP);
     copy_field(made, cause, FIELD_JOB_ID);
     copy_field(made, cause, FIELD_JOB_TYPE);
-    add_link(made, cause->trace_id, cause->span_id);
+    record_add_link(made, cause->trace_id, cause->span_id);
 }
 
 static void put_below(struct record *made, const uint8_t parent_id[8], bool is_there)
@@ -189,7 +181,7 @@ static void put_below(struct record *made, const uint8_t parent_id[8], bool is_t
         memcpy(made->parent_span_id, parent_id, sizeof(made->parent_span_id));
         made->parent_source = PARENT_CONTENT;
     } else {
-        add_link(made, made->trace_id, parent_id);
+        record_add_link(made, made->trace_id, parent_id);
     }
 }
 
@@ -229,7 +221,7 @@ static uint32_t follow_submission(struct workflows *workflows,
     memcpy(made->span_id, step->step_id, sizeof(made->span_id));
     put_below(made, step->start_id, open != NULL || settings->producers_are_traced);
     describe_step(made, record);
-    add_link(record, step->trace_id, step->step_id);
+    record_add_link(record, step->trace_id, step->step_id);
     return count;
 }
 
@@ -314,8 +306,8 @@ static uint32_t follow_word(struct workflows *workflows, const struct workflow_s
     begin(made, is_cancel ? WORKFLOW_CANCEL : WORKFLOW_TIMEOUT, step, settings, record);
     derive(name, 2, made->span_id, sizeof(made->span_id));
     put_below(made, step->start_id, open != NULL || settings->producers_are_traced);
-    add_link(made, record->trace_id, record->span_id);
-    add_link(record, step->trace_id, made->span_id);
+    record_add_link(made, record->trace_id, record->span_id);
+    record_add_link(record, step->trace_id, made->span_id);
     return 1;
 }
 

@@ -388,14 +388,9 @@ static void what_was_not_sampled_is_no_loss(void **state)
     }
 }
 
-static void a_full_queue_drops_the_newest(void **state)
+/* A batch of four, then twice as many as the queue holds. */
+static void overfill(void)
 {
-    (void)state;
-    config.max_queue_size = 4;
-    config.max_batch_size = 4;
-    create("otlp", NULL);
-    fakes[0]->result = TRANSPORT_PENDING;
-    /* one batch in flight, four wait, the rest is lost */
     for (unsigned i = 1; i <= 4; i++) {
         complete(i);
     }
@@ -404,6 +399,17 @@ static void a_full_queue_drops_the_newest(void **state)
         complete(i);
     }
     step(false);
+}
+
+static void a_full_queue_drops_the_newest(void **state)
+{
+    (void)state;
+    config.max_queue_size = 4;
+    config.max_batch_size = 4;
+    create("otlp", NULL);
+    fakes[0]->result = TRANSPORT_PENDING;
+    /* one batch in flight, four wait, the rest is lost */
+    overfill();
     assert_int_equal(exporter->losses[LOSS_QUEUE_FULL], 4);
     assert_non_null(strstr(said, "wirespan: lost: queue_full 1\n"));
     fakes[0]->result = TRANSPORT_DELIVERED;
@@ -448,14 +454,7 @@ static void who_serves_others_loses_what_nobody_takes(void **state)
     serves_others = true;
     create("otlp", NULL);
     fakes[0]->result = TRANSPORT_RETRY;
-    for (unsigned i = 1; i <= 4; i++) {
-        complete(i);
-    }
-    step(false);
-    for (unsigned i = 5; i <= 12; i++) {
-        complete(i);
-    }
-    step(false);
+    overfill();
     assert_int_equal(exporter->losses[LOSS_QUEUE_FULL], 4);
 }
 
