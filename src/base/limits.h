@@ -352,12 +352,13 @@
 /* Requests that a read brought and the runtime has not begun: what one read can hold of small ones
    that are pipelined. More are without a number. */
 #define LIMIT_WITNESS_UNBEGUN 64u
-/* Requests that were announced and not seen yet: many times the connections of one host's pool. */
-#define LIMIT_WITNESS_ANNOUNCED 512u
-/* Requests of one call that are asked about again if it sent something else: the others are taken
-   for more than can be told. */
-#define LIMIT_WITNESS_TAKEN 16u
-/* Bits for those that were more: one bit makes a fraction of all requests parentless. */
+/* Requests, or commands, that were announced and not seen yet: what a program asks for in one turn.
+   More of them, and as many of one call, are not told apart from what is alike. */
+#define LIMIT_WITNESS_ANNOUNCED 4096u
+/* Counts of those by a part of their keys, so that most are found without looking at all. */
+#define LIMIT_WITNESS_ALIKE 1024u
+/* Bits for those that were more: one bit makes a fraction of all requests parentless, until as many
+   were sent. */
 #define LIMIT_WITNESS_FORGOTTEN 4096u
 /* Connections of which is known on whose behalf the last transaction was begun: a client of Redis's
    has one or a few. */

@@ -13,27 +13,14 @@
 #include "base/hash.h"
 #include "base/limits.h"
 #include "base/slice.h"
+#include "runtime/node_announced.h"
 #include "runtime/node_api.h"
 #include "runtime/node_jobs.h"
-
-/* A request that somebody has asked to be sent, and that was not seen yet. */
-struct announcement {
-    uint64_t key; /* of method and target */
-    uint32_t number;
-    bool trusts_storage; /* it will be written with the storage that it was announced with */
-};
 
 /* On whose behalf a connection was made, or a transaction begun on it; 0: nobody's. */
 struct made {
     uint32_t connection;
     uint32_t number;
-};
-
-/* What was announced and not seen yet, by key. */
-struct announcements {
-    uint32_t count; /* entries[0] is the oldest */
-    struct announcement entries[LIMIT_WITNESS_ANNOUNCED];
-    uint64_t forgotten[LIMIT_WITNESS_FORGOTTEN / 64];
 };
 
 /* A number, and whether the code that runs now can be taken by its word. */
@@ -75,7 +62,7 @@ struct testimony {
     uint64_t taken_ns; /* the call that took them */
     uint32_t taken_count;
     struct announcements *taken_from;
-    struct announcement taken[LIMIT_WITNESS_TAKEN];
+    struct announcement taken[LIMIT_WITNESS_ANNOUNCED];
     struct announcements requests;
     struct announcements commands;
     struct collection collection;

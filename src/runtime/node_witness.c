@@ -66,27 +66,6 @@ static napi_value begin(napi_env env, napi_callback_info info)
     return number_value(env, 0);
 }
 
-static uint32_t forgotten_bit(uint64_t key)
-{
-    return (uint32_t)(key ^ key >> 32) % LIMIT_WITNESS_FORGOTTEN;
-}
-
-/* It may still be sent: what looks like it cannot be told from it any more. */
-static void forget_announcement(struct announcements *all, const struct announcement *announcement)
-{
-    uint32_t bit = forgotten_bit(announcement->key);
-    all->forgotten[bit / 64] |= 1ull << bit % 64;
-}
-
-static void add_announcement(struct announcements *all, struct announcement announcement)
-{
-    if (all->count == LIMIT_WITNESS_ANNOUNCED) {
-        forget_announcement(all, &all->entries[0]);
-        testimony_drop(all->entries, &all->count, 0, sizeof(all->entries[0]));
-    }
-    all->entries[all->count++] = announcement;
-}
-
 enum announced { BY_UNDICI, BY_HTTP, BY_NODE_REDIS };
 
 static bool read_target(napi_env env, napi_value value, uint32_t kind,
@@ -117,8 +96,8 @@ static napi_value announce(napi_env env, napi_callback_info info)
             0 &&
         read_target(env, values[3], kind, target, &target_size)) {
         uint64_t key = testimony_key(slice_of(method, method_size), slice_of(target, target_size));
-        add_announcement(kind == BY_NODE_REDIS ? &self->commands : &self->requests,
-                         (struct announcement){key, number, kind == BY_HTTP});
+        announced_add(kind == BY_NODE_REDIS ? &self->commands : &self->requests,
+                      (struct announcement){key, number, kind == BY_HTTP});
     }
     return NULL;
 }
@@ -336,10 +315,9 @@ static void remember_taken(struct testimony *self, struct announcements *from,
         self->taken_ns = call_ns;
         self->taken_count = 0;
     }
-    if (self->taken_count < LIMIT_WITNESS_TAKEN) {
+    /* A call sends no more than are known when it begins. */
+    if (self->taken_count < LIMIT_WITNESS_ANNOUNCED) {
         self->taken[self->taken_count++] = announcement;
-    } else {
-        forget_announcement(from, &announcement);
     }
 }
 
@@ -359,15 +337,8 @@ static void take_back(uint64_t call_ns)
         return;
     }
     self->taken_ns = 0;
-    struct announcements *all = self->taken_from;
     for (uint32_t left = self->taken_count; left > 0; left--) {
-        if (all->count == LIMIT_WITNESS_ANNOUNCED) {
-            forget_announcement(all, &self->taken[left - 1]);
-            continue;
-        }
-        memmove(&all->entries[1], &all->entries[0], all->count * sizeof(all->entries[0]));
-        all->entries[0] = self->taken[left - 1];
-        all->count++;
+        announced_put_back(self->taken_from, self->taken[left - 1]);
     }
 }
 
@@ -376,57 +347,29 @@ static void take_back(uint64_t call_ns)
 static uint32_t find_announcement(struct testimony *self, struct announcements *all, uint64_t key,
                                   uint64_t call_ns)
 {
-    uint32_t candidates = 0;
-    uint32_t first = 0;
-    bool is_one = true;
-    bool trusts_storage = true;
-    for (uint32_t i = 0; i < all->count; i++) {
-        const struct announcement *entry = &all->entries[i];
-        if (entry->key != key) {
-            continue;
-        }
-        first = candidates == 0 ? i : first;
-        candidates++;
-        is_one = is_one && entry->number == all->entries[first].number;
-        trusts_storage = trusts_storage && entry->trusts_storage;
-    }
-    uint32_t bit = forgotten_bit(key);
-    if (candidates == 0 && self->relies_on_storage && all == &self->requests) {
+    struct alike alike = announced_look(all, key);
+    if (alike.count == 0 && self->relies_on_storage && all == &self->requests) {
         return ask_storage(self, false).number;
     }
-    if (candidates == 0 || (all->forgotten[bit / 64] >> bit % 64 & 1) != 0) {
+    if (announced_is_forgotten(all, key, call_ns != 0) || alike.count == 0) {
         return 0;
     }
-    uint32_t number = all->entries[first].number;
-    if (!is_one) {
-        number = trusts_storage ? ask_storage(self, false).number : 0;
-        uint32_t match = all->count;
-        for (uint32_t i = first; i < all->count; i++) {
-            struct announcement *entry = &all->entries[i];
-            if (entry->key == key && number != 0 && entry->number == number &&
-                match == all->count) {
-                match = i;
-            }
-        }
-        if (match == all->count && call_ns == 0) {
-            return 0;
-        }
-        if (match == all->count) {
+    uint32_t number = alike.number;
+    uint32_t place = alike.first;
+    if (!alike.is_one) {
+        number = alike.trusts_storage ? ask_storage(self, false).number : 0;
+        place = number == 0 ? all->count : announced_find(all, key, number);
+        if (place == all->count) {
             /* Any of them: none of the others can be told any more. */
-            for (uint32_t i = first; i < all->count; i++) {
-                if (all->entries[i].key == key) {
-                    all->entries[i].number = 0;
-                    all->entries[i].trusts_storage = false;
-                }
-            }
             number = 0;
-        } else {
-            first = match;
+            place = alike.first;
+            if (call_ns != 0) {
+                announced_disown(all, key);
+            }
         }
     }
     if (call_ns != 0) {
-        remember_taken(self, all, all->entries[first], call_ns);
-        testimony_drop(all->entries, &all->count, first, sizeof(all->entries[0]));
+        remember_taken(self, all, announced_take(all, place), call_ns);
     }
     return number;
 }

