@@ -367,6 +367,9 @@
 #define LIMIT_WITNESS_COLLECTED 1024u
 /* Requests whose work can still be told; as old a one has been answered or hangs. */
 #define LIMIT_WITNESS_BEGUN 4096u
+/* How many that began last are looked at for whether others are in work: of older ones alone it is
+   not asked. */
+#define LIMIT_WITNESS_OVERLAPPING 256u
 /* Jobs that were claimed and are not begun: a worker claims as many as it may work on before it
    begins the first. The oldest is forgotten. */
 #define LIMIT_WITNESS_CLAIMED 512u

@@ -102,10 +102,14 @@ void announced_put_back(struct announcements *all, struct announcement announcem
     all->alike[alike_as(announcement.key)]++;
 }
 
-void announced_give(struct announcements *all, uint32_t count, uint32_t number)
+void announced_give(struct announcements *all, uint32_t after, uint32_t count, uint32_t from,
+                    uint32_t number)
 {
-    for (uint32_t i = all->count > count ? all->count - count : 0; i < all->count; i++) {
-        at(all, i)->number = number;
+    uint32_t end = all->count - (after < all->count ? after : all->count);
+    for (uint32_t i = end - (count < end ? count : end); i < end; i++) {
+        if (at(all, i)->number == from) {
+            at(all, i)->number = number;
+        }
     }
 }
 

@@ -53,8 +53,10 @@ struct announcement announced_take(struct announcements *all, uint32_t place);
 /* It was taken out, and was not sent: it is the oldest again. */
 void announced_put_back(struct announcements *all, struct announcement announcement);
 
-/* The `count` that were added last are the work of `number` instead. */
-void announced_give(struct announcements *all, uint32_t count, uint32_t number);
+/* Of the last `count` before those `after` that were added last, what is the work of `from` is that
+   of `number` instead. */
+void announced_give(struct announcements *all, uint32_t after, uint32_t count, uint32_t from,
+                    uint32_t number);
 
 /* Whether what has that key may be one that was forgotten. `is_sent`: it is asked about once. */
 bool announced_is_forgotten(struct announcements *all, uint64_t key, bool is_sent);

@@ -40,6 +40,7 @@ struct v8_handle_scope {
     X(int, napi_get_cb_info,                                                                       \
       (napi_env, napi_callback_info, size_t * count, napi_value * values, napi_value * self,       \
        void **data))                                                                               \
+    X(int, napi_get_boolean, (napi_env, bool, napi_value *))                                       \
     X(int, napi_get_element, (napi_env, napi_value, uint32_t, napi_value *))                       \
     X(int, napi_get_reference_value, (napi_env, napi_ref, napi_value *))                           \
     X(int, napi_get_undefined, (napi_env, napi_value *))                                           \

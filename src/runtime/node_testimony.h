@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "app_thread/thread_state.h"
+#include "app_thread/trace_context.h"
 #include "base/hash.h"
 #include "base/limits.h"
 #include "base/slice.h"
@@ -92,6 +93,20 @@ static inline struct thread_context *testimony_find(struct testimony *self, uint
         return NULL;
     }
     return &self->begun[number % LIMIT_WITNESS_BEGUN];
+}
+
+/* Whether more than one request or job is in work, among those that began last. */
+static inline bool testimony_overlaps(struct testimony *self)
+{
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < LIMIT_WITNESS_OVERLAPPING && found < 2; i++) {
+        const struct thread_context *work = testimony_find(self, self->last_number - i);
+        if (work == NULL) {
+            break;
+        }
+        found += trace_context_is_current(work);
+    }
+    return found == 2;
 }
 
 /* Two texts that belong together, told apart by a byte that is in neither. */

@@ -102,6 +102,36 @@ static napi_value announce(napi_env env, napi_callback_info info)
     return NULL;
 }
 
+/* overlaps(): more than one request or job is in work. */
+static napi_value overlaps(napi_env env, napi_callback_info info)
+{
+    (void)info;
+    napi_value value = NULL;
+    node.napi_get_boolean(env, testimony != NULL && testimony_overlaps(testimony), &value);
+    return value;
+}
+
+/* give(kind, after, count, number): requests (0) or commands (1) that were announced, after which
+   so many more were, are the work of that number. */
+static napi_value give(napi_env env, napi_callback_info info)
+{
+    struct testimony *self = testimony;
+    napi_value values[5];
+    size_t count = 5;
+    uint32_t numbers[5];
+    if (self == NULL || node.napi_get_cb_info(env, info, &count, values, NULL, NULL) != 0) {
+        return NULL;
+    }
+    for (uint32_t i = 0; i < 5; i++) {
+        if (node.napi_get_value_uint32(env, values[i], &numbers[i]) != 0) {
+            return NULL;
+        }
+    }
+    announced_give(numbers[0] == 0 ? &self->requests : &self->commands, numbers[1], numbers[2],
+                   numbers[3], numbers[4]);
+    return NULL;
+}
+
 /* rely(): http's requests are not announced. */
 static napi_value rely(napi_env env, napi_callback_info info)
 {
@@ -181,6 +211,15 @@ static bool sends_script(const struct testimony *self, v8_local trace, int count
     return false;
 }
 
+/* p-limit begins what waits when something has ended, and what that sends at once is sent before it
+   is seen for whom it was begun. */
+static bool begins_next(const struct testimony *self, v8_local trace, uint32_t frame,
+                        uint32_t count)
+{
+    return frame + 1 < count && testimony_is_named(self, trace, frame, SLICE("run")) &&
+           testimony_is_named(self, trace, frame + 1, SLICE("next"));
+}
+
 static bool is_flushing(struct testimony *self)
 {
     int count;
@@ -191,8 +230,10 @@ static bool is_flushing(struct testimony *self)
         }
     }
     v8_local trace = testimony_stack(self, FLUSHER_FRAMES, &count);
+    bool overlaps = testimony_overlaps(self);
     for (int i = 0; i < count; i++) {
-        if (testimony_is_named(self, trace, (uint32_t)i, FLUSHER)) {
+        if (testimony_is_named(self, trace, (uint32_t)i, FLUSHER) ||
+            (overlaps && begins_next(self, trace, (uint32_t)i, (uint32_t)count))) {
             return true;
         }
     }
@@ -548,7 +589,7 @@ static napi_value run_script(napi_env env, char *why, size_t room, size_t *why_s
     napi_value text;
     napi_value function;
     napi_value receiver;
-    napi_value arguments[6];
+    napi_value arguments[8];
     napi_value result;
     int type;
     if (node.napi_create_string_utf8(env, script, sizeof(script) - 1, &text) != 0 ||
@@ -560,7 +601,9 @@ static napi_value run_script(napi_env env, char *why, size_t room, size_t *why_s
         node.napi_create_function(env, NULL, 0, node_jobs_take, NULL, &arguments[3]) != 0 ||
         node.napi_create_function(env, NULL, 0, collect, NULL, &arguments[4]) != 0 ||
         node.napi_create_function(env, NULL, 0, node_jobs_own, NULL, &arguments[5]) != 0 ||
-        node.napi_call_function(env, receiver, function, 6, arguments, &result) != 0 ||
+        node.napi_create_function(env, NULL, 0, overlaps, NULL, &arguments[6]) != 0 ||
+        node.napi_create_function(env, NULL, 0, give, NULL, &arguments[7]) != 0 ||
+        node.napi_call_function(env, receiver, function, 8, arguments, &result) != 0 ||
         node.napi_typeof(env, result, &type) != 0) {
         node.napi_get_and_clear_last_exception(env, &result);
         return NULL;

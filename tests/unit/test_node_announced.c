@@ -87,12 +87,16 @@ static void the_last_are_given_to_another(void **state)
     add(1, 1);
     add(2, 1);
     add(3, 1);
-    announced_give(&all, 2, 9);
+    announced_give(&all, 1, 1, 2, 8);
+    announced_give(&all, 1, 1, 1, 9);
     assert_int_equal(announced_look(&all, 1).number, 1);
     assert_int_equal(announced_look(&all, 2).number, 9);
-    assert_int_equal(announced_look(&all, 3).number, 9);
-    announced_give(&all, 9, 4);
+    assert_int_equal(announced_look(&all, 3).number, 1);
+    announced_give(&all, 0, 9, 1, 4);
     assert_int_equal(announced_look(&all, 1).number, 4);
+    assert_int_equal(announced_look(&all, 2).number, 9);
+    announced_give(&all, 9, 1, 4, 5);
+    assert_int_equal(announced_look(&all, 3).number, 4);
 }
 
 /* Too many make the oldest untold, until as many were sent; not for ever. */
