@@ -19,6 +19,12 @@
  * for the pipeline right before a command is added to it, and loses it when it is sent: the map is
  * given two methods of its own that note who asks, and hand the numbers over in order (collect).
  *
+ * A storage follows whoever takes work up, not who handed it over. So while several requests are in
+ * work it is looked at what a turn does with the promises of others (node_witness.js): what limits
+ * how much is done at a time begins work for whom waits for it, or for nobody that is known. What a
+ * timer of one request does with a list that all write into is not seen, nor is the first work of a
+ * loop that a request has begun and another one wakes.
+ *
  * A message from a WebSocket that names whose work it is was read for the callback that runs next:
  * a hook of async_hooks that is there for that one callback puts its number into the storage.
  *

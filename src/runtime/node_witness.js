@@ -16,8 +16,7 @@
 
   // ---- what is done for others ----
   // What a program hands over by means of its own (a queue of functions, a list of jobs) is done
-  // with the storage of whoever takes it up. Two things show that; they matter, and are looked
-  // for, only while more than one request or job is in work.
+  // with the storage of whoever takes it up. Two things show that.
   //
   // Who gives its own request what that has waited for, and goes on in the same turn, goes on for
   // others: what a worker does after a job. From there on it is nobody's.
@@ -25,18 +24,28 @@
   // Whose promise is resolved with one that is still pending has had that one begun for it, by what
   // limits how much is done at a time. All that was made in that turn is its own; but what else
   // waits for the same promise since then, to begin the next one, is nobody's.
+  //
+  // Looking for them costs a server a twentieth. It matters while more than one request or job is in
+  // work, and is done for the first of those; then for a few now and again, and for all as soon as
+  // one was seen.
   const most = 256;
   const turns = Array.from({ length: 16 }, () => (
     { runs: undefined, made: [], waiting: [], awaited: [], asked: [], told: [0, 0] }));
   const total = [0, 0]; // announced requests of http's, and commands of node-redis's
+  const handed = -1; // the storage of what goes on for others
   let many = false;
-  let watches = false;
-  let turn = turns[0]; // that runs, and a few before it
+  let stop; // watching
+  let left = 256; // of those for whom it is looked for
+  let last = 0;
+  let turn = turns[0]; // that runs, and a few before it, each in its place
   const beginTurn = (runs) => {
-    turns.unshift(turn = turns.pop());
+    turn = turns[last = (last + 1) % turns.length];
     turn.runs = runs;
-    turn.made.length = turn.waiting.length = turn.awaited.length = turn.asked.length = 0;
-    [turn.told[0], turn.told[1]] = total;
+    if (turn.made.length > 0) turn.made.length = 0;
+    if (turn.waiting.length > 0) turn.waiting.length = turn.awaited.length = 0;
+    if (turn.asked.length > 0) turn.asked.length = 0;
+    turn.told[0] = total[0];
+    turn.told[1] = total[1];
   };
   const make = (resource) => {
     if (turn.made.length < most) turn.made.push(resource);
@@ -48,13 +57,14 @@
   };
   const wasMadeBefore = (promise) => turn.made.length < most && !turn.made.includes(promise);
   const giveTurn = (at, from, number, tag) => {
+    left = Infinity;
     const { made, asked, told } = turns[at];
-    const end = at === 0 ? total : turns[at - 1].told;
+    const end = at === last ? total : turns[(at + 1) % turns.length].told;
     for (const kind of [0, 1]) {
-      give(kind, total[kind] - end[kind], end[kind] - told[kind], from, number);
+      give(kind, total[kind] - end[kind], end[kind] - told[kind], Math.max(from, 0), number);
     }
     for (const request of asked) {
-      if ((owners.get(request) ?? 0) === from) owners.set(request, number);
+      if ((owners.get(request) ?? 0) === Math.max(from, 0)) owners.set(request, number);
     }
     for (const other of made) tag(other, from, number);
   };
@@ -67,11 +77,12 @@
     if (given.size > 0) giveTurn(at, from, number, tag);
     waiting.forEach((other, i) => {
       if (awaited[i] !== promise) return;
-      tag(other, 0, 0);
+      tag(other, 0, handed);
       given.delete(other);
     });
     // What of it has run since.
-    while (given.size > 0 && --at >= 0) {
+    while (given.size > 0 && at !== last) {
+      at = (at + 1) % turns.length;
       if (!given.has(turns[at].runs)) continue;
       giveTurn(at, from, number, tag);
       for (const other of turns[at].made) given.add(other);
@@ -79,36 +90,36 @@
   };
 
   // Up to Node 22 the storage is handed from resource to resource, and each promise is one. One that
-  // was made of another has its number as a negative one, or this where it has none.
+  // was not made of another has a quarter more than its number.
   const key = storage.kResourceStore;
-  const derivedOnly = -0.5;
-  const numberOf = (store) => (store < 0 ? (store === derivedOnly ? undefined : -store) : store);
-  const derive = (number) => (number > 0 ? -number : derivedOnly);
+  const plain = 0.25;
+  const numberOf = (resource) => Math.floor(resource[key] ?? 0);
+  const isPlain = (resource) => isPromise(resource) && resource[key] - numberOf(resource) === plain;
   const isPassing = (resource) => isPromise(resource) || resource?.constructor?.name === 'TickObject';
   const tagResource = (resource, from, number) => {
-    const store = resource[key];
-    if (number === 0) resource[key] = derivedOnly;
-    else if ((numberOf(store) ?? 0) === from) resource[key] = store < 0 ? -number : number;
+    if (number === handed) resource[key] = handed;
+    else if (numberOf(resource) === from) resource[key] = number + (isPlain(resource) ? plain : 0);
   };
   const byResources = {
     init(promise, parent) {
-      if (parent === undefined) return;
-      promise[key] = derive(promise[key]);
-      if (!many) return;
+      if (parent === undefined) {
+        promise[key] = numberOf(promise) + plain;
+        return;
+      }
       const resource = executionAsyncResource();
       if (resource !== turn.runs) beginTurn(resource);
       wait(promise, parent);
       // No code of the program's is running: this promise was resolved with the parent.
-      if (!(resource[key] > 0) || !isPromise(resource)) return;
-      settleTurn(parent, numberOf(parent[key]) ?? 0, resource[key], tagResource);
+      if (isPlain(resource) && numberOf(resource) > 0) {
+        settleTurn(parent, numberOf(parent), numberOf(resource), tagResource);
+      }
     },
     settled(promise) {
-      if (!many) return;
-      const owner = numberOf(promise[key]);
+      const owner = numberOf(promise);
       const resource = executionAsyncResource();
-      if (owner === undefined || numberOf(resource[key]) !== owner) return;
+      if (owner <= 0 || numberOf(resource) !== owner) return;
       if (resource !== turn.runs) beginTurn(resource);
-      if (wasMadeBefore(promise) && isPassing(resource)) resource[key] = undefined;
+      if (wasMadeBefore(promise) && isPassing(resource)) resource[key] = handed;
     },
   };
   // Later the storage is V8's, which keeps it with whatever waits for a promise, and it is changed
@@ -119,7 +130,6 @@
   const tagFrame = (promise, from, number) => tagged.set(promise, number);
   const byFrames = {
     init(promise, parent) {
-      if (!many) return;
       make(promise);
       if (parent === undefined) {
         owned.set(promise, storage.getStore() ?? 0);
@@ -130,54 +140,61 @@
       if (number > 0 && owned.has(parent)) settleTurn(parent, owned.get(parent), number, tagFrame);
     },
     before(promise) {
-      if (!many) return;
       beginTurn(promise);
       const number = tagged.get(promise);
-      if (number !== undefined) storage.enterWith(number || undefined);
+      if (number !== undefined) storage.enterWith(number);
     },
-    after() { if (many) beginTurn(undefined); },
+    after() { beginTurn(undefined); },
     settled(promise) {
-      if (!many) return;
       const number = storage.getStore();
-      if (number === undefined || number !== (owned.get(promise) ?? only)) return;
-      if (wasMadeBefore(promise)) storage.enterWith(undefined);
+      if (!(number > 0) || number !== (owned.get(promise) ?? only)) return;
+      if (wasMadeBefore(promise)) storage.enterWith(handed);
     },
   };
   const isByResources = typeof key === 'symbol';
   if (isByResources) {
     storage._propagate = (resource, trigger) => {
-      const number = numberOf(trigger[key]);
+      const number = trigger[key] === undefined ? undefined : numberOf(trigger);
       // A program's own hooks change the order in which this and byResources.init come.
-      resource[key] = resource[key] < 0 ? derive(number) : number;
+      resource[key] = resource[key] === plain ? (number ?? 0) + plain : number;
       if (!many) return;
       if (trigger !== turn.runs) beginTurn(trigger);
       make(resource);
     };
   }
-  const current = () => numberOf(storage.getStore()) ?? 0;
-  const work = (number) => {
-    const isDerived = isByResources && storage.getStore() < 0;
-    storage.enterWith(isDerived ? derive(number) : number || undefined);
-  };
-  if (isByResources) promiseHooks.createHook(byResources);
-  let latest = 0;
-  const overlap = (number) => {
-    const others = overlaps();
-    if (others && !many) only = latest;
-    latest = number;
+  const lookFor = (others) => {
+    if (others === many) return;
     many = others;
-    if (!many) {
-      for (let left = turns.length; left > 0; left--) beginTurn(undefined);
-    } else if (!watches && !isByResources) {
-      watches = true;
-      promiseHooks.createHook(byFrames);
+    if (many) {
+      stop = promiseHooks.createHook(isByResources ? byResources : byFrames);
+      return;
     }
+    stop();
+    for (const _ of turns) beginTurn(undefined);
+  };
+  // Code begins to work for that number.
+  let latest = 0;
+  let wasAlone = false;
+  let begun = 0;
+  const work = (number) => {
+    storage.enterWith(number || undefined);
+    if (number === 0) return;
+    if (++begun % 4096 === 0) left += 16;
+    const others = left > 0 && overlaps();
+    if (others && !many) only = wasAlone ? latest : 0;
+    wasAlone = left > 0 && !others;
+    if (others) left--;
+    latest = number;
+    lookFor(others);
+  };
+  const current = () => {
+    const number = Math.floor(storage.getStore() ?? 0);
+    if (number === handed) left = Infinity;
+    return Math.max(number, 0);
   };
 
   listen('http.server.request.start', ({ socket }) => {
-    const number = begin(socket?._handle?.fd ?? -1, 0);
-    work(number);
-    overlap(number);
+    work(begin(socket?._handle?.fd ?? -1, 0));
   });
 
   // Before the first byte is written. Older ones tell when all was, which is too late; there the
@@ -316,7 +333,6 @@
     if (queue === undefined || id === undefined || text(value, 'token') === undefined) return false;
     const number = take(queue, id);
     work(number);
-    overlap(number);
     if (isNew && number !== 0) attempt(adopt, describe(value, 'queue')?.value);
     return true;
   };

@@ -8,6 +8,9 @@ REDIS = ("redis", "piped", "nodeRedis", "pipelines", "mixed", "same")
 LEAST = {phase.name: 1.0 if phase.name in ALONE else 0.95 for phase in PHASES}
 # What looks the same at the same time is not told apart.
 LEAST |= {("same", phase.name): 0.4 for phase in PHASES if phase.name not in ALONE}
+# What is seen to work for others is not seen for whom.
+LIMITS = ("limit3", "limit", "pqueue", "fastq", "async")
+LEAST |= {(mode, phase.name): 0 for mode in LIMITS[2:] for phase in PHASES if phase.name not in ALONE}
 
 
 class Node(Suite):
@@ -32,6 +35,11 @@ class Node(Suite):
         """Hundreds of commands that are collected in one turn, and sent in one call."""
         self.node("20", ("burst",), PHASES[:2], calls=700)
         self.node("20", ("burst",), (PHASES[2], PHASES[-1]), calls=100)
+
+    def test_limits(self):
+        """What one request's turn begins for another is that one's, or nobody's."""
+        for version in self.nodes:
+            self.node(version, LIMITS, (PHASES[0], PHASES[2], *PHASES[4:]) if version == "20" else PHASES[4:5])
 
     def test_later_ones(self):
         for version in ("22", "24"):

@@ -1,9 +1,13 @@
 // usage: node_front.js PORT
 'use strict';
 const http = require('http');
+const { pathToFileURL } = require('url');
+const async = require('async');
 const axios = require('axios');
 const undici = require('undici');
+const fastq = require('fastq');
 const { Redis } = require('ioredis5');
+const plimit = require('p-limit3');
 const { createClient } = require('redis');
 const { WebSocket } = require('ws');
 const { call, limited, numbers, wait } = require('../../support/calls');
@@ -15,6 +19,16 @@ const other = createClient({ url: `redis://127.0.0.1:${redisPort}` });
 const peer = process.env.TEST_PEER;
 const pooled = new http.Agent({ keepAlive: true, maxSockets: 3 });
 const single = new http.Agent({ keepAlive: true, maxSockets: 1 });
+
+const each = (step) => (name, count) => Promise.all(numbers(count).map((number) => step(name, number)));
+const several = async (name, number) => {
+    await call(name, number, pooled);
+    await wait(1);
+    await call(name, `${number}b`, pooled);
+};
+const work = async (job) => { await several(job.name, job.number); };
+const limits = { three: plimit(2), fastq: fastq.promise(work, 2), async: async.queue(work, 2) };
+const load = async (name) => (await import(pathToFileURL(require.resolve(name)))).default;
 
 let refreshing = null;
 // The peer speaks no WebSocket: the handshake is the call, and it is refused.
@@ -92,6 +106,13 @@ const modes = {
             ]);
         }));
     },
+    // What limits how much is done at a time does the work of all requests, of which each is the
+    // owner's of a promise that waits for it (p-limit), or is told when it is over (the others).
+    limit3: each((name, number) => limits.three(() => several(name, number))),
+    limit: each((name, number) => limits.seven(() => several(name, number))),
+    pqueue: each((name, number) => limits.queue.add(() => several(name, number))),
+    fastq: each((name, number) => limits.fastq.push({ name, number })),
+    async: each((name, number) => limits.async.push({ name, number })),
     async mixed(name, count) {
         await Promise.all(numbers(count).map(async (number) => {
             const key = `id:${name}:${number}`;
@@ -119,4 +140,10 @@ const server = http.createServer(async (request, response) => {
     await modes[mode](name, Number(count));
     response.end(name);
 });
-other.connect().then(() => server.listen(Number(process.argv[2]), '127.0.0.1'));
+async function start() {
+    limits.seven = (await load('p-limit'))(2);
+    limits.queue = new (await load('p-queue'))({ concurrency: 2 });
+    await other.connect();
+    server.listen(Number(process.argv[2]), '127.0.0.1');
+}
+start();
