@@ -505,8 +505,9 @@ void trace_context_enter(struct thread_state *self, const struct record *server,
     }
     trace_context_give_back(self);
     context->is_known = trace_context_is_current(context);
+    bool is_own_turn = (self->runs_a_loop || self->takes_turns) && turn_begins_request(self);
     if (self->runs_a_loop) {
-        if (!turn_begins_request(self)) {
+        if (!is_own_turn) {
             return;
         }
     } else if (context->is_ambiguous) {

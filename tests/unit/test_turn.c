@@ -192,6 +192,46 @@ static void test_wake_up(void **state)
     assert_int_equal(caller(), 0);
 }
 
+/* What the wake-up has begun runs between two looks that do not block. */
+static void test_wake_up_before_the_request(void **state)
+{
+    (void)state;
+    wait_for_one(-1, WAKE_FD);
+    wait_for_one(0, SERVER_FD);
+    read_request(&server);
+    assert_int_equal(caller(), 0);
+}
+
+/* Nobody knows yet whether the thread runs a loop: what it reads it serves, one after the other. */
+static void test_turns_that_nothing_is_asked_of(void **state)
+{
+    (void)state;
+    thread_state.runs_a_loop = false;
+    thread_state.takes_turns = true;
+    read_in_quiet();
+    turn_reads(&thread_state, CLIENT_FD, &other_client);
+    assert_int_equal(caller(), 1);
+    answer(&server);
+    read_request(&other_server);
+    assert_int_equal(caller(), 2);
+}
+
+/* It turns out to run one: the request goes on if its turns were its own. */
+static void test_turns_that_were_a_loops(void **state)
+{
+    (void)state;
+    thread_state.runs_a_loop = false;
+    thread_state.takes_turns = true;
+    read_in_quiet();
+    turn_sends(&thread_state, &client);
+    thread_state.runs_a_loop = true;
+    wait_for_one(-1, CLIENT_FD);
+    turn_reads(&thread_state, CLIENT_FD, &client);
+    assert_int_equal(caller(), 1);
+    turn_reads(&thread_state, CLIENT_FD, &other_client);
+    assert_int_equal(caller(), 0);
+}
+
 static void test_signal(void **state)
 {
     (void)state;
@@ -442,6 +482,9 @@ int main(void)
         cmocka_unit_test_setup(test_second_request_of_another_thread, set_up),
         cmocka_unit_test_setup(test_answer_of_another_call, set_up),
         cmocka_unit_test_setup(test_wake_up, set_up),
+        cmocka_unit_test_setup(test_wake_up_before_the_request, set_up),
+        cmocka_unit_test_setup(test_turns_that_nothing_is_asked_of, set_up),
+        cmocka_unit_test_setup(test_turns_that_were_a_loops, set_up),
         cmocka_unit_test_setup(test_signal, set_up),
         cmocka_unit_test_setup(test_timer_set_by_the_request, set_up),
         cmocka_unit_test_setup(test_timer_set_before, set_up),
