@@ -45,6 +45,9 @@ struct attachment {
     _Atomic uint32_t is_asking;      /* one thread asks for an arena */
     _Atomic uint64_t asked_ns;       /* when one did */
     struct sole_request sole;
+    /* Requests that were answered by the threads that read them, since one was not; up to
+       LIMIT_READERS_SHOWN. See trace_context_answers. */
+    _Atomic int32_t readers;
 };
 
 /* The page; NULL before start, or if it could not be had. */

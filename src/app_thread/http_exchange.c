@@ -509,6 +509,9 @@ static bool begin_reply(struct passage *passage)
     struct record *record = exchange_record(entry.slot);
     if (record != NULL && record->reply_ns == 0) {
         record->reply_ns = passage->now;
+        if (passage->connection->role == ROLE_SERVER) {
+            trace_context_answers(passage->self, passage->connection);
+        }
     }
     return true;
 }

@@ -79,6 +79,9 @@ struct thread_state {
                         it is observed */
     bool
         runs_a_loop; /* has waited in epoll: what it writes was caused by more than its last read */
+    bool takes_turns;    /* has waited in poll or select, as one that runs a loop may: its turns are
+                            followed, and nothing more */
+    bool serves;         /* has read a request, or taken one over, as a thread that blocks */
     const void *library; /* whose function a wrapper is calling now (hooks/caller_scope.h) */
     int32_t inner_epoll; /* that this thread made in the middle of the work of that span; 0: none */
     uint8_t inner_span_id[8];

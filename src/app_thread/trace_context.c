@@ -229,14 +229,67 @@ static SLOW void begin_below_ambient(struct record *record, uint64_t now)
     record->flags |= (uint16_t)(ambient.is_of_job * RECORD_FLAG_FOR_JOB);
 }
 
+/* That is being served in this process. */
+static bool is_only_request(void)
+{
+    return attachment != NULL &&
+           atomic_load_explicit(&attachment->sole.open, memory_order_relaxed) <= 1;
+}
+
+/* Requests are passed from thread to thread. */
+static SLOW void doubt_readers(void)
+{
+    if (attachment == NULL) {
+        return;
+    }
+    atomic_store_explicit(&attachment->readers, -LIMIT_READERS_DOUBTED, memory_order_relaxed);
+}
+
+void trace_context_answers(struct thread_state *self, const struct connection *connection)
+{
+    if (witness != NULL || self->runs_a_loop || attachment == NULL) {
+        return;
+    }
+    if (unlikely(self->context.connection != connection->serial)) {
+        doubt_readers();
+    } else if (unlikely(atomic_load_explicit(&attachment->readers, memory_order_relaxed) <
+                        LIMIT_READERS_SHOWN)) {
+        atomic_fetch_add_explicit(&attachment->readers, 1, memory_order_relaxed);
+    }
+}
+
+/* Whether what a blocking thread does is for the request that it has read, and not for another that
+   it was handed since. */
+static bool is_certain(const struct thread_context *context)
+{
+    return witness != NULL || context->is_of_job || context->is_of_message || context->is_lent ||
+           atomic_load_explicit(&attachment->readers, memory_order_relaxed) >=
+               LIMIT_READERS_SHOWN ||
+           is_only_request();
+}
+
+/* It calls, and not for what it has read last, which is answered: it was handed what it does. */
+static SLOW void call_by_server(const struct thread_state *self)
+{
+    const struct thread_context *context = &self->context;
+    if (witness == NULL && !self->runs_a_loop && !context->is_of_job && !context->is_lent &&
+        atomic_load_explicit(context->answers, memory_order_relaxed) != context->answered &&
+        atomic_load_explicit(&attachment->sole.open, memory_order_relaxed) != 0) {
+        doubt_readers();
+    }
+}
+
 /* Returns the context of which the record is a child now; it has not been counted there. */
 static inline struct thread_context *give_ids(struct thread_state *self, struct record *record,
                                               uint64_t now)
 {
     struct thread_context *context = &self->context;
     if (likely(!trace_context_is_current(context)) || !is_in_bounds(context, now) ||
-        (self->runs_a_loop && !turn_is_own(self, clock_now_ns()))) {
+        (self->runs_a_loop ? !turn_is_own(self, clock_now_ns()) : !is_certain(context))) {
         begin_root(self, record);
+        if (unlikely(self->serves)) {
+            call_by_server(self);
+        }
         if (unlikely(atomic_load_explicit(&sole_job.is_set, memory_order_relaxed))) {
             begin_below_sole(self, record);
         } else if (unlikely(atomic_load_explicit(&ambient.is_set, memory_order_relaxed))) {
@@ -505,10 +558,13 @@ void trace_context_enter(struct thread_state *self, const struct record *server,
     }
     trace_context_give_back(self);
     context->is_known = trace_context_is_current(context);
+    bool is_own_turn = (self->runs_a_loop || self->takes_turns) && turn_begins_request(self);
     if (self->runs_a_loop) {
-        if (!turn_begins_request(self)) {
+        if (!is_own_turn) {
             return;
         }
+    } else if (context->is_ambiguous && is_only_request()) {
+        context->is_ambiguous = false; /* whatever there was is answered */
     } else if (context->is_ambiguous) {
         return;
     }
@@ -516,6 +572,9 @@ void trace_context_enter(struct thread_state *self, const struct record *server,
         /* A second request before the first is answered, and no wait in between. */
         context->is_known = false;
         context->is_ambiguous = true;
+        if (!self->takes_turns) {
+            doubt_readers();
+        }
         return;
     }
     if (context->is_known) {
@@ -524,6 +583,7 @@ void trace_context_enter(struct thread_state *self, const struct record *server,
     }
     set_context(context, server, connection, answers);
     context->carried = carried;
+    self->serves = true;
 }
 
 bool trace_context_may_join(const struct thread_state *self)
@@ -539,6 +599,7 @@ void trace_context_join(struct thread_state *self, const struct record *server,
         uint8_t number[8];
         trace_context_draw(self, number); /* a new thread's first makes it forget */
         set_context(&self->context, server, from->serial, &from->answers);
+        self->serves = true;
     }
 }
 
@@ -605,7 +666,7 @@ bool trace_context_lend(struct thread_state *self, struct thread_context *copy)
     uint64_t now = clock_now_ns();
     if (!trace_context_is_current(context) || !is_in_bounds(context, now) ||
         self->random_epoch != attachment_epoch() ||
-        (self->runs_a_loop && !turn_is_own(self, now))) {
+        (self->runs_a_loop ? !turn_is_own(self, now) : !is_certain(context))) {
         return false;
     }
     *copy = *context;
@@ -673,7 +734,8 @@ static bool find_cause(struct thread_state *self, const struct connection *conne
     memset(cause, 0, sizeof(*cause));
     /* After a fork it is the parent's. */
     if (trace_context_is_current(context) && attachment_is_of_process(self->random_epoch) &&
-        has_age_left(context->began_ns, now) && (!self->runs_a_loop || turn_is_own(self, now))) {
+        has_age_left(context->began_ns, now) &&
+        (self->runs_a_loop ? turn_is_own(self, now) : is_certain(context))) {
         take_cause(cause, context);
         if (unlikely(witness != NULL) && is_observed && connection == NULL) {
             (void)witness->cause_of_child(&work); /* so that it is prepared for the next one */

@@ -90,6 +90,14 @@ void trace_context_begin_below(struct thread_state *self, struct record *record,
 void trace_context_enter(struct thread_state *self, const struct record *server,
                          const struct connection *from, uint32_t carried);
 
+/* This thread gives an answer on that connection. As a rule it has read the request; in a process
+   in which another thread did, requests are passed from thread to thread, and who has read one may
+   work for another one before it is answered. So a blocking thread's request is its work only while
+   it is the only one in the process, or where enough were answered by who read them. A thread that
+   serves requests, works for none and calls all the same shows the same. Where there is a witness,
+   nothing of this is asked. */
+void trace_context_answers(struct thread_state *self, const struct connection *connection);
+
 /* A blocking thread that works for nobody serves, from here on, a request that another thread has
    read. */
 bool trace_context_may_join(const struct thread_state *self);

@@ -13,7 +13,7 @@
 
 static void become_foreign(struct thread_state *self)
 {
-    if (self->turn.state == TURN_OWN) {
+    if (self->turn.state == TURN_OWN && self->runs_a_loop) {
         self->context.is_known = false;
     }
     self->turn.state = TURN_FOREIGN;
@@ -24,9 +24,10 @@ void turn_ends(struct thread_state *self, int64_t timeout_ns)
 {
     struct thread_turn *turn = &self->turn;
     uint64_t now = clock_now_ns();
-    if (turn->state == TURN_OWN && (!trace_context_is_current(&self->context) ||
-                                    turn->pending != 0 || now >= turn->foreign_ns)) {
-        become_foreign(self);
+    if (turn->pending != 0 ||
+        (turn->state == TURN_OWN &&
+         (!trace_context_is_current(&self->context) || now >= turn->foreign_ns))) {
+        become_foreign(self); /* also what was quiet, where this wait does not block either */
     }
     turn->pending = 0;
     turn->by_message = false;

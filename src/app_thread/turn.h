@@ -50,7 +50,7 @@ void turn_sends_slow(struct thread_state *self, const struct connection *connect
 
 static inline void turn_accepts(struct thread_state *self, int listener)
 {
-    if (unlikely(self->runs_a_loop)) {
+    if (unlikely(self->runs_a_loop || self->takes_turns)) {
         turn_accepts_slow(self, listener);
     }
 }
@@ -58,7 +58,7 @@ static inline void turn_accepts(struct thread_state *self, int listener)
 static inline void turn_reads(struct thread_state *self, int fd,
                               const struct connection *connection)
 {
-    if (unlikely(self->runs_a_loop)) {
+    if (unlikely(self->runs_a_loop || self->takes_turns)) {
         turn_reads_slow(self, fd, connection);
     }
 }

@@ -219,6 +219,13 @@
 /* Connections that carry the calls of a request whose turns are its own: more than clients open to
    one server, by several servers. */
 #define LIMIT_SOLE_CONNECTIONS 64u
+/* So many requests must have been answered by the threads that read them, one after the other,
+   before a thread's request is believed to be its work while there are others: a pool that passes
+   them on answers that many by chance once in a thousand starts. */
+#define LIMIT_READERS_SHOWN 4
+/* Who was seen to pass one on is believed again after so many: it does so now and then. */
+#define LIMIT_READERS_DOUBTED 1000
+
 /* An epoll descriptor above this may hold anything: loops are made before connections. */
 #define LIMIT_EPOLL_DESCRIPTORS 1024u
 /* Descriptors that epoll knows by something else, and the places of those names: a loop that serves

@@ -3,7 +3,7 @@
 
 import subprocess
 
-from fidelity import FRONTS, Front, Suite, main, program
+from fidelity import FRONTS, PHASES, Front, Suite, main, program
 
 
 class Runtimes(Suite):
@@ -26,6 +26,10 @@ class Runtimes(Suite):
                          # Of the JDK's own client: who calls connects, or looks whether a kept connection is
                          # still there; another thread sends.
                          modes=("seq", "nio"), least={("nio", "5"): 0.95, ("nio", "20"): 0.95}))
+        for phases in PHASES, PHASES[3:5]:
+            # Who has read a request goes on with others' steps before it is answered, and nothing shows.
+            self.check(Front("Java, in steps", [program("java"), "-Xshare:auto", "-cp", self.folder, "Front", "{port}"],
+                             modes=("steps",), phases=phases, least={phase.name: 0 for phase in PHASES}))
 
 
 if __name__ == "__main__":

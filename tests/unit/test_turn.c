@@ -192,6 +192,123 @@ static void test_wake_up(void **state)
     assert_int_equal(caller(), 0);
 }
 
+/* What the wake-up has begun runs between two looks that do not block. */
+static void test_wake_up_before_the_request(void **state)
+{
+    (void)state;
+    wait_for_one(-1, WAKE_FD);
+    wait_for_one(0, SERVER_FD);
+    read_request(&server);
+    assert_int_equal(caller(), 0);
+}
+
+/* Nobody knows yet whether the thread runs a loop: what it reads it serves, one after the other. */
+static void test_turns_that_nothing_is_asked_of(void **state)
+{
+    (void)state;
+    thread_state.runs_a_loop = false;
+    thread_state.takes_turns = true;
+    read_in_quiet();
+    turn_reads(&thread_state, CLIENT_FD, &other_client);
+    assert_int_equal(caller(), 1);
+    answer(&server);
+    read_request(&other_server);
+    assert_int_equal(caller(), 2);
+}
+
+/* It turns out to run one: the request goes on if its turns were its own. */
+static void test_turns_that_were_a_loops(void **state)
+{
+    (void)state;
+    thread_state.runs_a_loop = false;
+    thread_state.takes_turns = true;
+    read_in_quiet();
+    turn_sends(&thread_state, &client);
+    thread_state.runs_a_loop = true;
+    wait_for_one(-1, CLIENT_FD);
+    turn_reads(&thread_state, CLIENT_FD, &client);
+    assert_int_equal(caller(), 1);
+    turn_reads(&thread_state, CLIENT_FD, &other_client);
+    assert_int_equal(caller(), 0);
+}
+
+/* A thread that blocks, in a process whose requests were answered by who read them so many times.
+ */
+static void block(int32_t readers)
+{
+    thread_state.runs_a_loop = false;
+    atomic_store(&attachment->readers, readers);
+}
+
+static void test_one_request_of_a_thread(void **state)
+{
+    (void)state;
+    block(0);
+    open_request(&server);
+    assert_int_equal(caller(), 1);
+    /* Another thread's: until it is shown who serves what, this one may work for that. */
+    atomic_fetch_add(&attachment->sole.open, 1);
+    assert_int_equal(caller(), 0);
+    atomic_fetch_sub(&attachment->sole.open, 1);
+    assert_int_equal(caller(), 1);
+    trace_context_answers(&thread_state, &server);
+    assert_int_equal(atomic_load(&attachment->readers), 1);
+}
+
+static void test_readers_who_answer(void **state)
+{
+    (void)state;
+    block(LIMIT_READERS_SHOWN - 1);
+    atomic_fetch_add(&attachment->sole.open, 1);
+    open_request(&server);
+    assert_int_equal(caller(), 0);
+    trace_context_answers(&thread_state, &server);
+    assert_int_equal(caller(), 1);
+    trace_context_answers(&thread_state, &server);
+    assert_int_equal(atomic_load(&attachment->readers), LIMIT_READERS_SHOWN);
+}
+
+static void test_answer_by_another_thread(void **state)
+{
+    (void)state;
+    block(LIMIT_READERS_SHOWN);
+    atomic_fetch_add(&attachment->sole.open, 1);
+    open_request(&server);
+    assert_int_equal(caller(), 1);
+    trace_context_answers(&thread_state, &other_server);
+    assert_int_equal(caller(), 0);
+    assert_int_equal(atomic_load(&attachment->readers), -LIMIT_READERS_DOUBTED);
+}
+
+/* It has answered, and calls while another request is open: it was handed that. */
+static void test_call_by_who_serves(void **state)
+{
+    (void)state;
+    block(LIMIT_READERS_SHOWN);
+    open_request(&server);
+    answer(&server);
+    assert_int_equal(caller(), 0);
+    assert_int_equal(atomic_load(&attachment->readers), LIMIT_READERS_SHOWN);
+    atomic_fetch_add(&attachment->sole.open, 1);
+    assert_int_equal(caller(), 0);
+    assert_int_equal(atomic_load(&attachment->readers), -LIMIT_READERS_DOUBTED);
+}
+
+static void test_second_request_of_a_thread(void **state)
+{
+    (void)state;
+    block(LIMIT_READERS_SHOWN);
+    open_request(&server);
+    open_request(&other_server);
+    assert_int_equal(caller(), 0);
+    assert_int_equal(atomic_load(&attachment->readers), -LIMIT_READERS_DOUBTED);
+    /* The next that is alone is certain again. */
+    answer(&server);
+    answer(&other_server);
+    open_request(&server);
+    assert_int_equal(caller(), 1);
+}
+
 static void test_signal(void **state)
 {
     (void)state;
@@ -442,6 +559,14 @@ int main(void)
         cmocka_unit_test_setup(test_second_request_of_another_thread, set_up),
         cmocka_unit_test_setup(test_answer_of_another_call, set_up),
         cmocka_unit_test_setup(test_wake_up, set_up),
+        cmocka_unit_test_setup(test_wake_up_before_the_request, set_up),
+        cmocka_unit_test_setup(test_turns_that_nothing_is_asked_of, set_up),
+        cmocka_unit_test_setup(test_turns_that_were_a_loops, set_up),
+        cmocka_unit_test_setup(test_one_request_of_a_thread, set_up),
+        cmocka_unit_test_setup(test_readers_who_answer, set_up),
+        cmocka_unit_test_setup(test_answer_by_another_thread, set_up),
+        cmocka_unit_test_setup(test_call_by_who_serves, set_up),
+        cmocka_unit_test_setup(test_second_request_of_a_thread, set_up),
         cmocka_unit_test_setup(test_signal, set_up),
         cmocka_unit_test_setup(test_timer_set_by_the_request, set_up),
         cmocka_unit_test_setup(test_timer_set_before, set_up),

@@ -3,13 +3,16 @@
 #include <string.h>
 
 #include "app_thread/callbacks.h"
+#include "app_thread/clock.h"
 #include "app_thread/connection.h"
 #include "app_thread/epoll_names.h"
 #include "app_thread/hooks/hook.h"
 #include "app_thread/hooks/originals.h"
+#include "app_thread/readable.h"
 #include "app_thread/trace_context.h"
 #include "app_thread/transfer.h"
 #include "app_thread/turn.h"
+#include "app_thread/wait_set.h"
 
 /* A program that came by its connections without socket, connect or accept is about to wait: as
    good a moment as those to have the exporter started. */
@@ -180,14 +183,70 @@ static int has_waited(int epoll, const struct epoll_event *events, int count, in
 
 /* Waiting for one descriptor is waiting for one answer; for none, it is a sleep, or a question
    whether poll works (urllib3 asks it before it first uses a connection again). libcurl waits
-   beside its one transfer for somebody who wakes it. */
-static void waits_for(nfds_t count)
+   beside its one transfer for somebody who wakes it.
+
+   Who waits for clients and for answers to calls of its own at once runs an event loop, whose turns
+   go from one such wait to the next. Until that is seen, a thread that serves one request after the
+   other looks the same, so its turns are followed, too, but nothing is asked of them. True: a turn
+   begins after the wait. */
+static bool waits_for(const struct wait_set *set, int64_t timeout_ns)
 {
     before_wait();
-    transfer_before_wait(&thread_state);
-    if (count > 1 && !thread_state.transfers.is_alone) {
-        trace_context_forget(&thread_state);
+    struct thread_state *self = &thread_state;
+    transfer_before_wait(self);
+    if (self->transfers.is_alone) {
+        return false;
     }
+    if (set->polled != NULL && set->size == 1 && !self->takes_turns) {
+        return !self->runs_a_loop; /* for what, is seen when the kernel has read it */
+    }
+    struct wait_company company = wait_set_look(self, set);
+    if (company.count == 0 || (company.count == 1 && company.has_client)) {
+        return false;
+    }
+    if (self->runs_a_loop && !self->takes_turns) {
+        if (company.count > 1) {
+            trace_context_forget(self); /* its turns are those of epoll */
+        }
+        return false;
+    }
+    if (!self->runs_a_loop) {
+        self->runs_a_loop = company.has_client && company.has_strangers;
+        if (company.count > 1 && !(self->runs_a_loop && turn_is_own(self, clock_now_ns()))) {
+            trace_context_forget(self);
+        }
+    }
+    self->takes_turns = true;
+    turn_ends(self, timeout_ns);
+    return true;
+}
+
+/* The first wait for something else than an answer: for clients, as it seems. */
+static bool has_met_clients(struct thread_state *self, const struct wait_set *set, int result)
+{
+    struct touch touch;
+    if (result <= 0 ||
+        (connection_find(set->polled[0].fd, &touch) && touch.connection->role == ROLE_CLIENT)) {
+        return false;
+    }
+    self->takes_turns = true;
+    turn_ends(self, -1);
+    return true;
+}
+
+static SLOW int turn_of(const struct wait_set *set, int result, int64_t timeout_ns)
+{
+    struct thread_state *self = &thread_state;
+    struct epoll_event events[TURN_EVENTS * 4];
+    const int room = (int)(sizeof(events) / sizeof(events[0]));
+    int error = errno;
+    if (self->takes_turns || has_met_clients(self, set, result)) {
+        int count = result <= 0 ? result : wait_set_collect(set, events, room);
+        turn_begins(self, events, count, timeout_ns,
+                    count < room ? EVENTS_BY_DESCRIPTOR : EVENTS_COUNTED);
+    }
+    errno = error;
+    return result;
 }
 
 EXPORTED int epoll_wait(int epoll, struct epoll_event *events, int count, int timeout)
@@ -219,68 +278,71 @@ EXPORTED int epoll_pwait2(int epoll, struct epoll_event *events, int count,
     return result;
 }
 
+#define NS_OF(seconds, rest) ((int64_t)(seconds)*INT64_C(1000000000) + (int64_t)(rest))
+
+/* How long the kernel will wait at most, below 0: for ever. What cannot be read, it will not take.
+ */
+static int64_t ns_of_timespec(const struct timespec *timeout)
+{
+    return timeout == NULL                       ? -1
+           : readable(timeout, sizeof(*timeout)) ? NS_OF(timeout->tv_sec, timeout->tv_nsec)
+                                                 : 0;
+}
+
+static int64_t ns_of_timeval(const struct timeval *timeout)
+{
+    return timeout == NULL                       ? -1
+           : readable(timeout, sizeof(*timeout)) ? NS_OF(timeout->tv_sec, timeout->tv_usec * 1000)
+                                                 : 0;
+}
+
+#define WAIT_OF_POLL(original, timeout_ns, ...)                                                    \
+    struct wait_set set = {.polled = descriptors, .size = count};                                  \
+    int64_t ns = timeout_ns;                                                                       \
+    bool begins = waits_for(&set, ns);                                                             \
+    int result = ORIGINAL(original)(__VA_ARGS__);                                                  \
+    return unlikely(begins) ? turn_of(&set, result, ns) : result
+
 EXPORTED int poll(struct pollfd *descriptors, nfds_t count, int timeout)
 {
-    waits_for(count);
-    return ORIGINAL(poll)(descriptors, count, timeout);
+    WAIT_OF_POLL(poll, NS_OF_MS(timeout), descriptors, count, timeout);
 }
 
 EXPORTED int __poll_chk(struct pollfd *descriptors, nfds_t count, int timeout, size_t room)
 {
-    waits_for(count);
-    return ORIGINAL(__poll_chk)(descriptors, count, timeout, room);
+    WAIT_OF_POLL(__poll_chk, NS_OF_MS(timeout), descriptors, count, timeout, room);
 }
 
 EXPORTED int ppoll(struct pollfd *descriptors, nfds_t count, const struct timespec *timeout,
                    const sigset_t *mask)
 {
-    waits_for(count);
-    return ORIGINAL(ppoll)(descriptors, count, timeout, mask);
+    WAIT_OF_POLL(ppoll, ns_of_timespec(timeout), descriptors, count, timeout, mask);
 }
 
 EXPORTED int __ppoll_chk(struct pollfd *descriptors, nfds_t count, const struct timespec *timeout,
                          const sigset_t *mask, size_t room)
 {
-    waits_for(count);
-    return ORIGINAL(__ppoll_chk)(descriptors, count, timeout, mask, room);
+    WAIT_OF_POLL(__ppoll_chk, ns_of_timespec(timeout), descriptors, count, timeout, mask, room);
 }
 
-/* How many descriptors a select waits for; more than one is all that matters. */
-static nfds_t selected(int limit, const fd_set *const sets[3])
-{
-    int found = -1;
-    nfds_t count = 0;
-    for (int fd = 0; fd < limit && fd < FD_SETSIZE && count < 2; fd++) {
-        for (int i = 0; i < 3; i++) {
-            if (sets[i] != NULL && FD_ISSET(fd, sets[i]) && fd != found) {
-                found = fd;
-                count++;
-            }
-        }
-    }
-    return count;
-}
+#define WAIT_OF_SELECT(original, timeout_ns, ...)                                                  \
+    struct wait_set set = {.sets = {readable_set, writable_set, exceptional_set},                  \
+                           .size = limit > 0 ? (uint64_t)limit : 0};                               \
+    int64_t ns = timeout_ns;                                                                       \
+    bool begins = waits_for(&set, ns);                                                             \
+    int result = ORIGINAL(original)(__VA_ARGS__);                                                  \
+    return unlikely(begins) ? turn_of(&set, result, ns) : result
 
-EXPORTED int select(int limit, fd_set *readable, fd_set *writable, fd_set *exceptional,
+EXPORTED int select(int limit, fd_set *readable_set, fd_set *writable_set, fd_set *exceptional_set,
                     struct timeval *timeout)
 {
-    if (unlikely(thread_state.context.is_known)) {
-        waits_for(selected(limit, (const fd_set *const[3]){readable, writable, exceptional}));
-    } else {
-        transfer_before_wait(&thread_state);
-        trace_context_forget(&thread_state);
-    }
-    return ORIGINAL(select)(limit, readable, writable, exceptional, timeout);
+    WAIT_OF_SELECT(select, ns_of_timeval(timeout), limit, readable_set, writable_set,
+                   exceptional_set, timeout);
 }
 
-EXPORTED int pselect(int limit, fd_set *readable, fd_set *writable, fd_set *exceptional,
+EXPORTED int pselect(int limit, fd_set *readable_set, fd_set *writable_set, fd_set *exceptional_set,
                      const struct timespec *timeout, const sigset_t *mask)
 {
-    if (unlikely(thread_state.context.is_known)) {
-        waits_for(selected(limit, (const fd_set *const[3]){readable, writable, exceptional}));
-    } else {
-        transfer_before_wait(&thread_state);
-        trace_context_forget(&thread_state);
-    }
-    return ORIGINAL(pselect)(limit, readable, writable, exceptional, timeout, mask);
+    WAIT_OF_SELECT(pselect, ns_of_timespec(timeout), limit, readable_set, writable_set,
+                   exceptional_set, timeout, mask);
 }

@@ -1,7 +1,9 @@
 /* Pointers that the kernel refuses: EFAULT or a short count, never a fault in the caller. */
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/mman.h>
+#include <sys/select.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -54,6 +56,27 @@ static void sockets_only(int to, int from, uint8_t *bad)
     OBSERVE(getsockopt(to, SOL_SOCKET, SO_ERROR, low, high));
 }
 
+static void waits(int first, int second, uint8_t *bad)
+{
+    struct pollfd ready[2] = {{first, POLLOUT, 0}, {second, POLLOUT, 0}};
+    struct timespec none = {0, 0};
+    fd_set writable;
+    say("-- waits");
+    OBSERVE(poll((struct pollfd *)(uintptr_t)bad, 1, 0));
+    OBSERVE(poll((struct pollfd *)(uintptr_t)bad, 2, 0));
+    OBSERVE(poll((struct pollfd *)(uintptr_t)(bad - sizeof(ready[0])), 2, 0));
+    OBSERVE(poll(low, 1u << 30, 0) < 0);
+    OBSERVE(ppoll(high, 2, &none, NULL));
+    OBSERVE(poll(ready, 2, 0));
+    FD_ZERO(&writable);
+    FD_SET(first, &writable);
+    FD_SET(second, &writable);
+    OBSERVE(select(second + 1, (fd_set *)(uintptr_t)bad, &writable, NULL, NULL));
+    OBSERVE(pselect(second + 1, low, NULL, NULL, &none, NULL));
+    OBSERVE(select(-1, low, NULL, NULL, NULL));
+    OBSERVE(select(second + 1, NULL, &writable, NULL, &(struct timeval){0, 0}));
+}
+
 int main(int count, char **arguments)
 {
     int pair[2];
@@ -75,6 +98,7 @@ int main(int count, char **arguments)
     set_nonblocking(pair[1]);
     with(pair[0], pair[1], "TCP", bad);
     sockets_only(pair[0], pair[1], bad);
+    waits(pair[0], pair[1], bad);
     unix_pair(pair);
     set_nonblocking(pair[1]);
     with(pair[0], pair[1], "unix", bad);
