@@ -52,8 +52,9 @@
 /* A head into which context is written: more than any client sends, and looked at before each call.
  */
 #define LIMIT_INJECT_HEAD_BYTES (16u << 10)
-/* Buffers of one call into which it is written: they are listed anew on the stack. */
-#define LIMIT_INJECT_PARTS 14u
+/* Buffers of one call into which it is written: they are listed anew on the stack. Subversion lists
+   39 for its first request, four for each field. */
+#define LIMIT_INJECT_PARTS 48u
 /* Connections at a time on which the kernel took a part of what is written. With half of them taken
    nothing more is written, so that each thread that is sending finds room. */
 #define LIMIT_INJECT_OWED 2048u
