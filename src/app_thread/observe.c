@@ -44,7 +44,7 @@ static void pass_iov(struct passage *passage, const struct iovec *iov, size_t co
 static SLOW void pass_carrying(struct passage *passage, const struct job_context *job,
                                const struct iovec *iov, size_t count, uint64_t limit)
 {
-    struct iovec longer[LIMIT_INJECT_PARTS + 2];
+    struct iovec longer[LIMIT_CARRYING_PARTS + 2];
     uint64_t more = job->size - (job->ends - job->at);
     size_t parts = job_context_build(job, iov, count, longer);
     pass_iov(passage, longer, parts, limit > UINT64_MAX - more ? limit : limit + more);

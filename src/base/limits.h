@@ -55,6 +55,9 @@
 /* Buffers of one call into which it is written: they are listed anew on the stack. Subversion lists
    39 for its first request, four for each field. */
 #define LIMIT_INJECT_PARTS 48u
+/* The same of a call into which the context of a job is written: they are listed once more below
+   all that makes a command's span. */
+#define LIMIT_CARRYING_PARTS 14u
 /* Connections at a time on which the kernel took a part of what is written. With half of them taken
    nothing more is written, so that each thread that is sending finds room. */
 #define LIMIT_INJECT_OWED 2048u
