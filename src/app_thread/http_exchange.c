@@ -2,6 +2,7 @@
 
 #include "app_thread/announcement.h"
 #include "app_thread/attachment.h"
+#include "app_thread/candidates.h"
 #include "app_thread/carried.h"
 #include "app_thread/exchange.h"
 #include "app_thread/http_body.h"
@@ -351,6 +352,8 @@ static inline void end_request_head(struct passage *passage, struct record *reco
     uint32_t carried = likely(requests->carried == 0) ? 0 : end_carried(requests, record);
     if (record != NULL && passage->connection->role == ROLE_SERVER) {
         trace_context_enter(passage->self, record, passage->connection, carried);
+    } else if (unlikely(candidates_exist(passage->self)) && record != NULL) {
+        candidates_tell(passage->self, record);
     }
 }
 

@@ -55,6 +55,7 @@ struct child_cause {
     bool is_known;
     bool is_ambient;
     bool is_of_job;
+    uint8_t links;    /* to it, as what may have been the cause (candidates.h) */
     uint32_t carried; /* what came with it (carried.h); 0: nothing */
 };
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "app_thread/attachment.h"
+#include "app_thread/candidates.h"
 #include "app_thread/carried.h"
 #include "app_thread/clock.h"
 #include "app_thread/turn.h"
@@ -419,7 +420,7 @@ void trace_context_disown(struct thread_state *self, struct record *record)
 /* It may have been the cause. */
 static void link_to_candidate(struct record *record)
 {
-    record_add_link(record, record->trace_id, record->parent_span_id);
+    record_add_candidate(record, record->trace_id, record->parent_span_id);
 }
 
 void trace_context_withdraw(struct thread_state *self, struct record *record,
@@ -490,6 +491,15 @@ static inline void leave_inner_loop(struct thread_state *self)
     }
 }
 
+/* The thread has read that request, and it may turn out that nobody knows what it works for. */
+static SLOW void note_candidate(struct thread_state *self, const struct record *server,
+                                const _Atomic uint32_t *answers)
+{
+    struct thread_context work;
+    set_context(&work, server, 0, answers);
+    candidates_note(self, &work);
+}
+
 void trace_context_enter(struct thread_state *self, const struct record *server,
                          const struct connection *from, uint32_t carried)
 {
@@ -506,14 +516,20 @@ void trace_context_enter(struct thread_state *self, const struct record *server,
     trace_context_give_back(self);
     context->is_known = trace_context_is_current(context);
     if (self->runs_a_loop) {
+        if (witness == NULL) {
+            note_candidate(self, server, answers);
+        }
         if (!turn_begins_request(self)) {
             return;
         }
-    } else if (context->is_ambiguous) {
+    } else if (unlikely(context->is_ambiguous)) {
+        note_candidate(self, server, answers);
         return;
     }
     if (context->is_known && context->connection != connection) {
         /* A second request before the first is answered, and no wait in between. */
+        candidates_note(self, context);
+        note_candidate(self, server, answers);
         context->is_known = false;
         context->is_ambiguous = true;
         return;
@@ -742,6 +758,9 @@ void trace_context_after_fork(struct thread_state *self)
 
 void trace_context_forget(struct thread_state *self)
 {
+    if (unlikely(trace_context_is_current(&self->context))) {
+        candidates_note(self, &self->context);
+    }
     self->context.is_known = false;
     self->context.is_ambiguous = false;
 }

@@ -40,6 +40,13 @@
 /* Requests in work at a time that came with one of them. One more takes the place of the oldest,
    whose calls then go without. */
 #define LIMIT_CARRIED 512u
+/* What may have been the cause of a span without parent: with more requests open in the process a
+   link to each says nothing. Of a forked child, so many of its first spans have one. */
+#define LIMIT_CANDIDATES 4u
+/* The latest requests that may be such: with so few open, the open ones are among them but where
+   one lasts for longer than many others. */
+#define LIMIT_CANDIDATE_PLACES 64u
+
 /* Of a tracestate, what a span shows: whole members, beside the other text of a record. */
 #define LIMIT_TRACESTATE_TEXT 160u
 

@@ -351,6 +351,7 @@ enum field_tag {
     FIELD_DELIVERY = 45,      /* the worker's: it asks for what its job has uploaded */
     FIELD_JOB_CAPABILITIES = 46, /* of who claims, and how many jobs are looked at for it */
     FIELD_JOB_LIMIT = 47,
+    FIELD_CANDIDATE = 48, /* as FIELD_LINK: what may have been the cause of a span without parent */
     FIELD_TAG_COUNT
 };
 
@@ -446,14 +447,27 @@ static inline bool record_add_field(struct record *record, enum field_tag tag, s
     return true;
 }
 
-/* A span that the record's links to: its trace and its id. */
-static inline void record_add_link(struct record *record, const uint8_t trace_id[16],
-                                   const uint8_t span_id[8])
+static inline void record_add_span(struct record *record, enum field_tag tag,
+                                   const uint8_t trace_id[16], const uint8_t span_id[8])
 {
     uint8_t link[24];
     memcpy(link, trace_id, 16);
     memcpy(link + 16, span_id, 8);
-    record_add_field(record, FIELD_LINK, slice_of(link, sizeof(link)), sizeof(link));
+    record_add_field(record, tag, slice_of(link, sizeof(link)), sizeof(link));
+}
+
+/* A span that the record's links to: its trace and its id. */
+static inline void record_add_link(struct record *record, const uint8_t trace_id[16],
+                                   const uint8_t span_id[8])
+{
+    record_add_span(record, FIELD_LINK, trace_id, span_id);
+}
+
+/* A span that may have been the cause of the record's, which has no parent. */
+static inline void record_add_candidate(struct record *record, const uint8_t trace_id[16],
+                                        const uint8_t span_id[8])
+{
+    record_add_span(record, FIELD_CANDIDATE, trace_id, span_id);
 }
 
 /* Extends the field written last by more bytes of the same value, which may come in pieces. `limit`
