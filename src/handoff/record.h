@@ -84,6 +84,7 @@ enum record_flag {
     RECORD_FLAG_EARLY_REPLY = 1u << 7,   /* HTTP: answered before the request was complete */
     RECORD_FLAG_NULL_REPLY = 1u << 8,    /* Redis: a null came back (an empty poll, say) */
     RECORD_FLAG_REMOTE_PARENT = 1u << 9, /* the parent's span is of another process */
+    RECORD_FLAG_TRACEPARENT = 1u << 10,  /* HTTP: the request has one, or what should be one */
     RECORD_FLAG_FOR_JOB = 1u << 12,      /* the parent is a job's attempt */
     RECORD_FLAG_CARRIED = 1u << 13,      /* of a job in which a context stands */
     RECORD_FLAG_API_KEY = 1u << 14       /* HTTP: the request says who it is from */
