@@ -13,17 +13,22 @@
 
 static void become_foreign(struct thread_state *self)
 {
-    if (self->turn.state == TURN_OWN) {
+    if (self->turn.state == TURN_OWN || self->turn.is_first) {
         self->context.is_known = false;
     }
     self->turn.state = TURN_FOREIGN;
     self->turn.by_message = false;
+    self->turn.is_first = false;
 }
 
 void turn_ends(struct thread_state *self, int64_t timeout_ns)
 {
     struct thread_turn *turn = &self->turn;
     uint64_t now = clock_now_ns();
+    if (turn->is_first && turn->state != TURN_OWN) {
+        become_foreign(self);
+    }
+    turn->is_first = false;
     if (turn->state == TURN_OWN && (!trace_context_is_current(&self->context) ||
                                     turn->pending != 0 || now >= turn->foreign_ns)) {
         become_foreign(self);
@@ -166,6 +171,11 @@ void turn_reads_slow(struct thread_state *self, int fd, const struct connection 
     struct thread_turn *turn = &self->turn;
     uint8_t protocol = atomic_load_explicit(&connection->protocol, memory_order_relaxed);
     find_event(turn, fd, connection->serial);
+    if (turn->is_first && turn->state != TURN_OWN &&
+        connection->serial != self->context.connection) {
+        become_foreign(self);
+        return;
+    }
     if (protocol == PROTOCOL_WEBSOCKET) {
         read_websocket(self, connection);
     } else if (connection->role == ROLE_SERVER) {
@@ -183,9 +193,10 @@ void turn_reads_slow(struct thread_state *self, int fd, const struct connection 
 bool turn_is_own(struct thread_state *self, uint64_t now)
 {
     const struct thread_turn *turn = &self->turn;
-    return turn->state == TURN_OWN && turn->pending == 0 && now < turn->foreign_ns &&
-           is_owner(self) &&
-           atomic_load_explicit(&attachment->sole.begun, memory_order_relaxed) == turn->begun;
+    return turn->pending == 0 && now < turn->foreign_ns &&
+           (turn->is_first ||
+            (turn->state == TURN_OWN && is_owner(self) &&
+             atomic_load_explicit(&attachment->sole.begun, memory_order_relaxed) == turn->begun));
 }
 
 void turn_sends_slow(struct thread_state *self, const struct connection *connection)
@@ -212,8 +223,10 @@ bool turn_begins_message(struct thread_state *self)
     }
     struct sole_request *sole = &attachment->sole;
     turn->begun = atomic_load_explicit(&sole->begun, memory_order_relaxed);
+    turn->is_first = true;
     if (atomic_load_explicit(&sole->open, memory_order_relaxed) != 0) {
-        return false;
+        turn->by_message = false;
+        return true;
     }
     atomic_store_explicit(&sole->owner, (uintptr_t)self, memory_order_relaxed);
     sole->count = 0;

@@ -12,6 +12,9 @@
  *     FOREIGN  anything else: another request, an answer to somebody else's call, a wake-up by
  *              another thread, a timer that was set before, a signal
  *
+ * What a message began that was read alone, out of quiet, has at least the rest of that turn,
+ * whatever else is open: nothing was left to be run for others.
+ *
  * One foreign turn ends the claim for good: what it began may now wait for a lock, or for one of a
  * few connections, and be let go on by the request's own turn.
  *

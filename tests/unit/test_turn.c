@@ -351,6 +351,50 @@ static void test_message_beside_others(void **state)
     assert_int_equal(messenger(), 0);
 }
 
+/* Whatever others have open, nothing of it was left to be run. */
+static void test_message_has_its_first_turn(void **state)
+{
+    (void)state;
+    for (int is_owned = 0; is_owned < 2; is_owned++) {
+        /* Another thread's request, or another thread that has a message. */
+        atomic_store(&attachment->sole.open, (uint32_t)!is_owned);
+        wait_for_one(-1, SERVER_FD);
+        read_message(&other_server);
+        atomic_store(&attachment->sole.owner, (uintptr_t)&thread_state + 1);
+        assert_int_equal(messenger(), 7);
+        turn_sends(&thread_state, &client);
+        assert_int_equal(messenger(), 7);
+        /* An answer to it is not told from others. */
+        wait_for_one(-1, CLIENT_FD);
+        turn_reads(&thread_state, CLIENT_FD, &client);
+        assert_int_equal(messenger(), 0);
+        /* Nor is what is done without waiting for it. */
+        wait_for_one(-1, SERVER_FD);
+        read_message(&other_server);
+        atomic_store(&attachment->sole.owner, (uintptr_t)&thread_state + 1);
+        turn_reads(&thread_state, CLIENT_FD, &client);
+        assert_int_equal(messenger(), 0);
+        /* The turn ends with any wait. */
+        wait_for_one(-1, SERVER_FD);
+        read_message(&other_server);
+        atomic_store(&attachment->sole.owner, (uintptr_t)&thread_state + 1);
+        assert_int_equal(messenger(), 7);
+        wait_for(0, 0, NULL);
+        assert_int_equal(messenger(), 0);
+        /* With another event, or when somebody's timer may be due, nothing is known. */
+        wait_for(-1, 2, (const uint32_t[]){SERVER_FD, WAKE_FD});
+        read_message(&other_server);
+        assert_int_equal(messenger(), 0);
+        wait_for_one(SECOND / 1000000, SERVER_FD);
+        read_message(&other_server);
+        for (uint64_t until = clock_now_ns() + SECOND / 100000; clock_now_ns() < until;) {
+        }
+        assert_int_equal(messenger(), 0);
+        atomic_fetch_add(&other_server.answers, 1);
+    }
+    atomic_store(&attachment->sole.open, 0);
+}
+
 static void test_message_to_a_thread(void **state)
 {
     (void)state;
@@ -450,6 +494,7 @@ int main(void)
         cmocka_unit_test_setup(test_too_many_connections, set_up),
         cmocka_unit_test_setup(test_message_of_a_session, set_up),
         cmocka_unit_test_setup(test_message_owns_its_turns, set_up),
+        cmocka_unit_test_setup(test_message_has_its_first_turn, set_up),
         cmocka_unit_test_setup(test_message_beside_others, set_up),
         cmocka_unit_test_setup(test_message_to_a_thread, set_up),
         cmocka_unit_test_setup(test_spans_of_one_request, set_up),
