@@ -37,6 +37,7 @@ struct thread_turn {
     uint8_t pending;      /* events that were not found again */
     bool has_descriptors; /* in `events`; else the serials of connections that were counted */
     bool by_message : 1;  /* foreign for a message alone, which was read out of quiet */
+    bool is_idle : 1;     /* own, and begun by a wait for ever: no timer is set */
     bool is_first : 1;    /* in which the context's message was read: its own, whatever is open */
     uint32_t events[TURN_EVENTS];
 };

@@ -35,6 +35,7 @@ void turn_ends(struct thread_state *self, int64_t timeout_ns)
     }
     turn->pending = 0;
     turn->by_message = false;
+    turn->is_idle = turn->state == TURN_OWN && timeout_ns < 0;
     if (timeout_ns == 0 || turn->state == TURN_OWN) {
         return;
     }
@@ -148,6 +149,7 @@ static void find_event(struct thread_turn *turn, int fd, uint32_t serial)
 
 void turn_accepts_slow(struct thread_state *self, int listener)
 {
+    self->turn.is_idle = false;
     /* No connection has this number. */
     find_event(&self->turn, listener, UINT32_MAX - (uint32_t)listener);
 }
@@ -171,6 +173,7 @@ void turn_reads_slow(struct thread_state *self, int fd, const struct connection 
     struct thread_turn *turn = &self->turn;
     uint8_t protocol = atomic_load_explicit(&connection->protocol, memory_order_relaxed);
     find_event(turn, fd, connection->serial);
+    turn->is_idle &= connection->serial == self->context.connection;
     if (turn->is_first && turn->state != TURN_OWN &&
         connection->serial != self->context.connection) {
         become_foreign(self);
@@ -218,13 +221,15 @@ void turn_sends_slow(struct thread_state *self, const struct connection *connect
 bool turn_begins_message(struct thread_state *self)
 {
     struct thread_turn *turn = &self->turn;
-    if (!turn->by_message || turn->pending != 0 || attachment == NULL) {
+    if (!(turn->by_message || turn->is_idle) || turn->pending != 0 || attachment == NULL) {
         return false;
     }
     struct sole_request *sole = &attachment->sole;
     turn->begun = atomic_load_explicit(&sole->begun, memory_order_relaxed);
     turn->is_first = true;
+    turn->is_idle = false;
     if (atomic_load_explicit(&sole->open, memory_order_relaxed) != 0) {
+        turn->state = TURN_FOREIGN;
         turn->by_message = false;
         return true;
     }

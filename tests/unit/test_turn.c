@@ -351,6 +351,32 @@ static void test_message_beside_others(void **state)
     assert_int_equal(messenger(), 0);
 }
 
+/* The work of the message before it ends with it, also where its turns were that one's own. */
+static void test_message_after_message(void **state)
+{
+    (void)state;
+    for (int has_timer = 0; has_timer < 2; has_timer++) {
+        for (int is_alone = 0; is_alone < 2; is_alone++) {
+            wait_for_one(-1, SERVER_FD);
+            read_message(&other_server);
+            assert_int_equal(messenger(), 7);
+            if (is_alone) {
+                wait_for_one(has_timer ? SECOND : -1, SERVER_FD);
+            } else {
+                turn_sends(&thread_state, &client);
+                wait_for(has_timer ? SECOND : -1, 2, (const uint32_t[]){SERVER_FD, CLIENT_FD});
+                turn_reads(&thread_state, CLIENT_FD, &client);
+            }
+            turn_reads(&thread_state, SERVER_FD, &other_server);
+            atomic_fetch_add(&other_server.answers, 1);
+            trace_context_enter_message(&thread_state, &of_message, &other_server, clock_now_ns());
+            /* A timer may be the other one's, and so may an answer. */
+            assert_int_equal(messenger(), is_alone && !has_timer ? 7 : 0);
+            atomic_fetch_add(&other_server.answers, 1);
+        }
+    }
+}
+
 /* Whatever others have open, nothing of it was left to be run. */
 static void test_message_has_its_first_turn(void **state)
 {
@@ -494,6 +520,7 @@ int main(void)
         cmocka_unit_test_setup(test_too_many_connections, set_up),
         cmocka_unit_test_setup(test_message_of_a_session, set_up),
         cmocka_unit_test_setup(test_message_owns_its_turns, set_up),
+        cmocka_unit_test_setup(test_message_after_message, set_up),
         cmocka_unit_test_setup(test_message_has_its_first_turn, set_up),
         cmocka_unit_test_setup(test_message_beside_others, set_up),
         cmocka_unit_test_setup(test_message_to_a_thread, set_up),
