@@ -578,7 +578,7 @@ void trace_context_enter_message(struct thread_state *self, const struct tracepa
     if (trace_context_is_current(context)) {
         return;
     }
-    if (self->runs_a_loop ? turn_begins_message(self) : !context->is_ambiguous) {
+    if (self->runs_a_loop ? turn_begins_message(self, from) : !context->is_ambiguous) {
         *context = work;
     }
 }

@@ -150,6 +150,7 @@ static void find_event(struct thread_turn *turn, int fd, uint32_t serial)
 void turn_accepts_slow(struct thread_state *self, int listener)
 {
     self->turn.is_idle = false;
+    self->turn.session = TURN_SESSIONS;
     /* No connection has this number. */
     find_event(&self->turn, listener, UINT32_MAX - (uint32_t)listener);
 }
@@ -174,6 +175,9 @@ void turn_reads_slow(struct thread_state *self, int fd, const struct connection 
     uint8_t protocol = atomic_load_explicit(&connection->protocol, memory_order_relaxed);
     find_event(turn, fd, connection->serial);
     turn->is_idle &= connection->serial == self->context.connection;
+    if (turn->session != connection->serial) {
+        turn->session = turn->session == 0 ? connection->serial : TURN_SESSIONS;
+    }
     if (turn->is_first && turn->state != TURN_OWN &&
         connection->serial != self->context.connection) {
         become_foreign(self);
@@ -218,7 +222,7 @@ void turn_sends_slow(struct thread_state *self, const struct connection *connect
     sole->connections[sole->count++] = connection->serial;
 }
 
-bool turn_begins_message(struct thread_state *self)
+bool turn_begins_message(struct thread_state *self, const struct connection *connection)
 {
     struct thread_turn *turn = &self->turn;
     if (!(turn->by_message || turn->is_idle) || turn->pending != 0 || attachment == NULL) {
@@ -226,9 +230,13 @@ bool turn_begins_message(struct thread_state *self)
     }
     struct sole_request *sole = &attachment->sole;
     turn->begun = atomic_load_explicit(&sole->begun, memory_order_relaxed);
-    turn->is_first = true;
+    turn->is_first = turn->session == connection->serial;
     turn->is_idle = false;
     if (atomic_load_explicit(&sole->open, memory_order_relaxed) != 0) {
+        if (!turn->is_first) {
+            become_foreign(self);
+            return false;
+        }
         turn->state = TURN_FOREIGN;
         turn->by_message = false;
         return true;

@@ -381,7 +381,15 @@ static void test_message_after_message(void **state)
 static void test_message_has_its_first_turn(void **state)
 {
     (void)state;
+    /* Of a loop that serves others, too, nothing is known. */
+    wait_for_one(-1, LISTENER);
+    turn_accepts(&thread_state, LISTENER);
+    atomic_store(&attachment->sole.open, 1);
+    wait_for_one(-1, SERVER_FD);
+    read_message(&other_server);
+    assert_int_equal(messenger(), 0);
     for (int is_owned = 0; is_owned < 2; is_owned++) {
+        thread_state.turn.session = 0;
         /* Another thread's request, or another thread that has a message. */
         atomic_store(&attachment->sole.open, (uint32_t)!is_owned);
         wait_for_one(-1, SERVER_FD);
@@ -394,12 +402,19 @@ static void test_message_has_its_first_turn(void **state)
         wait_for_one(-1, CLIENT_FD);
         turn_reads(&thread_state, CLIENT_FD, &client);
         assert_int_equal(messenger(), 0);
+        /* From then on the loop is not the session's alone. */
+        wait_for_one(-1, SERVER_FD);
+        read_message(&other_server);
+        atomic_store(&attachment->sole.owner, (uintptr_t)&thread_state + 1);
+        assert_int_equal(messenger(), 0);
+        thread_state.turn.session = 0;
         /* Nor is what is done without waiting for it. */
         wait_for_one(-1, SERVER_FD);
         read_message(&other_server);
         atomic_store(&attachment->sole.owner, (uintptr_t)&thread_state + 1);
         turn_reads(&thread_state, CLIENT_FD, &client);
         assert_int_equal(messenger(), 0);
+        thread_state.turn.session = 0;
         /* The turn ends with any wait. */
         wait_for_one(-1, SERVER_FD);
         read_message(&other_server);
