@@ -109,6 +109,17 @@ void carried_add_tracestate(uint16_t number, struct slice value)
     tracestate_add(state_of(&carried_places[number - 1]), value);
 }
 
+void carried_add_cut_tracestate(uint16_t number, struct slice value)
+{
+    struct tracestate *state = state_of(&carried_places[number - 1]);
+    while (value.size > 0 && value.data[value.size - 1] != ',') {
+        value.size--;
+    }
+    tracestate_add(state, value);
+    state->is_full = true;
+    state->was_cut = true;
+}
+
 static bool append(struct place *place, struct slice bytes)
 {
     while (bytes.size > 0) {

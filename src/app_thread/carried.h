@@ -22,7 +22,10 @@ uint16_t carried_begin(void);
 /* One header field's value. What is too long for the rules is left out, and counted at the end. */
 void carried_add_tracestate(uint16_t number, struct slice value);
 void carried_add_baggage(uint16_t number, struct slice value);
-/* A field's value that could not be seen whole. */
+/* Of a value that could not be seen whole its beginning: the whole members count, nothing that
+   comes behind them. */
+void carried_add_cut_tracestate(uint16_t number, struct slice value);
+/* A baggage field's value that could not be seen whole. */
 void carried_cut(uint16_t number);
 /* Nothing more comes. A tracestate is void where no valid traceparent came with it. Returns a
    reference; 0: there is nothing. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "app_thread/attachment.h"
+#include "app_thread/candidates.h"
 #include "app_thread/polls.h"
 #include "app_thread/trace_context.h"
 #include "base/compiler.h"
@@ -41,6 +42,16 @@ static void describe(struct record *record, struct connection *connection, enum 
     }
 }
 
+/* Those of an HTTP request are told when its head has told all. Where there is a witness, it has
+   not spoken yet. */
+static SLOW void tell_candidates(struct thread_state *self, struct record *record,
+                                 enum record_kind kind)
+{
+    if ((kind == RECORD_REDIS_CLIENT || kind == RECORD_CONNECT) && witness == NULL) {
+        candidates_tell(self, record);
+    }
+}
+
 uint16_t exchange_begin(struct thread_state *self, struct connection *connection,
                         enum record_kind kind, uint64_t start_ns)
 {
@@ -56,6 +67,9 @@ uint16_t exchange_begin(struct thread_state *self, struct connection *connection
         trace_context_begin_server(self, record);
     } else {
         trace_context_begin_client(self, record, start_ns);
+        if (unlikely(candidates_exist(self))) {
+            tell_candidates(self, record, kind);
+        }
     }
     describe(record, connection, kind, start_ns);
     segment_open(segment, slot);

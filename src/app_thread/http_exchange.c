@@ -2,6 +2,7 @@
 
 #include "app_thread/announcement.h"
 #include "app_thread/attachment.h"
+#include "app_thread/candidates.h"
 #include "app_thread/carried.h"
 #include "app_thread/exchange.h"
 #include "app_thread/http_body.h"
@@ -229,12 +230,12 @@ static struct slice first_of_list(struct slice list)
     return slice_of(list.data, size);
 }
 
-/* The sender's own context. A second one makes both void. */
+/* The sender's own context. A second one makes both void, whatever one of them says. */
 static void take_traceparent(struct passage *passage, struct record *record, struct slice value,
                              bool is_cut)
 {
     struct traceparent parent;
-    if (!attachment_reads_traceparent || is_cut) {
+    if (!attachment_reads_traceparent) {
         return;
     }
     struct trace_identity announced;
@@ -244,9 +245,13 @@ static void take_traceparent(struct passage *passage, struct record *record, str
         trace_context_replace(record, &announced);
         return;
     }
-    if (record_find_field(record, FIELD_TRACEPARENT).data != NULL) {
-        trace_context_disown(passage->self, record);
-    } else if (traceparent_parse(value, &parent) &&
+    bool is_second = (record->flags & RECORD_FLAG_TRACEPARENT) != 0;
+    record->flags |= RECORD_FLAG_TRACEPARENT;
+    if (unlikely(is_second)) {
+        if (record->parent_source == PARENT_REMOTE || record->parent_source == PARENT_SDK) {
+            trace_context_disown(passage->self, record);
+        }
+    } else if (!is_cut && traceparent_parse(value, &parent) &&
                record_add_field(record, FIELD_TRACEPARENT, value, LIMIT_HEADER_TEXT)) {
         trace_context_adopt(record, &parent, passage->connection->role == ROLE_SERVER);
     }
@@ -266,7 +271,9 @@ static SLOW void take_carried(struct passage *passage, enum http1_field field, s
     if (requests->carried == 0 && (requests->carried = carried_begin()) == 0) {
         return;
     }
-    if (is_cut) {
+    if (is_cut && is_state) {
+        carried_add_cut_tracestate(requests->carried, value);
+    } else if (is_cut) {
         carried_cut(requests->carried);
     } else if (is_state) {
         carried_add_tracestate(requests->carried, value);
@@ -351,6 +358,8 @@ static inline void end_request_head(struct passage *passage, struct record *reco
     uint32_t carried = likely(requests->carried == 0) ? 0 : end_carried(requests, record);
     if (record != NULL && passage->connection->role == ROLE_SERVER) {
         trace_context_enter(passage->self, record, passage->connection, carried);
+    } else if (unlikely(candidates_exist(passage->self)) && record != NULL) {
+        candidates_tell(passage->self, record);
     }
 }
 

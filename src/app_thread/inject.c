@@ -151,13 +151,139 @@ static inline __attribute__((always_inline)) bool find_head(struct slice bytes,
     return readable(bytes.data, bytes.size) && http_exchange_preview(preview, bytes);
 }
 
+/* A head that lies in several buffers, as far as it was looked at. */
+struct spread_head {
+    struct http1 parser;
+    struct injection *injection;
+    uint32_t size;  /* bytes that the parser has taken */
+    uint8_t newest; /* the byte before those at hand */
+    bool has_host;
+    bool takes_none; /* nothing may be written into it */
+};
+
+/* The parser is behind the request line; `end` is what it left of `bytes`. */
+static void plan_line(struct thread_state *self, struct spread_head *head,
+                      const struct http1_item *line, struct slice bytes, const uint8_t *end,
+                      uint64_t start_ns)
+{
+    struct http_preview *preview = &head->injection->preview;
+    size_t size = (size_t)(end - bytes.data);
+    uint8_t before_end = size >= 2 ? end[-2] : head->newest;
+    head->injection->at = head->size + (uint32_t)size;
+    head->takes_none |= before_end != '\r' || line->target_cut ||
+                        slice_equals_ignoring_case(line->method, SLICE("CONNECT"));
+    if (!head->takes_none) {
+        preview->is_planned =
+            exchange_plan_http(self, &preview->plan, line->method, line->target, start_ns);
+    }
+}
+
+/* Looks at the next bytes of a head: true if it ends there. */
+static bool pass_spread(struct thread_state *self, struct spread_head *head, struct slice bytes,
+                        uint64_t start_ns)
+{
+    struct slice in = bytes;
+    struct http1_item item;
+    for (;;) {
+        switch (http1_next(&head->parser, &in, &item)) {
+        case HTTP1_MESSAGE_BEGIN:
+            break;
+        case HTTP1_START_LINE:
+            plan_line(self, head, &item, bytes, in.data, start_ns);
+            break;
+        case HTTP1_FIELD:
+            head->has_host |= item.field == HTTP1_FIELD_HOST;
+            head->takes_none |= item.field == HTTP1_FIELD_HOST
+                                    ? item.value_cut || !inject_is_allowed(item.value)
+                                    : true; /* the program has a context of its own */
+            break;
+        case HTTP1_HEAD_END:
+            head->takes_none |= !head->has_host && !inject_is_allowed(slice_of(NULL, 0));
+            return true;
+        case HTTP1_NEED_MORE:
+            head->size += (uint32_t)bytes.size;
+            head->newest = bytes.data[bytes.size - 1];
+            return false;
+        case HTTP1_NEED_CARRY:
+        case HTTP1_BODY:
+        case HTTP1_MESSAGE_END:
+        case HTTP1_LOST:
+        default:
+            head->takes_none = true;
+            return false;
+        }
+    }
+}
+
+/* Whether a whole head lies there. Looks at no page behind that of its end. */
+static bool find_spread(struct thread_state *self, struct spread_head *head,
+                        const struct iovec *iov, size_t count, uint64_t start_ns)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct slice rest = slice_of(iov[i].iov_base, iov[i].iov_len);
+        while (rest.size > 0) {
+            size_t most = READABLE_PAGE - (uintptr_t)rest.data % READABLE_PAGE;
+            most = most < LIMIT_INJECT_HEAD_BYTES - head->size
+                       ? most
+                       : LIMIT_INJECT_HEAD_BYTES - head->size;
+            struct slice bytes = slice_take(&rest, rest.size < most ? rest.size : most);
+            if (!readable(bytes.data, bytes.size) ||
+                (head->size == 0 && (uint8_t)(bytes.data[0] - 'A') >= 26)) {
+                return false;
+            }
+            if (pass_spread(self, head, bytes, start_ns)) {
+                return true;
+            }
+            if (head->takes_none) {
+                return false;
+            }
+        }
+    }
+    return false;
+}
+
+/* A head of which the first buffer has only a part. */
+static SLOW enum inject_plan plan_spread(struct thread_state *self, const struct iovec *iov,
+                                         size_t count, uint64_t start_ns,
+                                         struct injection *injection)
+{
+    struct http_preview *preview = &injection->preview;
+    struct spread_head head = {.injection = injection};
+    if (count > LIMIT_INJECT_PARTS || !readable(iov, count * sizeof(*iov)) || !inject_may_owe()) {
+        return INJECT_UNKNOWN;
+    }
+    uint32_t carry = slab_take(SLAB_BUFFER);
+    if (carry == 0) {
+        return INJECT_UNKNOWN;
+    }
+    preview->data = NULL; /* it is read again when it is framed */
+    preview->size = 0;
+    preview->is_planned = false;
+    preview->plan.slot = SEGMENT_NO_SLOT;
+    http1_init(&head.parser, HTTP1_REQUESTS);
+    http1_report_only(&head.parser, 1u << HTTP1_FIELD_HOST | 1u << HTTP1_FIELD_TRACEPARENT |
+                                        1u << HTTP1_FIELD_TRACESTATE);
+    http1_lend_carry(&head.parser, slab_address(carry), LIMIT_HTTP_LINE_CARRY);
+    bool is_whole = find_spread(self, &head, iov, count, start_ns);
+    slab_give(SLAB_BUFFER, carry);
+    if (is_whole && !head.takes_none && preview->is_planned) {
+        return INJECT_FIELD;
+    }
+    exchange_drop_plan(&preview->plan);
+    preview->is_planned = false;
+    return INJECT_UNKNOWN;
+}
+
 enum inject_plan inject_plan(struct thread_state *self, const struct iovec *iov, size_t count,
                              uint64_t start_ns, struct injection *injection)
 {
     struct http_preview *preview = &injection->preview;
-    if (!readable(iov, sizeof(*iov)) || iov[0].iov_len == 0 ||
-        !find_head(slice_of(iov[0].iov_base, iov[0].iov_len), preview)) {
+    if (!readable(iov, sizeof(*iov))) {
         return INJECT_UNKNOWN;
+    }
+    if (iov[0].iov_len == 0 || !find_head(slice_of(iov[0].iov_base, iov[0].iov_len), preview)) {
+        return likely(count == 1) ? INJECT_UNKNOWN
+                                  : plan_spread(self, iov, count, start_ns, injection);
     }
     if (count > LIMIT_INJECT_PARTS || !readable(iov, count * sizeof(*iov)) || !inject_may_owe() ||
         !takes_field(preview, &injection->at)) {
@@ -200,13 +326,18 @@ size_t inject_build(struct injection *injection, const struct iovec *iov, size_t
     write_field(field, identity);
     injection->state = carried_pin_line(identity->carried);
     size_t parts = 0;
-    longer[parts++] = (struct iovec){iov[0].iov_base, injection->at};
+    size_t at = injection->at;
+    while (iov[0].iov_len < at) {
+        at -= iov[0].iov_len;
+        longer[parts++] = *iov++;
+        count--;
+    }
+    longer[parts++] = (struct iovec){iov[0].iov_base, at};
     longer[parts++] = (struct iovec){field, INJECT_FIELD_BYTES};
     if (injection->state.size > 0) {
         longer[parts++] = iovec_of(injection->state.data, injection->state.size);
     }
-    longer[parts++] =
-        (struct iovec){(uint8_t *)iov[0].iov_base + injection->at, iov[0].iov_len - injection->at};
+    longer[parts++] = (struct iovec){(uint8_t *)iov[0].iov_base + at, iov[0].iov_len - at};
     for (size_t i = 1; i < count; i++) {
         longer[parts++] = iov[i];
     }

@@ -30,7 +30,7 @@
 
 struct injection {
     struct http_preview preview; /* of the request */
-    uint32_t at;                 /* bytes of the first buffer that go before the fields */
+    uint32_t at;                 /* bytes of the program's that go before the fields */
     struct slice state;          /* the second field's line, pinned from inject_build on */
 };
 

@@ -20,7 +20,7 @@ bool job_context_plan(struct thread_state *self, const struct connection *connec
     struct slice bytes = slice_of(iov[0].iov_base, iov[0].iov_len);
     bytes.size = bytes.size < READABLE_BYTES ? bytes.size : READABLE_BYTES;
     struct iovec part = {iov[0].iov_base, bytes.size};
-    if (count > LIMIT_INJECT_PARTS || bytes.size == 0 || !readable_iov(&part, 1) ||
+    if (count > LIMIT_CARRYING_PARTS || bytes.size == 0 || !readable_iov(&part, 1) ||
         !resp_edit_find(bytes, &edit) || !inject_may_owe() ||
         !trace_context_of_bytes(self, connection, start_ns, &cause)) {
         return false;
@@ -40,7 +40,7 @@ bool job_context_plan(struct thread_state *self, const struct connection *connec
 }
 
 size_t job_context_build(const struct job_context *plan, const struct iovec *iov, size_t count,
-                         struct iovec longer[LIMIT_INJECT_PARTS + 2])
+                         struct iovec longer[LIMIT_CARRYING_PARTS + 2])
 {
     longer[0] = (struct iovec){iov[0].iov_base, plan->at};
     longer[1] = (struct iovec){slab_address(plan->block), plan->size};

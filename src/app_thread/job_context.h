@@ -36,7 +36,7 @@ bool job_context_plan(struct thread_state *self, const struct connection *connec
 
 /* The parts of what is to be sent: their number, count + 2 at most. */
 size_t job_context_build(const struct job_context *plan, const struct iovec *iov, size_t count,
-                         struct iovec longer[LIMIT_INJECT_PARTS + 2]);
+                         struct iovec longer[LIMIT_CARRYING_PARTS + 2]);
 
 /* The kernel's answer to that call as the program is to see it. `block` stays as it is until
    job_context_end. */

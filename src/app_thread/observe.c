@@ -44,7 +44,7 @@ static void pass_iov(struct passage *passage, const struct iovec *iov, size_t co
 static SLOW void pass_carrying(struct passage *passage, const struct job_context *job,
                                const struct iovec *iov, size_t count, uint64_t limit)
 {
-    struct iovec longer[LIMIT_INJECT_PARTS + 2];
+    struct iovec longer[LIMIT_CARRYING_PARTS + 2];
     uint64_t more = job->size - (job->ends - job->at);
     size_t parts = job_context_build(job, iov, count, longer);
     pass_iov(passage, longer, parts, limit > UINT64_MAX - more ? limit : limit + more);
@@ -119,6 +119,22 @@ static void frame_ahead(struct observation *seen, const struct iovec *iov, size_
     }
 }
 
+/* What the request's line begins with, together. */
+static SLOW struct slice gather_line(const struct injection *injection, const struct iovec *iov,
+                                     uint8_t room[LIMIT_IDENTIFY_BYTES])
+{
+    size_t most = injection->at < LIMIT_IDENTIFY_BYTES ? injection->at : LIMIT_IDENTIFY_BYTES;
+    size_t size = 0;
+    for (; size < most; iov++) {
+        size_t part = iov->iov_len < most - size ? iov->iov_len : most - size;
+        if (part > 0) {
+            memcpy(room + size, iov->iov_base, part);
+        }
+        size += part;
+    }
+    return slice_of(room, size);
+}
+
 /* A request's head is looked at before the call if something is to be written into it. */
 static SLOW void plan_insertion(struct observation *seen, const struct iovec *iov, size_t count,
                                 const struct trace_identity *sent)
@@ -137,7 +153,11 @@ static SLOW void plan_insertion(struct observation *seen, const struct iovec *io
     if (plan == INJECT_UNKNOWN) {
         return;
     }
-    if (protocol_begins_http(&passage, slice_of(iov[0].iov_base, iov[0].iov_len))) {
+    uint8_t room[LIMIT_IDENTIFY_BYTES];
+    struct slice first = likely(seen->injection.preview.data != NULL)
+                             ? slice_of(iov[0].iov_base, iov[0].iov_len)
+                             : gather_line(&seen->injection, iov, room);
+    if (protocol_begins_http(&passage, first)) {
         seen->step = plan == INJECT_FIELD ? SEND_INSERTING : SEND_LOOKED_AT;
     } else {
         exchange_drop_plan(&seen->injection.preview.plan);

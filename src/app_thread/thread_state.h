@@ -28,6 +28,8 @@ struct thread_context {
 enum turn_state { TURN_FOREIGN, TURN_QUIET, TURN_OWN };
 
 #define TURN_EVENTS 6u
+/* No connection has this number. */
+#define TURN_SESSIONS UINT32_MAX
 
 struct thread_turn {
     uint64_t returned_ns; /* from the last wait */
@@ -36,7 +38,10 @@ struct thread_turn {
     uint8_t state;        /* enum turn_state */
     uint8_t pending;      /* events that were not found again */
     bool has_descriptors; /* in `events`; else the serials of connections that were counted */
-    bool by_message;      /* foreign for a message alone, which was read out of quiet */
+    bool by_message : 1;  /* foreign for a message alone, which was read out of quiet */
+    bool is_idle : 1;     /* own, and begun by a wait for ever: no timer is set */
+    bool is_first : 1;    /* in which the context's message was read: its own, whatever is open */
+    uint32_t session;     /* the only connection that was read from; 0: none yet */
     uint32_t events[TURN_EVENTS];
 };
 
@@ -55,6 +60,7 @@ struct child_cause {
     bool is_known;
     bool is_ambient;
     bool is_of_job;
+    uint8_t links;    /* to it, as what may have been the cause (candidates.h) */
     uint32_t carried; /* what came with it (carried.h); 0: nothing */
 };
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "app_thread/attachment.h"
+#include "app_thread/candidates.h"
 #include "app_thread/carried.h"
 #include "app_thread/clock.h"
 #include "app_thread/turn.h"
@@ -472,7 +473,7 @@ void trace_context_disown(struct thread_state *self, struct record *record)
 /* It may have been the cause. */
 static void link_to_candidate(struct record *record)
 {
-    record_add_link(record, record->trace_id, record->parent_span_id);
+    record_add_candidate(record, record->trace_id, record->parent_span_id);
 }
 
 void trace_context_withdraw(struct thread_state *self, struct record *record,
@@ -543,6 +544,15 @@ static inline void leave_inner_loop(struct thread_state *self)
     }
 }
 
+/* The thread has read that request, and it may turn out that nobody knows what it works for. */
+static SLOW void note_candidate(struct thread_state *self, const struct record *server,
+                                const _Atomic uint32_t *answers)
+{
+    struct thread_context work;
+    set_context(&work, server, 0, answers);
+    candidates_note(self, &work);
+}
+
 void trace_context_enter(struct thread_state *self, const struct record *server,
                          const struct connection *from, uint32_t carried)
 {
@@ -560,16 +570,22 @@ void trace_context_enter(struct thread_state *self, const struct record *server,
     context->is_known = trace_context_is_current(context);
     bool is_own_turn = (self->runs_a_loop || self->takes_turns) && turn_begins_request(self);
     if (self->runs_a_loop) {
+        if (witness == NULL) {
+            note_candidate(self, server, answers);
+        }
         if (!is_own_turn) {
             return;
         }
-    } else if (context->is_ambiguous && is_only_request()) {
+    } else if (unlikely(context->is_ambiguous) && is_only_request()) {
         context->is_ambiguous = false; /* whatever there was is answered */
-    } else if (context->is_ambiguous) {
+    } else if (unlikely(context->is_ambiguous)) {
+        note_candidate(self, server, answers);
         return;
     }
     if (context->is_known && context->connection != connection) {
         /* A second request before the first is answered, and no wait in between. */
+        candidates_note(self, context);
+        note_candidate(self, server, answers);
         context->is_known = false;
         context->is_ambiguous = true;
         if (!self->takes_turns) {
@@ -623,7 +639,7 @@ void trace_context_enter_message(struct thread_state *self, const struct tracepa
     if (trace_context_is_current(context)) {
         return;
     }
-    if (self->runs_a_loop ? turn_begins_message(self) : !context->is_ambiguous) {
+    if (self->runs_a_loop ? turn_begins_message(self, from) : !context->is_ambiguous) {
         *context = work;
     }
 }
@@ -804,6 +820,9 @@ void trace_context_after_fork(struct thread_state *self)
 
 void trace_context_forget(struct thread_state *self)
 {
+    if (unlikely(trace_context_is_current(&self->context))) {
+        candidates_note(self, &self->context);
+    }
     self->context.is_known = false;
     self->context.is_ambiguous = false;
 }

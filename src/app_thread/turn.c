@@ -13,17 +13,22 @@
 
 static void become_foreign(struct thread_state *self)
 {
-    if (self->turn.state == TURN_OWN && self->runs_a_loop) {
+    if ((self->turn.state == TURN_OWN && self->runs_a_loop) || self->turn.is_first) {
         self->context.is_known = false;
     }
     self->turn.state = TURN_FOREIGN;
     self->turn.by_message = false;
+    self->turn.is_first = false;
 }
 
 void turn_ends(struct thread_state *self, int64_t timeout_ns)
 {
     struct thread_turn *turn = &self->turn;
     uint64_t now = clock_now_ns();
+    if (turn->is_first && turn->state != TURN_OWN) {
+        become_foreign(self);
+    }
+    turn->is_first = false;
     if (turn->pending != 0 ||
         (turn->state == TURN_OWN &&
          (!trace_context_is_current(&self->context) || now >= turn->foreign_ns))) {
@@ -31,6 +36,7 @@ void turn_ends(struct thread_state *self, int64_t timeout_ns)
     }
     turn->pending = 0;
     turn->by_message = false;
+    turn->is_idle = turn->state == TURN_OWN && timeout_ns < 0;
     if (timeout_ns == 0 || turn->state == TURN_OWN) {
         return;
     }
@@ -144,6 +150,8 @@ static void find_event(struct thread_turn *turn, int fd, uint32_t serial)
 
 void turn_accepts_slow(struct thread_state *self, int listener)
 {
+    self->turn.is_idle = false;
+    self->turn.session = TURN_SESSIONS;
     /* No connection has this number. */
     find_event(&self->turn, listener, UINT32_MAX - (uint32_t)listener);
 }
@@ -167,6 +175,15 @@ void turn_reads_slow(struct thread_state *self, int fd, const struct connection 
     struct thread_turn *turn = &self->turn;
     uint8_t protocol = atomic_load_explicit(&connection->protocol, memory_order_relaxed);
     find_event(turn, fd, connection->serial);
+    turn->is_idle &= connection->serial == self->context.connection;
+    if (turn->session != connection->serial) {
+        turn->session = turn->session == 0 ? connection->serial : TURN_SESSIONS;
+    }
+    if (turn->is_first && turn->state != TURN_OWN &&
+        connection->serial != self->context.connection) {
+        become_foreign(self);
+        return;
+    }
     if (protocol == PROTOCOL_WEBSOCKET) {
         read_websocket(self, connection);
     } else if (connection->role == ROLE_SERVER) {
@@ -184,9 +201,10 @@ void turn_reads_slow(struct thread_state *self, int fd, const struct connection 
 bool turn_is_own(struct thread_state *self, uint64_t now)
 {
     const struct thread_turn *turn = &self->turn;
-    return turn->state == TURN_OWN && turn->pending == 0 && now < turn->foreign_ns &&
-           is_owner(self) &&
-           atomic_load_explicit(&attachment->sole.begun, memory_order_relaxed) == turn->begun;
+    return turn->pending == 0 && now < turn->foreign_ns &&
+           (turn->is_first ||
+            (turn->state == TURN_OWN && is_owner(self) &&
+             atomic_load_explicit(&attachment->sole.begun, memory_order_relaxed) == turn->begun));
 }
 
 void turn_sends_slow(struct thread_state *self, const struct connection *connection)
@@ -205,16 +223,24 @@ void turn_sends_slow(struct thread_state *self, const struct connection *connect
     sole->connections[sole->count++] = connection->serial;
 }
 
-bool turn_begins_message(struct thread_state *self)
+bool turn_begins_message(struct thread_state *self, const struct connection *connection)
 {
     struct thread_turn *turn = &self->turn;
-    if (!turn->by_message || turn->pending != 0 || attachment == NULL) {
+    if (!(turn->by_message || turn->is_idle) || turn->pending != 0 || attachment == NULL) {
         return false;
     }
     struct sole_request *sole = &attachment->sole;
     turn->begun = atomic_load_explicit(&sole->begun, memory_order_relaxed);
+    turn->is_first = turn->session == connection->serial;
+    turn->is_idle = false;
     if (atomic_load_explicit(&sole->open, memory_order_relaxed) != 0) {
-        return false;
+        if (!turn->is_first) {
+            become_foreign(self);
+            return false;
+        }
+        turn->state = TURN_FOREIGN;
+        turn->by_message = false;
+        return true;
     }
     atomic_store_explicit(&sole->owner, (uintptr_t)self, memory_order_relaxed);
     sole->count = 0;

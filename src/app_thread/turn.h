@@ -12,6 +12,10 @@
  *     FOREIGN  anything else: another request, an answer to somebody else's call, a wake-up by
  *              another thread, a timer that was set before, a signal
  *
+ * A loop that never reads from anybody but one WebSocket is that session's own: what a message
+ * began that was read alone, out of quiet, has at least the rest of that turn, whatever else is
+ * open in the process.
+ *
  * One foreign turn ends the claim for good: what it began may now wait for a lock, or for one of a
  * few connections, and be let go on by the request's own turn.
  *
@@ -75,7 +79,7 @@ bool turn_begins_request(struct thread_state *self);
 
 /* A message that names whose work it is was read from a WebSocket. True: from here on the turns are
    that work's own. Nobody says when it ends: at the latest with the next message. */
-bool turn_begins_message(struct thread_state *self);
+bool turn_begins_message(struct thread_state *self, const struct connection *connection);
 
 /* Whether what the thread does now can only belong to its context. */
 bool turn_is_own(struct thread_state *self, uint64_t now);

@@ -40,6 +40,13 @@
 /* Requests in work at a time that came with one of them. One more takes the place of the oldest,
    whose calls then go without. */
 #define LIMIT_CARRIED 512u
+/* What may have been the cause of a span without parent: with more requests open in the process a
+   link to each says nothing. Of a forked child, so many of its first spans have one. */
+#define LIMIT_CANDIDATES 4u
+/* The latest requests that may be such: with so few open, the open ones are among them but where
+   one lasts for longer than many others. */
+#define LIMIT_CANDIDATE_PLACES 64u
+
 /* Of a tracestate, what a span shows: whole members, beside the other text of a record. */
 #define LIMIT_TRACESTATE_TEXT 160u
 
@@ -52,8 +59,12 @@
 /* A head into which context is written: more than any client sends, and looked at before each call.
  */
 #define LIMIT_INJECT_HEAD_BYTES (16u << 10)
-/* Buffers of one call into which it is written: they are listed anew on the stack. */
-#define LIMIT_INJECT_PARTS 14u
+/* Buffers of one call into which it is written: they are listed anew on the stack. Subversion lists
+   39 for its first request, four for each field. */
+#define LIMIT_INJECT_PARTS 48u
+/* The same of a call into which the context of a job is written: they are listed once more below
+   all that makes a command's span. */
+#define LIMIT_CARRYING_PARTS 14u
 /* Connections at a time on which the kernel took a part of what is written. With half of them taken
    nothing more is written, so that each thread that is sending finds room. */
 #define LIMIT_INJECT_OWED 2048u

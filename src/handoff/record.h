@@ -84,6 +84,7 @@ enum record_flag {
     RECORD_FLAG_EARLY_REPLY = 1u << 7,   /* HTTP: answered before the request was complete */
     RECORD_FLAG_NULL_REPLY = 1u << 8,    /* Redis: a null came back (an empty poll, say) */
     RECORD_FLAG_REMOTE_PARENT = 1u << 9, /* the parent's span is of another process */
+    RECORD_FLAG_TRACEPARENT = 1u << 10,  /* HTTP: the request has one, or what should be one */
     RECORD_FLAG_FOR_JOB = 1u << 12,      /* the parent is a job's attempt */
     RECORD_FLAG_CARRIED = 1u << 13,      /* of a job in which a context stands */
     RECORD_FLAG_API_KEY = 1u << 14       /* HTTP: the request says who it is from */
@@ -351,6 +352,7 @@ enum field_tag {
     FIELD_DELIVERY = 45,      /* the worker's: it asks for what its job has uploaded */
     FIELD_JOB_CAPABILITIES = 46, /* of who claims, and how many jobs are looked at for it */
     FIELD_JOB_LIMIT = 47,
+    FIELD_CANDIDATE = 48, /* as FIELD_LINK: what may have been the cause of a span without parent */
     FIELD_TAG_COUNT
 };
 
@@ -446,14 +448,27 @@ static inline bool record_add_field(struct record *record, enum field_tag tag, s
     return true;
 }
 
-/* A span that the record's links to: its trace and its id. */
-static inline void record_add_link(struct record *record, const uint8_t trace_id[16],
-                                   const uint8_t span_id[8])
+static inline void record_add_span(struct record *record, enum field_tag tag,
+                                   const uint8_t trace_id[16], const uint8_t span_id[8])
 {
     uint8_t link[24];
     memcpy(link, trace_id, 16);
     memcpy(link + 16, span_id, 8);
-    record_add_field(record, FIELD_LINK, slice_of(link, sizeof(link)), sizeof(link));
+    record_add_field(record, tag, slice_of(link, sizeof(link)), sizeof(link));
+}
+
+/* A span that the record's links to: its trace and its id. */
+static inline void record_add_link(struct record *record, const uint8_t trace_id[16],
+                                   const uint8_t span_id[8])
+{
+    record_add_span(record, FIELD_LINK, trace_id, span_id);
+}
+
+/* A span that may have been the cause of the record's, which has no parent. */
+static inline void record_add_candidate(struct record *record, const uint8_t trace_id[16],
+                                        const uint8_t span_id[8])
+{
+    record_add_span(record, FIELD_CANDIDATE, trace_id, span_id);
 }
 
 /* Extends the field written last by more bytes of the same value, which may come in pieces. `limit`

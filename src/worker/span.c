@@ -179,5 +179,7 @@ struct span_link *span_add_link(struct span *span)
         span->dropped_links++;
         return NULL;
     }
-    return &span->links[span->link_count++];
+    struct span_link *link = &span->links[span->link_count++];
+    link->is_candidate = false;
+    return link;
 }

@@ -59,6 +59,7 @@ struct span_event {
 struct span_link {
     uint8_t trace_id[16];
     uint8_t span_id[8];
+    bool is_candidate; /* what may have been the cause, and could not be shown to be */
 };
 
 /* What OTEL_SPAN_*_LIMIT allow; the arrays' own sizes hold besides. */

@@ -15,7 +15,7 @@
 #include "base/system_call.h"
 
 #define ROOMS_MAX 256
-#define PARTS_MAX 32
+#define PARTS_MAX 64
 
 static int cut_descriptor = -1;
 static size_t rooms[ROOMS_MAX];

@@ -3,11 +3,13 @@
 with blocking threads and with event loops, under requests that overlap."""
 
 import http.client
+import http.server
 import subprocess
 import threading
 
 from support import case, losses, spans, truth
-from support.servers import program
+from support.process import clean_environment, run
+from support.servers import Nginx, program
 
 REQUESTS = 60
 THREADS = 6
@@ -96,6 +98,149 @@ class Parents(case.Case):
 
     def test_node(self):
         self.check_none_wrong(*self.relay([program("node"), case.CLIENTS / "relay_node.js", self.truth.url]))
+
+
+class Barrier(http.server.BaseHTTPRequestHandler):
+    """Answers when so many requests are there, so that they overlap."""
+
+    protocol_version = "HTTP/1.1"
+    barrier: threading.Barrier
+
+    def do_GET(self):
+        self.barrier.wait(20)
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):  # pylint: disable=arguments-differ
+        pass
+
+
+# Answers each request by one of its own, to the peer in the first argument.
+SERVES = r"""
+import http.client, http.server, os, select, socket, sys
+def ask(path):
+    to = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]))
+    to.request("GET", path)
+    to.getresponse().read()
+    to.close()
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        work(self.path)
+        self.send_response(204)
+        self.end_headers()
+    def log_message(self, *_):
+        pass
+%s
+server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+print(server.server_address[1], flush=True)
+for _ in range(4):
+    server.handle_request()
+"""
+
+
+class Candidates(case.Case):
+    """What has no parent, and may be one of few requests' work, links to them."""
+
+    def peer(self, parties: int) -> int:
+        handler = type("Handler", (Barrier,), {"barrier": threading.Barrier(parties)})
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        return server.server_address[1]
+
+    def linked(self, found: list[spans.Span]) -> list[tuple[spans.Span, set[str]]]:
+        """Of each span of a client's the paths of the requests that it links to."""
+        servers = {span.span_id: span for span in found if span.kind == spans.SERVER}
+        told = []
+        for span in found:
+            if span.kind == spans.CLIENT:
+                for link in span.links:
+                    self.assertEqual(servers[link["spanId"]].trace_id, link["traceId"])
+                    self.assertEqual(link["attributes"], [{"key": "wirespan.parent.candidate", "value": {"boolValue": True}}])
+                told.append((span, {servers[link["spanId"]].get("url.path") for link in span.links}))
+        return told
+
+    def through_nginx(self, parties: int) -> list[tuple[spans.Span, set[str]]]:
+        """So many requests that nginx has open together."""
+        folder = self.folder / f"nginx{parties}"
+        folder.mkdir()
+        file = self.new_path("spans.jsonl")
+        location = f"location / {{ proxy_pass http://127.0.0.1:{self.peer(parties)}; }}"
+        with Nginx(folder, case.preload_environment(file), server=location) as proxy:
+            def ask(number: int) -> None:
+                finished = run([program("curl"), "-sS", "--noproxy", "*", f"http://127.0.0.1:{proxy.port}/n{number}"],
+                               clean_environment())
+                self.assertEqual((finished.code, finished.errors), (0, b""))
+
+            askers = [threading.Thread(target=ask, args=(number,)) for number in range(parties)]
+            for asker in askers:
+                asker.start()
+            for asker in askers:
+                asker.join()
+        return self.linked(spans.read_file(file))
+
+    def test_a_few_requests_of_a_loop(self):
+        """All are open until the last has come, so that this one's call has all others as candidates."""
+        for parties in (2, 4):
+            found = self.through_nginx(parties)
+            self.assertEqual(len(found), parties)
+            for span, paths in found:
+                self.assertTrue(span.parent_id or "/" + span.get("url.full").split("/", 3)[3] in paths, (span, paths))
+            most = max((paths for _, paths in found), key=len)
+            self.assertEqual(most, {f"/n{number}" for number in range(parties)})
+
+    def test_many_requests_of_a_loop(self):
+        found = self.through_nginx(8)
+        self.assertEqual(len(found), 8)
+        for span, paths in found:
+            # The first came when there were few.
+            self.assertLessEqual(len(paths), 4)
+            self.assertTrue(not paths or "/" + span.get("url.full").split("/", 3)[3] in paths, (span, paths))
+
+    def serve(self, work: str) -> list[tuple[spans.Span, set[str]]]:
+        file = self.new_path("spans.jsonl")
+        environment = case.preload_environment(file)
+        with subprocess.Popen(["/usr/bin/python3", "-c", SERVES % work, str(self.peer(1))], env=environment,
+                              stdout=subprocess.PIPE) as server:
+            port = int(server.stdout.readline())
+            for number in range(4):
+                to = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+                to.request("GET", f"/n{number}")
+                self.assertEqual(to.getresponse().status, 204)
+                to.close()
+            self.assertEqual(server.wait(20), 0)
+        found = self.linked(spans.read_file(file))
+        for span, _ in found:
+            self.assertEqual((span.parent_id, span.get("wirespan.parent.source")), ("", "none"))
+        return [(span.get("url.full").rpartition("/")[2], paths) for span, paths in found]
+
+    def test_a_thread_that_waited_for_many(self):
+        found = self.serve("""
+ends = socket.socketpair()
+def work(path):
+    select.select(ends, [], [], 0)
+    ask(path)
+""")
+        self.assertEqual(sorted(found), [(f"n{number}", {f"/n{number}"}) for number in range(4)])
+
+    def test_a_forked_child(self):
+        """The fifth call is one too many."""
+        found = self.serve("""
+def work(path):
+    child = os.fork()
+    if child == 0:
+        for _ in range(5):
+            ask(path)
+        os._exit(0)
+    os.waitpid(child, 0)
+""")
+        for number in range(4):
+            self.assertEqual([paths for name, paths in found if name == f"n{number}"],
+                             [{f"/n{number}"}] * 4 + [set()])
 
 
 if __name__ == "__main__":

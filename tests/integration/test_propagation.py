@@ -6,7 +6,7 @@ import sys
 
 from support import case, spans
 from support.process import clean_environment, run
-from support.servers import Nginx, program
+from support.servers import Apache, Nginx, program
 
 STARTER = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
 TRACEPARENT = f"00-{STARTER[0]}-{STARTER[1]}-01"
@@ -21,7 +21,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", "2")
         self.end_headers()
         self.wfile.write(b"ok")
-    do_POST = do_GET
+    do_POST = do_OPTIONS = do_GET
     def log_message(self, *_):
         pass
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -218,6 +218,36 @@ class ClientsOverTls(Clients):
             self.assertEqual(finished.code, 0, finished.errors)
             self.check_children([span for span in spans.read_file(file) if span.kind == spans.CLIENT], 4)
             self.setUp()
+
+
+class SpreadHeads(Ground):
+    """Clients whose heads lie in many buffers of one call."""
+
+    def test_subversion(self):
+        """A buffer for each word. The server is none that it can talk to."""
+        file = self.new_path("spans.jsonl")
+        finished = run([program("svn"), "info", "--non-interactive", self.url + "/n0"],
+                       case.preload_environment(file, **self.environment))
+        self.assertIn(b"E170013", finished.errors)
+        self.check_children([span for span in spans.read_file(file) if span.kind == spans.CLIENT], 1)
+
+    def test_apache(self):
+        """A buffer for each line. Its threads serve one request each."""
+        folder = self.folder / "apache"
+        folder.mkdir()
+        file = self.new_path("spans.jsonl")
+        with Apache(folder, case.preload_environment(file), self.url) as proxy:
+            for number in range(4):
+                body = ["--data-binary", "x" * 3000] if number % 2 else []
+                finished = run([program("curl"), "-s", "--noproxy", "*", *body,
+                                f"http://127.0.0.1:{proxy.port}/n{number}"], clean_environment())
+                self.assertEqual(finished.output, b"ok")
+        found = [span for span in spans.read_file(file) if span.kind in (spans.SERVER, spans.CLIENT)]
+        clients = [span for span in found if span.kind == spans.CLIENT]
+        servers = self.by_path([span for span in found if span.kind == spans.SERVER])
+        for path, client in self.by_path(clients).items():
+            self.assertEqual((client.trace_id, client.parent_id), (servers[path].trace_id, servers[path].span_id), path)
+        self.check_children(clients, 4)
 
 
 class Propagation(Ground):

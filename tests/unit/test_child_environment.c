@@ -168,6 +168,31 @@ static void without_a_context_nothing_is_done(void **state)
     check(environment, NULL);
 }
 
+/* As in a request's field, but that nothing trims what stands in the environment. */
+static void garbage_is_not_what_it_was_started_for(void **state)
+{
+    (void)state;
+    static const char *const garbage[] = {
+        "",
+        "nonsense",
+        " " OTHER,
+        OTHER " ",
+        OTHER "\n",
+        OTHER "-more",
+        "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+        "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+        "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+        OTHER "," OTHER,
+    };
+    thread_state.context.is_known = false;
+    for (size_t i = 0; i < sizeof(garbage) / sizeof(garbage[0]); i++) {
+        trace_context_set_ambient(slice_of(garbage[i], strlen(garbage[i])), SLICE("a=1"),
+                                  SLICE("k=v"), false, 1);
+        check_texts((const char *const[]){NULL}, NULL);
+    }
+}
+
 static void what_it_was_started_for_is_passed_on(void **state)
 {
     (void)state;
@@ -177,6 +202,10 @@ static void what_it_was_started_for_is_passed_on(void **state)
     check_texts((const char *const[]){"TRACEPARENT=" OTHER, NULL}, NULL);
     check_texts((const char *const[]){NULL},
                 (const char *const[]){"TRACEPARENT=" OTHER, "TRACESTATE=old=1", NULL});
+    /* Garbage beside it is left out alone. */
+    trace_context_set_ambient(SLICE(OTHER), SLICE("old=1,Bad"), SLICE("=,k=v,\""), false, 1);
+    check_texts((const char *const[]){NULL},
+                (const char *const[]){"TRACEPARENT=" OTHER, "BAGGAGE=k=v", NULL});
     trace_context_set_ambient(SLICE(OTHER), SLICE(""), SLICE(""), true, 1);
     check_texts((const char *const[]){NULL},
                 (const char *const[]){"TRACEPARENT=" OTHER, "WIRESPAN_STARTED_FOR=job", NULL});
@@ -252,6 +281,7 @@ int main(void)
         cmocka_unit_test_setup(what_cannot_be_read_is_left, set_up),
         cmocka_unit_test_setup(variables_have_a_limit, set_up),
         cmocka_unit_test_setup(areas_have_a_limit, set_up),
+        cmocka_unit_test_setup(garbage_is_not_what_it_was_started_for, set_up),
         cmocka_unit_test_setup(what_it_was_started_for_is_passed_on, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -183,7 +183,7 @@ static ssize_t call(int fd, struct wire *wire, const char *text, size_t size, si
     struct connection *connection = seen.touch.connection;
     ssize_t result;
     if (seen.step == SEND_CARRYING) {
-        struct iovec longer[LIMIT_INJECT_PARTS + 2];
+        struct iovec longer[LIMIT_CARRYING_PARTS + 2];
         size_t parts = job_context_build(&seen.job, &iov, 1, longer);
         result = job_context_settle(connection, &seen.job, give(wire, longer, parts, room));
     } else if (seen.step == SEND_OWED) {

@@ -90,6 +90,14 @@ static void test_not_found(void **state)
         "{\"a\":{" OWN "},\"b\":{" OWN "}}",
         "{\"trace_context\":{\"trace_id\":\"" TRACE "\"}}",
         "{\"trace_context\":{\"trace_id\":\"" TRACE "\",\"span_id\":7}}",
+        "{\"trace_context\":{\"trace_id\":\"\",\"span_id\":\"" SPAN "\"}}",
+        "{\"trace_context\":{\"trace_id\":\"00000000000000000000000000000000\",\"span_id\":\"" SPAN
+        "\"}}",
+        "{\"trace_context\":{\"trace_id\":\"0AF7651916CD43DD8448EB211C80319C\",\"span_id\":\"" SPAN
+        "\"}}",
+        "{\"trace_context\":{\"trace_id\":\" " TRACE "\",\"span_id\":\"" SPAN "\"}}",
+        "{\"trace_context\":{\"trace_id\":\"" SPAN "\",\"span_id\":\"" TRACE "\"}}",
+        "{\"trace_context\":[{\"trace_id\":\"" TRACE "\",\"span_id\":\"" SPAN "\"}]}",
         "{\"trace_context\":{\"trace_id\":\"" TRACE "\",\"span_id\":\"b7ad6b716920333\"}}",
         "{\"trace_context\":{\"trace_id\":\"" TRACE "\",\"span_id\":\"0000000000000000\"}}",
         "{\"trace_context\":{\"trace_id\":\"" TRACE "\",\"span_id\":\"B7AD6B7169203331\"}}",

@@ -468,6 +468,91 @@ static void test_message_beside_others(void **state)
     assert_int_equal(messenger(), 0);
 }
 
+/* The work of the message before it ends with it, also where its turns were that one's own. */
+static void test_message_after_message(void **state)
+{
+    (void)state;
+    for (int has_timer = 0; has_timer < 2; has_timer++) {
+        for (int is_alone = 0; is_alone < 2; is_alone++) {
+            wait_for_one(-1, SERVER_FD);
+            read_message(&other_server);
+            assert_int_equal(messenger(), 7);
+            if (is_alone) {
+                wait_for_one(has_timer ? SECOND : -1, SERVER_FD);
+            } else {
+                turn_sends(&thread_state, &client);
+                wait_for(has_timer ? SECOND : -1, 2, (const uint32_t[]){SERVER_FD, CLIENT_FD});
+                turn_reads(&thread_state, CLIENT_FD, &client);
+            }
+            turn_reads(&thread_state, SERVER_FD, &other_server);
+            atomic_fetch_add(&other_server.answers, 1);
+            trace_context_enter_message(&thread_state, &of_message, &other_server, clock_now_ns());
+            /* A timer may be the other one's, and so may an answer. */
+            assert_int_equal(messenger(), is_alone && !has_timer ? 7 : 0);
+            atomic_fetch_add(&other_server.answers, 1);
+        }
+    }
+}
+
+/* Whatever others have open, nothing of it was left to be run. */
+static void test_message_has_its_first_turn(void **state)
+{
+    (void)state;
+    /* Of a loop that serves others, too, nothing is known. */
+    wait_for_one(-1, LISTENER);
+    turn_accepts(&thread_state, LISTENER);
+    atomic_store(&attachment->sole.open, 1);
+    wait_for_one(-1, SERVER_FD);
+    read_message(&other_server);
+    assert_int_equal(messenger(), 0);
+    for (int is_owned = 0; is_owned < 2; is_owned++) {
+        thread_state.turn.session = 0;
+        /* Another thread's request, or another thread that has a message. */
+        atomic_store(&attachment->sole.open, (uint32_t)!is_owned);
+        wait_for_one(-1, SERVER_FD);
+        read_message(&other_server);
+        atomic_store(&attachment->sole.owner, (uintptr_t)&thread_state + 1);
+        assert_int_equal(messenger(), 7);
+        turn_sends(&thread_state, &client);
+        assert_int_equal(messenger(), 7);
+        /* An answer to it is not told from others. */
+        wait_for_one(-1, CLIENT_FD);
+        turn_reads(&thread_state, CLIENT_FD, &client);
+        assert_int_equal(messenger(), 0);
+        /* From then on the loop is not the session's alone. */
+        wait_for_one(-1, SERVER_FD);
+        read_message(&other_server);
+        atomic_store(&attachment->sole.owner, (uintptr_t)&thread_state + 1);
+        assert_int_equal(messenger(), 0);
+        thread_state.turn.session = 0;
+        /* Nor is what is done without waiting for it. */
+        wait_for_one(-1, SERVER_FD);
+        read_message(&other_server);
+        atomic_store(&attachment->sole.owner, (uintptr_t)&thread_state + 1);
+        turn_reads(&thread_state, CLIENT_FD, &client);
+        assert_int_equal(messenger(), 0);
+        thread_state.turn.session = 0;
+        /* The turn ends with any wait. */
+        wait_for_one(-1, SERVER_FD);
+        read_message(&other_server);
+        atomic_store(&attachment->sole.owner, (uintptr_t)&thread_state + 1);
+        assert_int_equal(messenger(), 7);
+        wait_for(0, 0, NULL);
+        assert_int_equal(messenger(), 0);
+        /* With another event, or when somebody's timer may be due, nothing is known. */
+        wait_for(-1, 2, (const uint32_t[]){SERVER_FD, WAKE_FD});
+        read_message(&other_server);
+        assert_int_equal(messenger(), 0);
+        wait_for_one(SECOND / 1000000, SERVER_FD);
+        read_message(&other_server);
+        for (uint64_t until = clock_now_ns() + SECOND / 100000; clock_now_ns() < until;) {
+        }
+        assert_int_equal(messenger(), 0);
+        atomic_fetch_add(&other_server.answers, 1);
+    }
+    atomic_store(&attachment->sole.open, 0);
+}
+
 static void test_message_to_a_thread(void **state)
 {
     (void)state;
@@ -575,6 +660,8 @@ int main(void)
         cmocka_unit_test_setup(test_too_many_connections, set_up),
         cmocka_unit_test_setup(test_message_of_a_session, set_up),
         cmocka_unit_test_setup(test_message_owns_its_turns, set_up),
+        cmocka_unit_test_setup(test_message_after_message, set_up),
+        cmocka_unit_test_setup(test_message_has_its_first_turn, set_up),
         cmocka_unit_test_setup(test_message_beside_others, set_up),
         cmocka_unit_test_setup(test_message_to_a_thread, set_up),
         cmocka_unit_test_setup(test_spans_of_one_request, set_up),

@@ -88,7 +88,7 @@ static SLOW ssize_t send_inserting(struct observation *seen, int fd, const struc
 static SLOW ssize_t send_carrying(struct observation *seen, int fd, const struct way *way,
                                   const struct iovec *iov, size_t count)
 {
-    struct iovec longer[LIMIT_INJECT_PARTS + 2];
+    struct iovec longer[LIMIT_CARRYING_PARTS + 2];
     size_t parts = job_context_build(&seen->job, iov, count, longer);
     ssize_t sent = send_parts(fd, way, longer, parts);
     return job_context_settle(seen->touch.connection, &seen->job, sent);

@@ -157,6 +157,7 @@ enum {
     EVENT_DROPPED_ATTRIBUTES = FIELD_TAG(4, WIRE_VARINT),
     LINK_TRACE_ID = FIELD_TAG(1, WIRE_BYTES),
     LINK_SPAN_ID = FIELD_TAG(2, WIRE_BYTES),
+    LINK_ATTRIBUTES = FIELD_TAG(4, WIRE_BYTES),
     STATUS_MESSAGE = FIELD_TAG(2, WIRE_BYTES),
     STATUS_CODE = FIELD_TAG(3, WIRE_VARINT),
     SCOPE_SPANS_SPANS = FIELD_TAG(2, WIRE_BYTES),
@@ -226,12 +227,23 @@ static uint8_t *put_event(uint8_t *at, const uint8_t *end, const struct span_eve
     return put_count(at, EVENT_DROPPED_ATTRIBUTES, event->dropped_attributes);
 }
 
+/* A link with all that it may have. */
+#define LINK_MOST 64u
+
 static uint8_t *put_link(uint8_t *at, const struct span_link *link)
 {
+    const struct attribute candidate = {
+        .key = SLICE("wirespan.parent.candidate"), .type = ATTRIBUTE_BOOL, .boolean = true};
+    size_t size = bytes_size(sizeof(link->trace_id)) + bytes_size(sizeof(link->span_id));
+    if (link->is_candidate) {
+        size += bytes_size(key_value_size(&candidate, any_size(&candidate)));
+    }
+    const uint8_t *end = at + LINK_MOST;
     *at++ = SPAN_LINKS;
-    *at++ = (uint8_t)(bytes_size(sizeof(link->trace_id)) + bytes_size(sizeof(link->span_id)));
+    *at++ = (uint8_t)size;
     at = put_bytes(at, LINK_TRACE_ID, slice_of(link->trace_id, sizeof(link->trace_id)));
-    return put_bytes(at, LINK_SPAN_ID, slice_of(link->span_id, sizeof(link->span_id)));
+    at = put_bytes(at, LINK_SPAN_ID, slice_of(link->span_id, sizeof(link->span_id)));
+    return link->is_candidate ? put_attribute(at, end, LINK_ATTRIBUTES, &candidate) : at;
 }
 
 static uint8_t *put_status(uint8_t *at, const struct span *span)
@@ -292,7 +304,7 @@ static uint8_t *put_span(uint8_t *at, uint8_t *end, const struct span *span)
 {
     /* What is not checked piece by piece is set aside at once. */
     size_t aside = FIXED_PART_BYTES + span->trace_state.size + span->name.size +
-                   span->status_message.size + sizeof(struct span_link) * 2 * SPAN_LINKS_MAX;
+                   span->status_message.size + (size_t)LINK_MOST * SPAN_LINKS_MAX;
     if ((size_t)(end - at) < aside) {
         return NULL;
     }

@@ -56,9 +56,8 @@ static void find_text(struct record_text *text, const struct record *record)
     }
 }
 
-/* What may have been the cause, and could not be shown to be. */
-static void add_candidates(struct span *span, const struct record *record,
-                           const struct record_text *text)
+static void add_links(struct span *span, const struct record *record,
+                      const struct record_text *text)
 {
     if (unlikely(text->fields[FIELD_LINK].data != NULL)) {
         spans_add_links(span, record);
@@ -72,14 +71,14 @@ static void build_kind(struct span *span, const struct record *record,
     case RECORD_HTTP_CLIENT:
     case RECORD_HTTP_SERVER:
         spans_build_http(span, record, text);
-        add_candidates(span, record, text);
+        add_links(span, record, text);
         break;
     case RECORD_REDIS_CLIENT:
         spans_build_redis(span, record, text);
         if (unlikely(record->redis.job_action != JOB_ACTION_NONE)) {
             spans_add_job_role(span, record, text);
         } else {
-            add_candidates(span, record, text);
+            add_links(span, record, text);
         }
         break;
     case RECORD_WEBSOCKET_CLIENT:
@@ -123,6 +122,10 @@ void spans_build(struct span *span, const struct span_limits *limits, const stru
     span->trace_state = span_text(span, text.fields[FIELD_TRACESTATE]);
 
     build_kind(span, record, &text);
+    if (unlikely(text.fields[FIELD_CANDIDATE].data != NULL) &&
+        record->parent_source == PARENT_NONE) {
+        spans_add_candidates(span, record);
+    }
     span_add_literal(span, SLICE("wirespan.parent.source"),
                      *parent_source_name(record->parent_source));
     if (unlikely((record->flags & RECORD_FLAG_TEXT_CUT) != 0)) {

@@ -218,18 +218,29 @@ static void add_step(struct span *span, const struct record *record, const struc
     }
 }
 
-void spans_add_links(struct span *span, const struct record *record)
+static void add_links(struct span *span, const struct record *record, enum field_tag wanted)
 {
     uint32_t offset = 0;
     enum field_tag tag;
     struct slice value;
     while (record_next_field(record, &offset, &tag, &value)) {
         struct span_link *link;
-        if (tag == FIELD_LINK && value.size == 24 && (link = span_add_link(span)) != NULL) {
+        if (tag == wanted && value.size == 24 && (link = span_add_link(span)) != NULL) {
             memcpy(link->trace_id, value.data, 16);
             memcpy(link->span_id, value.data + 16, 8);
+            link->is_candidate = tag == FIELD_CANDIDATE;
         }
     }
+}
+
+void spans_add_links(struct span *span, const struct record *record)
+{
+    add_links(span, record, FIELD_LINK);
+}
+
+void spans_add_candidates(struct span *span, const struct record *record)
+{
+    add_links(span, record, FIELD_CANDIDATE);
 }
 
 /* What the queue itself wrote down of the failure. */

@@ -23,6 +23,8 @@ void spans_build_workflow(struct span *span, const struct record *record,
                           const struct record_text *text);
 /* What the record links to. */
 void spans_add_links(struct span *span, const struct record *record);
+/* What may have been the cause, and could not be shown to be. */
+void spans_add_candidates(struct span *span, const struct record *record);
 /* A captured number: as one if it is decimal, else as it stands. Nothing where there is none. */
 void spans_add_number(struct span *span, struct slice key, struct slice value);
 /* A Redis exchange that is one of a job's life: its name, kind and what is known of the job. */

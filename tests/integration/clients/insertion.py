@@ -41,12 +41,26 @@ def thirds(data):
     return [part for part in (data[:first], data[first:first + 5], data[first + 5:]) if part]
 
 
+def words(data):
+    """The head in pieces that end anywhere."""
+    head = data.find(b"\r\n\r\n") + 4
+    return [data[at:min(at + 5, head)] for at in range(0, head, 5)] + [data[head:]]
+
+
+def lines(data):
+    """The head line by line, the body with its last one."""
+    *fields, rest = data.split(b"\r\n", 3)
+    return [field + b"\r\n" for field in fields] + [rest]
+
+
 CALLS = {
     "send": lambda to, data: to.send(data),
     "send with flags": lambda to, data: to.send(data, socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT),
     "write": lambda to, data: os.write(to.fileno(), data),
     "writev": lambda to, data: os.writev(to.fileno(), thirds(data)),
+    "writev of words": lambda to, data: os.writev(to.fileno(), words(data)),
     "sendmsg": lambda to, data: to.sendmsg(thirds(data)),
+    "sendmsg of lines": lambda to, data: to.sendmsg(lines(data)),
 }
 
 

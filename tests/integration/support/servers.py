@@ -120,3 +120,31 @@ class Nginx(Daemon):
     @property
     def url(self) -> str:
         return f"{self.scheme}://127.0.0.1:{self.port}"
+
+
+APACHE = """
+ServerRoot /usr/lib/apache2
+ServerName localhost
+PidFile {folder}/apache.pid
+Mutex file:{folder}
+ErrorLog /dev/stderr
+Listen 127.0.0.1:{port}
+LoadModule mpm_event_module modules/mod_mpm_event.so
+LoadModule authz_core_module modules/mod_authz_core.so
+LoadModule proxy_module modules/mod_proxy.so
+LoadModule proxy_http_module modules/mod_proxy_http.so
+ProxyPass / {target}/
+"""
+
+
+class Apache(Daemon):
+    """An Apache httpd that passes all it gets to `target`."""
+
+    def __init__(self, folder: pathlib.Path, environment: dict[str, str], target: str):
+        self.port = free_port()
+        configuration = folder / "apache.conf"
+        configuration.write_text(APACHE.format(folder=folder, port=self.port, target=target))
+        super().__init__([program("apache2"), "-f", configuration, "-X"], environment, folder / "apache.log")
+
+    def __enter__(self) -> "Apache":
+        return self.started(lambda: self.await_port(self.port))
