@@ -403,6 +403,11 @@
 #define LIMIT_WITNESS_JOB_ID 128u
 /* Items of work in the queues of pools of threads; where there are more, some are nobody's. */
 #define LIMIT_WITNESS_HANDED_OVER 1024u
+/* Deques that were looked at, whether a queue uses them: those that a program uses all the time. */
+#define LIMIT_WITNESS_DEQUES 1024u
+/* Queues through which threads or tasks hand work to each other. One that was not used for the
+   longest time is forgotten, and what is in it is nobody's. */
+#define LIMIT_WITNESS_QUEUES 512u
 /* Queues, each by its connection, whose workers say themselves which job they begin. */
 #define LIMIT_WITNESS_SOURCES 256u
 /* Classes of workers: BullMQ's own, once for each copy in the program, and what is derived of it.

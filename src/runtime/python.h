@@ -41,6 +41,7 @@ typedef int py_traverse(py_object *object, py_visit *visit, void *argument);
     X(long, PyLong_AsLong, (py_object *))                                                          \
     X(py_object *, PyLong_FromLong, (long))                                                        \
     X(py_object *, PyObject_CallObject, (py_object * callable, py_object * arguments))             \
+    X(py_object *, PyObject_GetItem, (py_object * mapping, py_object * key))                       \
     X(py_object *, PyObject_GenericGetAttr, (py_object *, py_object * name))                       \
     X(intptr_t, PyObject_Hash, (py_object *))                                                      \
     X(void *, PyThreadState_Get, (void))                                                           \
@@ -53,6 +54,7 @@ typedef int py_traverse(py_object *object, py_visit *visit, void *argument);
     X(int, PyType_IsSubtype, (const void *type, const void *of))                                   \
     X(const char *, PyUnicode_AsUTF8, (py_object *))                                               \
     X(py_object *, PyUnicode_FromString, (const char *))                                           \
+    X(py_object *, PyUnicode_InternFromString, (const char *))                                     \
     X(py_object *, PyWeakref_GetObject, (py_object * reference))                                   \
     X(int, Py_AddPendingCall, (int (*function)(void *), void *argument))                           \
     X(int, Py_AtExit, (void (*function)(void)))                                                    \
@@ -60,13 +62,18 @@ typedef int py_traverse(py_object *object, py_visit *visit, void *argument);
     X(const char *, Py_GetVersion, (void))                                                         \
     X(void, Py_IncRef, (py_object *))
 
-/* The types of what a callback may consist of, and None. */
+/* The types of what a callback or an item may consist of, None and False. */
 #define PYTHON_TYPES(X)                                                                            \
+    X(PyBaseObject_Type)                                                                           \
+    X(PyBytes_Type)                                                                                \
     X(PyCFunction_Type)                                                                            \
     X(PyCell_Type)                                                                                 \
+    X(PyFloat_Type)                                                                                \
     X(PyFunction_Type)                                                                             \
+    X(PyLong_Type)                                                                                 \
     X(PyMethod_Type)                                                                               \
     X(PyTuple_Type)                                                                                \
+    X(_Py_FalseStruct)                                                                             \
     X(_Py_NoneStruct)
 
 enum python_state { PYTHON_UNKNOWN, PYTHON_READY, PYTHON_OFF };
@@ -82,7 +89,8 @@ struct python {
     int (*collects)(
         void); /* stops the collection of garbage; whether it was on. NULL before 3.10 */
     int (*collects_again)(void);
-    _Atomic uint8_t state; /* enum python_state */
+    _Atomic uint8_t state;  /* enum python_state */
+    _Atomic bool has_begun; /* a request that a loop or hub serves */
     bool tells;
     /* What was tried out, and is constant from then on. */
     py_object *variable;
@@ -92,6 +100,9 @@ struct python {
     const void *of_many;
     const void *capsule;
     const void *context;
+    /* Functions of asyncio's, once they were asked for. */
+    py_object *get_running_loop;
+    py_object *current_task;
 };
 
 extern struct python python;
@@ -120,6 +131,20 @@ static inline py_object *python_step(py_object *object, const char *name)
 {
     py_object *value = python_get(object, name);
     python_forget(object);
+    return value;
+}
+
+/* What a frame's variables have by that name, which are a dictionary or, since 3.13, a view of
+   them; they are given up. */
+static inline py_object *python_local(py_object *variables, const char *name)
+{
+    py_object *key = variables == NULL ? NULL : python.PyUnicode_FromString(name);
+    py_object *value = key == NULL ? NULL : python.PyObject_GetItem(variables, key);
+    python_forget(key);
+    python_forget(variables);
+    if (value == NULL) {
+        python.PyErr_Clear();
+    }
     return value;
 }
 

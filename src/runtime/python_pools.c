@@ -1,41 +1,21 @@
 #include "runtime/python_pools.h"
 
-#include <dlfcn.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <sys/uio.h>
 
 #include "app_thread/attachment.h"
 #include "app_thread/clock.h"
 #include "app_thread/hooks/hook.h"
 #include "app_thread/jobs.h"
-#include "app_thread/readable.h"
 #include "app_thread/thread_state.h"
 #include "app_thread/trace_context.h"
 #include "base/compiler.h"
 #include "base/limits.h"
-#include "base/symbol_versions.h"
-#include "base/system_call.h"
 #include "runtime/python.h"
-
-/* A method's address takes the object and up to four more words, whatever is in them. */
-typedef py_object *py_method(py_object *self, void *, void *, void *, void *);
-
-/* PyMethodDef */
-struct method {
-    const char *name;
-    py_method *function;
-    int flags;
-};
-
-#define METHOD_TAKES_A_VECTOR                                                                      \
-    0x82 /* METH_FASTCALL | METH_KEYWORDS: arguments, their number, names */
-
-/* Where the descriptor of a method has its type and its struct method; tried out. */
-enum { DESCRIPTOR_TYPE = 16, DESCRIPTOR_METHOD = 40, FUNCTION_METHOD = 16 };
+#include "runtime/python_method.h"
+#include "runtime/python_queues.h"
 
 /* From the function that makes a thread: a thread's start, and a pool's function that calls it. */
 #define FRAMES_TO_SUBMIT 5
@@ -51,19 +31,19 @@ struct handed {
 
 static struct {
     python_pools_cause *cause;
-    const void *descriptor_type;
     const void *item_type;
     py_method *put;
+    py_method *put_at_once;
     py_method *get;
     py_method *get_at_once;
-    py_method *take_first;
     py_method *load;
     py_method *load_bytes;
     _Atomic uint64_t looked_ns; /* for what is to be watched, while it is not there */
     _Atomic uint32_t looked_in; /* epoch of the process */
     _Atomic uint64_t born_ns;   /* when that process looked first */
-    _Atomic uint8_t state;      /* enum pools_state, of pools of threads */
-    _Atomic uint8_t processes;  /* the same of pools of processes */
+    _Atomic uint8_t queues;     /* enum pools_state: of what they are made of */
+    _Atomic uint8_t state;      /* of pools of threads */
+    _Atomic uint8_t processes;  /* of pools of processes */
     struct handed handed[LIMIT_WITNESS_HANDED_OVER];
 } python_pools;
 
@@ -177,48 +157,51 @@ static py_object *watched_put(py_object *self, void *arguments, void *count, voi
         const py_object *item = *(py_object *const *)arguments;
         if (item->type == python_pools.item_type) {
             hand_over(item);
+            return python_pools.put(self, arguments, count, names, more);
         }
     }
-    return python_pools.put(self, arguments, count, names, more);
+    py_object *result = python_pools.put(self, arguments, count, names, more);
+    if (result != NULL && (intptr_t)count >= 1 && hook_is_on()) {
+        python_queues_put(self, *(py_object *const *)arguments);
+    }
+    return result;
 }
 
-static py_object *took(py_object *item)
+static py_object *took(py_object *queue, py_object *item, bool is_waiting)
 {
-    if (item != NULL && item->type == python_pools.item_type && hook_is_on()) {
+    if (item == NULL || !hook_is_on()) {
+        return item;
+    }
+    if (item->type == python_pools.item_type) {
         take_over(item);
+    } else {
+        python_queues_took(queue, item, is_waiting);
     }
     return item;
 }
 
-static py_object *watched_get(py_object *self, void *a, void *b, void *c, void *d)
+static py_object *watched_put_at_once(py_object *self, void *arguments, void *count, void *names,
+                                      void *more)
+{
+    py_object *result = python_pools.put_at_once(self, arguments, count, names, more);
+    if (result != NULL && (intptr_t)count >= 1 && hook_is_on()) {
+        python_queues_put(self, *(py_object *const *)arguments);
+    }
+    return result;
+}
+
+static py_object *watched_get(py_object *self, void *type, void *arguments, void *count,
+                              void *names)
 {
     trace_context_give_back(&thread_state);
-    return took(python_pools.get(self, a, b, c, d));
+    py_object *item = python_pools.get(self, type, arguments, count, names);
+    return took(self, item, item != NULL && python_queues_would_wait(arguments, count, names));
 }
 
 static py_object *watched_get_at_once(py_object *self, void *a, void *b, void *c, void *d)
 {
     trace_context_give_back(&thread_state);
-    return took(python_pools.get_at_once(self, a, b, c, d));
-}
-
-/* Of a deque: queues of Python's own have it in a method of this name. */
-static SLOW void takes_first(void)
-{
-    static const char name[] = "_get";
-    py_object *frame = python.PyEval_GetFrame();
-    py_object *code = frame == NULL ? NULL : python.PyFrame_GetCode(frame);
-    if (python_is_text(python_step(code, "co_name"), name, sizeof(name))) {
-        trace_context_give_back(&thread_state);
-    }
-}
-
-static py_object *watched_take_first(py_object *self, void *a, void *b, void *c, void *d)
-{
-    if (unlikely(thread_state.context.is_lent)) {
-        takes_first();
-    }
-    return python_pools.take_first(self, a, b, c, d);
+    return took(self, python_pools.get_at_once(self, a, b, c, d), false);
 }
 
 /* A message to a process of a pool, as billiard's are: its kind, and of what is to be done two
@@ -263,89 +246,65 @@ static py_object *watched_load_bytes(py_object *self, void *a, void *b, void *c,
 
 /* ---- to get there ---- */
 
-/* The kernel adds nothing to it, which it refuses where that cannot be written. */
-static bool is_writable(void *word)
+static bool is_unknown(_Atomic uint8_t *state)
 {
-    const long adds = 1l << 28;
-    uint32_t nobody = 0;
-    return raw_system_call(SYS_futex, (long)&nobody, 5 /* FUTEX_WAKE_OP */, 0, 0, (long)word,
-                           adds) >= 0;
+    return atomic_load_explicit(state, memory_order_relaxed) == POOLS_UNKNOWN;
 }
 
-static struct method *check_method(struct method *method, const char *name, int flags)
+static void note(_Atomic uint8_t *state, bool is_watched)
 {
-    size_t size = strlen(name) + 1;
-    bool is_it = method != NULL && readable(method, sizeof(*method)) &&
-                 readable(method->name, size) && memcmp(method->name, name, size) == 0 &&
-                 (flags == 0 || method->flags == flags) && is_writable(&method->function);
-    return is_it ? method : NULL;
+    atomic_store_explicit(state, is_watched ? POOLS_WATCHED : POOLS_OFF, memory_order_relaxed);
 }
 
-/* The method of that type, if it is where it is looked for; `flags` 0: any. */
-static struct method *find_method(py_object *type, const char *name, int flags)
+static void watch_queues(py_object *queue)
 {
-    py_object *descriptor = python_get(type, name);
-    struct method *method = NULL;
-    const void *of = NULL;
-    if (descriptor != NULL && descriptor->type == python_pools.descriptor_type) {
-        memcpy(&of, (const char *)descriptor + DESCRIPTOR_TYPE, sizeof(of));
-    }
-    if (of != NULL && of == type) {
-        memcpy(&method, (const char *)descriptor + DESCRIPTOR_METHOD, sizeof(method));
-    }
-    python_forget(descriptor);
-    return check_method(method, name, flags);
-}
-
-/* The function of a module, which has the same before it. */
-static struct method *find_function(py_object *module, const char *name)
-{
-    py_object *function = python_get(module, name);
-    struct method *method = NULL;
-    if (function != NULL && function->type == python.PyCFunction_Type) {
-        memcpy(&method, (const char *)function + FUNCTION_METHOD, sizeof(method));
-    }
-    python_forget(function);
-    return check_method(method, name, 0);
-}
-
-static void watch(struct method *method, py_method **original, py_method *ours)
-{
-    *original = method->function;
-    atomic_thread_fence(memory_order_release);
-    method->function = ours;
-}
-
-static void watch_pools(py_object *items, py_object *queue, py_object *deque)
-{
-    struct method *put = find_method(queue, "put", METHOD_TAKES_A_VECTOR);
-    struct method *get = find_method(queue, "get", 0);
-    struct method *get_at_once = find_method(queue, "get_nowait", 0);
-    struct method *take_first = find_method(deque, "popleft", 0);
-    bool is_whole = put != NULL && get != NULL && get_at_once != NULL && take_first != NULL;
+    struct python_method *put = python_method_of_type(queue, "put", METHOD_TAKES_A_VECTOR);
+    struct python_method *put_at_once =
+        python_method_of_type(queue, "put_nowait", METHOD_TAKES_A_VECTOR);
+    struct python_method *get =
+        python_method_of_type(queue, "get", METHOD_TAKES_A_VECTOR | METHOD_TAKES_ITS_TYPE);
+    struct python_method *get_at_once = python_method_of_type(queue, "get_nowait", 0);
+    bool is_whole = put != NULL && put_at_once != NULL && get != NULL && get_at_once != NULL &&
+                    python_queues_watch_deque();
     if (is_whole) {
-        python_pools.item_type = items;
-        watch(take_first, &python_pools.take_first, watched_take_first);
-        watch(get, &python_pools.get, watched_get);
-        watch(get_at_once, &python_pools.get_at_once, watched_get_at_once);
-        watch(put, &python_pools.put, watched_put);
+        python_method_watch(get, &python_pools.get, watched_get);
+        python_method_watch(get_at_once, &python_pools.get_at_once, watched_get_at_once);
+        python_method_watch(put, &python_pools.put, watched_put);
+        python_method_watch(put_at_once, &python_pools.put_at_once, watched_put_at_once);
     }
-    atomic_store_explicit(&python_pools.state, is_whole ? POOLS_WATCHED : POOLS_OFF,
-                          memory_order_relaxed);
+    note(&python_pools.queues, is_whole);
+    if (!is_whole) {
+        note(&python_pools.state, false);
+    }
 }
 
 static void look_for_threads(void)
 {
-    py_object *items = python_step(python_module("concurrent.futures.thread"), "_WorkItem");
-    py_object *queue = python_step(python_module("_queue"), "SimpleQueue");
-    py_object *deque = python_step(python_module("_collections"), "deque");
-    if (items != NULL && queue != NULL && deque != NULL) {
-        watch_pools(items, queue, deque); /* what is compared with later is kept */
-    } else {
-        python_forget(items);
+    if (is_unknown(&python_pools.queues)) {
+        py_object *queue = python_step(python_module("_queue"), "SimpleQueue");
+        if (queue != NULL) {
+            watch_queues(queue);
+        }
+        python_forget(queue);
     }
-    python_forget(queue);
-    python_forget(deque);
+    if (is_unknown(&python_pools.state) && !is_unknown(&python_pools.queues)) {
+        /* What is compared with later is kept. */
+        python_pools.item_type =
+            python_step(python_module("concurrent.futures.thread"), "_WorkItem");
+        if (python_pools.item_type != NULL) {
+            note(&python_pools.state, true);
+        }
+    }
+    if (atomic_load_explicit(&python_pools.queues, memory_order_relaxed) == POOLS_WATCHED) {
+        python_queues_look();
+    }
+}
+
+/* Whether there may be more to watch than was found. */
+static bool may_come(void)
+{
+    return atomic_load_explicit(&python_pools.queues, memory_order_relaxed) != POOLS_OFF &&
+           (is_unknown(&python_pools.state) || python_queues_may_come());
 }
 
 static void look_for_processes(void)
@@ -353,23 +312,17 @@ static void look_for_processes(void)
     py_object *billiard = python_module("billiard");
     py_object *pickle = python_module("_pickle");
     if (billiard != NULL && pickle != NULL) {
-        struct method *load = find_function(pickle, "load");
-        struct method *load_bytes = find_function(pickle, "loads");
+        struct python_method *load = python_method_of_module(pickle, "load");
+        struct python_method *load_bytes = python_method_of_module(pickle, "loads");
         bool is_whole = load != NULL && load_bytes != NULL;
         if (is_whole) {
-            watch(load, &python_pools.load, watched_load);
-            watch(load_bytes, &python_pools.load_bytes, watched_load_bytes);
+            python_method_watch(load, &python_pools.load, watched_load);
+            python_method_watch(load_bytes, &python_pools.load_bytes, watched_load_bytes);
         }
-        atomic_store_explicit(&python_pools.processes, is_whole ? POOLS_WATCHED : POOLS_OFF,
-                              memory_order_relaxed);
+        note(&python_pools.processes, is_whole);
     }
     python_forget(pickle);
     python_forget(billiard);
-}
-
-static bool is_unknown(_Atomic uint8_t *state)
-{
-    return atomic_load_explicit(state, memory_order_relaxed) == POOLS_UNKNOWN;
 }
 
 /* The pending call: on the main thread, with Python's lock, between two instructions. */
@@ -380,9 +333,7 @@ static int look(void *argument)
         python.PyInterpreterState_Get() != python.PyInterpreterState_Main()) {
         return 0;
     }
-    if (is_unknown(&python_pools.state)) {
-        look_for_threads();
-    }
+    look_for_threads();
     if (is_unknown(&python_pools.processes)) {
         look_for_processes();
     }
@@ -403,12 +354,9 @@ static py_object *find_first_item(void)
     for (int depth = 0; frame != NULL && item == NULL && depth < FRAMES_TO_SUBMIT; depth++) {
         py_object *code = python.PyFrame_GetCode(frame);
         if (python_is_text(python_step(code, "co_name"), submit, sizeof(submit))) {
-            py_object *locals = python_get(frame, "f_locals");
-            py_object *name = locals == NULL ? NULL : python.PyUnicode_FromString("w");
-            item = name == NULL ? NULL : python.PyDict_GetItem(locals, name);
-            item = item != NULL && item->type == python_pools.item_type ? item : NULL;
-            python_forget(name);
-            python_forget(locals);
+            py_object *found = python_local(python_get(frame, "f_locals"), "w");
+            item = found != NULL && found->type == python_pools.item_type ? found : NULL;
+            python_forget(found); /* the frame has it */
         }
         frame = python_step(frame, "f_back");
     }
@@ -419,15 +367,16 @@ static py_object *find_first_item(void)
 
 void python_pools_making_thread(void)
 {
-    if (!is_unknown(&python_pools.state) || python.PyGILState_GetThisThreadState() == NULL ||
+    if (!may_come() || python.PyGILState_GetThisThreadState() == NULL ||
         !python.PyGILState_Check() || python.is_finalizing() || python.PyErr_Occurred() != NULL ||
         python.PyInterpreterState_Get() != python.PyInterpreterState_Main()) {
         return;
     }
     /* Finalizers would run here. */
     int collects = python.collects != NULL && python.collects();
+    bool was_unknown = is_unknown(&python_pools.state);
     look_for_threads();
-    if (!is_unknown(&python_pools.state)) {
+    if (was_unknown && !is_unknown(&python_pools.state)) {
         py_object *item = find_first_item();
         if (item != NULL) {
             hand_over(item);
@@ -450,7 +399,7 @@ void python_pools_look(void)
                          LIMIT_WITNESS_LOOK_NS) {
         return;
     }
-    if ((is_unknown(&python_pools.state) || is_unknown(&python_pools.processes)) &&
+    if ((is_unknown(&python_pools.processes) || may_come()) &&
         python.PyGILState_GetThisThreadState() != NULL) {
         atomic_store_explicit(&python_pools.looked_ns, now, memory_order_relaxed);
         python.Py_AddPendingCall(look, NULL);
@@ -460,8 +409,4 @@ void python_pools_look(void)
 void python_pools_prepare(python_pools_cause *cause)
 {
     python_pools.cause = cause;
-    python_pools.descriptor_type = dlsym(RTLD_DEFAULT, "PyMethodDescr_Type");
-    if (python_pools.descriptor_type == NULL) {
-        atomic_store_explicit(&python_pools.state, POOLS_OFF, memory_order_relaxed);
-    }
 }

@@ -2,12 +2,11 @@
  * Python's pools: of threads (concurrent.futures, and with it asyncio.to_thread and
  * run_in_executor): what is handed to a pool's thread is done for whoever handed it over.
  *
- * An item of work goes through a queue of C's own, in and out as the same object. The two functions
- * of that queue are watched in place: the table in which Python keeps a method's address gets ours,
- * which calls the one that was there. So who puts an item in is known when it is taken out, however
- * many threads there are; until the thread asks for the next item it works for the one who put this
- * in. A thread that begins to take from a queue of the program's own serves others, too, and works
- * for nobody from then on.
+ * An item of work goes through a queue of C's own, in and out as the same object. The functions of
+ * that queue are watched in place (runtime/python_method.h). So who puts an item in is known when
+ * it is taken out, however many threads there are; until the thread asks for the next item it works
+ * for the one who put this in. A thread that begins to take from a queue of the program's own works
+ * for whom that says (runtime/python_queues.h), or for nobody.
  *
  * A process of Celery's pools (billiard) is sent what to do as a pickled message. Of what it has
  * unpickled the task's id is looked up among the jobs that its parent has claimed.

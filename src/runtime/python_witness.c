@@ -20,6 +20,7 @@
 #include "base/system_call.h"
 #include "runtime/python.h"
 #include "runtime/python_pools.h"
+#include "runtime/python_queues.h"
 
 #define SLOT_TRAVERSE 71 /* Py_tp_traverse, of the stable ABI */
 
@@ -50,7 +51,8 @@ struct begun {
     uintptr_t tasks; /* the set in which a server keeps a task for each request; 0: none */
     enum begun_by by;
     int descriptor;
-    struct thread_context work;
+    struct python_taken taken;  /* for which it was taken out of a queue; else .queue is 0 */
+    struct thread_context work; /* not known: for nobody */
 };
 
 /* A record that was made a child of a request for the word of a context that was inherited. */
@@ -207,9 +209,15 @@ static struct thread_context *get_cause(bool is_planned)
     bool is_doubted = entry->serving != (uintptr_t)context;
     bool may_be_asked = entry->by != BEGUN_BY_GREENLET;
     told.work = entry->work;
+    bool was_taken = entry->taken.queue != 0;
     atomic_thread_fence(memory_order_acquire); /* pairs with the fence in begin_request */
-    if (atomic_load_explicit(&entry->number, memory_order_relaxed) != number ||
-        !trace_context_is_current(&told.work)) {
+    if (atomic_load_explicit(&entry->number, memory_order_relaxed) != number) {
+        return NULL;
+    }
+    if (!trace_context_is_current(&told.work)) {
+        if (was_taken && !is_planned) { /* it has sent something */
+            atomic_fetch_add_explicit(&entry->spans, 1, memory_order_relaxed);
+        }
         return NULL;
     }
     if (is_doubted && (!may_be_asked || !is_main_thread() ||
@@ -443,12 +451,23 @@ static py_object *find_idle_task(py_object *protocol, const struct thread_contex
     return context;
 }
 
+/* A function of asyncio's that is C's; it is kept. */
+static py_object *find_function(py_object **function, const char *name)
+{
+    if (*function == NULL) {
+        *function = python_step(python_module("_asyncio"), name);
+        if (*function != NULL && (*function)->type != python.PyCFunction_Type) {
+            python_forget(*function);
+            *function = NULL;
+        }
+    }
+    return *function;
+}
+
 static py_object *running_loop(void)
 {
-    py_object *asyncio = python_module("_asyncio");
-    py_object *function = python_step(asyncio, "_get_running_loop");
+    py_object *function = find_function(&python.get_running_loop, "_get_running_loop");
     py_object *loop = function == NULL ? NULL : python.PyObject_CallObject(function, NULL);
-    python_forget(function);
     if (loop == NULL) {
         python.PyErr_Clear();
     }
@@ -469,11 +488,13 @@ static uint32_t begin_request(const struct unbegun *request, const void *serving
     entry->serving = (uintptr_t)serving;
     entry->tasks = (uintptr_t)tasks;
     entry->by = by;
+    entry->taken.queue = 0;
     entry->epoch = python_requests.epoch;
     atomic_store_explicit(&entry->spans, 0, memory_order_relaxed);
     /* release: pairs with the acquire in find_begun */
     atomic_store_explicit(&entry->number, number, memory_order_release);
     atomic_store_explicit(&python_requests.last_number, number, memory_order_relaxed);
+    atomic_store_explicit(&python.has_begun, true, memory_order_relaxed);
     return number;
 }
 
@@ -605,8 +626,8 @@ static void begin_in_uvloop(const struct unbegun *request)
     python.PyErr_Clear();
 }
 
-/* The request was read by the current greenlet, if that is one of those that a hub switches to. */
-static void begin_in_greenlet(const struct unbegun *request)
+/* Whether the current greenlet is one of those that a hub switches to. */
+static bool is_greenlet(void)
 {
     py_object *interface = python_step(python_module("greenlet"), "_C_API");
     void *const *table =
@@ -614,7 +635,7 @@ static void begin_in_greenlet(const struct unbegun *request)
     python_forget(interface);
     if (table == NULL) {
         python.PyErr_Clear();
-        return;
+        return false;
     }
     py_object *(*get_current)(void);
     py_object *(*get_parent)(py_object *);
@@ -623,22 +644,32 @@ static void begin_in_greenlet(const struct unbegun *request)
     py_object *current = get_current();
     py_object *hub = current == NULL ? NULL : get_parent(current);
     py_object *main_one = hub == NULL ? NULL : get_parent(hub);
-    if (main_one != NULL) {
-        uint32_t number =
-            atomic_load_explicit(&python_requests.last_number, memory_order_relaxed) + 1;
-        py_object *capsule = make_capsule(number + (number == 0));
-        py_object *token =
-            capsule == NULL ? NULL : python.PyContextVar_Set(python.variable, capsule);
-        if (token != NULL) {
-            begin_request(request, pointer_at(thread_context_slot(), 0), NULL, BEGUN_BY_GREENLET);
-        }
-        python_forget(token);
-        python_forget(capsule);
-    }
+    bool is_it = main_one != NULL;
     python_forget(main_one);
     python_forget(hub);
     python_forget(current);
     python.PyErr_Clear();
+    return is_it;
+}
+
+/* The current greenlet has the number that will be given next. */
+static bool put_next_number(void)
+{
+    uint32_t number = atomic_load_explicit(&python_requests.last_number, memory_order_relaxed) + 1;
+    py_object *capsule = make_capsule(number + (number == 0));
+    py_object *token = capsule == NULL ? NULL : python.PyContextVar_Set(python.variable, capsule);
+    python_forget(token);
+    python_forget(capsule);
+    python.PyErr_Clear();
+    return token != NULL;
+}
+
+/* The request was read by the current greenlet. */
+static void begin_in_greenlet(const struct unbegun *request)
+{
+    if (is_greenlet() && put_next_number()) {
+        begin_request(request, pointer_at(thread_context_slot(), 0), NULL, BEGUN_BY_GREENLET);
+    }
 }
 
 static void begin(const struct unbegun *request)
@@ -741,14 +772,10 @@ static bool serves_connection(py_object *task, const struct begun *entry)
         return false;
     }
     py_object *frame = python_step(python_get(task, "_coro"), "cr_frame");
-    py_object *locals = python_step(frame, "f_locals");
-    py_object *name = locals == NULL ? NULL : python.PyUnicode_FromString("self");
-    py_object *serving = name == NULL ? NULL : own(python.PyDict_GetItem(locals, name));
+    py_object *serving = python_local(python_step(frame, "f_locals"), "self");
     py_object *transport = python_step(serving, "transport");
     bool is_it = descriptor_of(transport) == entry->descriptor;
     python_forget(transport);
-    python_forget(name);
-    python_forget(locals);
     return is_it;
 }
 
@@ -791,14 +818,12 @@ static bool is_waited_for(py_object *task, uint32_t number, const struct begun *
 /* The task that runs now; owned. */
 static py_object *current_task(void)
 {
-    py_object *function = python_step(python_module("_asyncio"), "current_task");
-    if (function != NULL && function->type == python.PyCFunction_Type) {
+    py_object *function = find_function(&python.current_task, "current_task");
+    if (function != NULL) {
         py_object *task = python.PyObject_CallObject(function, NULL);
-        python_forget(function);
         python.PyErr_Clear();
         return task;
     }
-    python_forget(function);
     py_object *loop = running_loop();
     py_object *tasks = python_step(python_module("asyncio.tasks"), "_current_tasks");
     py_object *task =
@@ -829,7 +854,8 @@ static void settle(const struct doubt *doubt)
 /* For whom the code works that runs on this thread now; with Python's lock. */
 static struct thread_context *cause_of_code(void)
 {
-    struct thread_context *cause = get_cause(false);
+    struct thread_context *cause = get_cause(true);
+    told.was_planned = false; /* nothing is sent */
     if (cause == NULL || !told.is_doubted) {
         return cause;
     }
@@ -842,6 +868,178 @@ static struct thread_context *cause_of_code(void)
         python.collects_again();
     }
     return is_proven ? cause : NULL;
+}
+
+/* ---- who takes from queues ---- */
+
+/* For which the code that has this context took something out of a queue last. */
+static struct begun *taken_in(const void *context)
+{
+    struct begun *entry = find_begun(number_in(context));
+    return entry != NULL && entry->taken.queue != 0 && entry->serving == (uintptr_t)context ? entry
+                                                                                            : NULL;
+}
+
+/* The context's code works for a request that was read, whatever it takes. `task` NULL: a
+   greenlet's code. */
+static bool works_for_itself(const void *context, py_object *task)
+{
+    uint32_t number = number_in(context);
+    const struct begun *entry = find_begun(number);
+    if (entry == NULL || entry->taken.queue != 0 || !trace_context_is_current(&entry->work)) {
+        return false;
+    }
+    return entry->serving == (uintptr_t)context ||
+           (task != NULL && entry->by != BEGUN_BY_GREENLET && is_waited_for(task, number, entry));
+}
+
+/* The code that has this context has taken something, and works for `work` until it takes something
+   else. False: it works for nobody, because it is ahead. */
+static bool take_in(py_object *context, const struct thread_context *work,
+                    const struct python_taken *what, enum begun_by by)
+{
+    struct begun *last = taken_in(context);
+    struct python_taken next = *what;
+    uint32_t sent = last == NULL ? 0 : atomic_load_explicit(&last->spans, memory_order_relaxed);
+    bool follows = last == NULL || python_taken_follows(&last->taken, sent, &next);
+    struct unbegun request = {.descriptor = -1};
+    if (work != NULL && follows) {
+        request.work = *work;
+    } else {
+        memset(next.span_id, 0, sizeof(next.span_id));
+    }
+    bool is_same =
+        last != NULL && memcmp(last->taken.span_id, next.span_id, sizeof(next.span_id)) == 0;
+    if (!is_same) {
+        uint32_t number = begin_request(&request, context, NULL, by);
+        py_object *capsule = make_capsule(number);
+        last = capsule != NULL && put(context, capsule) ? find_begun(number) : NULL;
+        sent = 0;
+        python_forget(capsule);
+    }
+    if (last != NULL) {
+        next.sent = sent;
+        last->taken = next;
+    }
+    return follows;
+}
+
+/* Whether the task runs nothing but a queue's function, so that what it takes is for who waits. */
+static bool is_mere_get(py_object *task)
+{
+    py_object *code = python_step(python_get(task, "_coro"), "cr_code");
+    bool is_it = code != NULL && python_queues_is_get(code);
+    python_forget(code);
+    return is_it;
+}
+
+static bool take_for_waiting(py_object *task, const struct thread_context *work,
+                             const struct python_taken *what)
+{
+    struct waiting waiting = {.future = python_step(python_module("_asyncio"), "Future"),
+                              .partial = python_step(python_module("functools"), "partial")};
+    bool follows = true;
+    if (waiting.future != NULL) {
+        visit_part(task, &waiting);
+    }
+    for (uint32_t i = 0; i < waiting.count; i++) {
+        py_object *future = waiting.futures[i];
+        py_object *context = i == 0 ? NULL : step_context(own(future), "Task");
+        if (context != NULL && !works_for_itself(context, future)) {
+            follows = take_in(context, work, what, BEGUN_BY_LOOP) && follows;
+        }
+        py_object *callbacks = context != NULL ? NULL : python_get(future, "_callbacks");
+        python_forget(context);
+        intptr_t size = callbacks == NULL ? 0 : python.PySequence_Size(callbacks);
+        for (intptr_t at = 0; at < size; at++) {
+            py_object *pair = python.PySequence_GetItem(callbacks, at);
+            py_object *callback = pair == NULL ? NULL : python.PyTuple_GetItem(pair, 0);
+            if (callback != NULL) {
+                add_waiting(&waiting, callback, 0);
+            }
+            python_forget(pair);
+        }
+        python_forget(callbacks);
+    }
+    for (uint32_t i = 0; i < waiting.count; i++) {
+        python_forget(waiting.futures[i]);
+    }
+    python_forget(waiting.partial);
+    python_forget(waiting.future);
+    python.PyErr_Clear();
+    return follows;
+}
+
+static bool take_by_task(py_object *context, const struct thread_context *work,
+                         const struct python_taken *what)
+{
+    py_object *task = current_task();
+    bool is_right = true;
+    if (task == NULL || (const void *)task == python._Py_NoneStruct) {
+        /* A callback: whoever begins something in there does it for nobody. */
+        const struct begun *entry = find_begun(number_in(context));
+        if (entry != NULL && entry->serving != (uintptr_t)context) {
+            take_in(context, NULL, what, BEGUN_BY_LOOP);
+        }
+    } else if (works_for_itself(context, task)) {
+        is_right = false;
+    } else {
+        is_right = take_in(context, work, what, BEGUN_BY_LOOP);
+        if (is_mere_get(task)) {
+            is_right = take_for_waiting(task, work, what) && is_right;
+        }
+    }
+    python_forget(task);
+    return is_right;
+}
+
+static bool take_by_greenlet(const struct thread_context *work, const struct python_taken *what)
+{
+    if (!is_greenlet()) {
+        return true;
+    }
+    if (pointer_at(thread_context_slot(), 0) == NULL && !put_next_number()) {
+        return true; /* setting a variable has made it a context */
+    }
+    py_object *context = own((py_object *)(uintptr_t)pointer_at(thread_context_slot(), 0));
+    bool is_right = false;
+    if (!works_for_itself(context, NULL)) {
+        is_right = take_in(context, work, what, BEGUN_BY_GREENLET);
+    }
+    python_forget(context);
+    return is_right;
+}
+
+/* A loop in another thread shows nothing. */
+static bool shows_takers(void)
+{
+    return atomic_load_explicit(&python.state, memory_order_acquire) == PYTHON_READY &&
+           is_main_thread() && python_requests.epoch == attachment_epoch();
+}
+
+static bool take(const struct thread_context *work, const struct python_taken *what)
+{
+    if (!shows_takers()) {
+        return true;
+    }
+    py_object *loop = running_loop();
+    py_object *context = own((py_object *)(uintptr_t)pointer_at(thread_context_slot(), 0));
+    bool is_right = true;
+    if (loop == NULL || (const void *)loop == python._Py_NoneStruct) {
+        is_right = take_by_greenlet(work, what);
+    } else if (context != NULL) {
+        is_right = take_by_task(context, work, what);
+    }
+    python_forget(context);
+    python_forget(loop);
+    python.PyErr_Clear();
+    return is_right;
+}
+
+static const struct python_taken *taken_last(void)
+{
+    const struct begun *last = shows_takers() ? taken_in(current_context()) : NULL;
+    return last == NULL ? NULL : &last->taken;
 }
 
 /* ---- where things are in memory ---- */
@@ -1035,7 +1233,10 @@ const char *python_witness_prepare(bool tells)
         return "it has no lock";
     }
     python.tells = tells;
+    static const struct python_takers takers = {
+        .cause = cause_of_code, .take = take, .last = taken_last};
     python_pools_prepare(cause_of_code);
+    python_queues_prepare(&takers);
     static const struct witness python_witness = {
         .request_read = request_read,
         .message_read = request_read,

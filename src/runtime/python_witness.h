@@ -29,7 +29,8 @@
  *
  * Nothing is said of loops in other threads than the main one, in interpreters other than the main
  * one, and in builds without the lock. Of what other threads do for a task only the pools of
- * runtime/python_pools.h tell.
+ * runtime/python_pools.h and the queues of runtime/python_queues.h tell; the latter also tell for
+ * whom a task or greenlet works that has taken something out: its context gets a number of its own.
  */
 #pragma once
 

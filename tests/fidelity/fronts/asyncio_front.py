@@ -127,9 +127,9 @@ def beat():
         time.sleep(0.002)
 
 
-async def serve():
+async def serve(kind=Front):
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=3)) as client:
-        front = Front(client)
+        front = kind(client)
         application = aiohttp.web.Application()
         application.router.add_get("/{path:.*}", front.handle)
         runner = aiohttp.web.AppRunner(application)
@@ -142,8 +142,13 @@ async def serve():
         await asyncio.Event().wait()
 
 
-if "uvloop" in sys.argv:
-    import uvloop
-    uvloop.run(serve())
-else:
-    asyncio.run(serve())
+def run(kind=Front):
+    if "uvloop" in sys.argv:
+        import uvloop
+        uvloop.run(serve(kind))
+    else:
+        asyncio.run(serve(kind))
+
+
+if __name__ == "__main__":
+    run()

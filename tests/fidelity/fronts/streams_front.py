@@ -3,7 +3,9 @@
 import asyncio
 import http.client
 import os
+import queue
 import sys
+import threading
 
 HOST, PEER_PORT = os.environ["TEST_PEER"].split("//")[1].split(":")
 
@@ -23,6 +25,37 @@ def blocking(name, number):
     peer.close()
 
 
+queues = {}
+
+
+async def consume(items):
+    while True:
+        name, number, done = await items.get()
+        await call(name, number)
+        done.set_result(None)
+
+
+def consume_in_thread(items):
+    while True:
+        name, number, done = items.get()
+        blocking(name, number)
+        done.get_loop().call_soon_threadsafe(done.set_result, None)
+
+
+def hand_over(mode, name, number):
+    """To a task or thread that the first request has begun."""
+    if mode not in queues:
+        if mode == "queue":
+            queues[mode] = asyncio.Queue()
+            serving.add(asyncio.create_task(consume(queues[mode])))
+        else:
+            queues[mode] = queue.Queue() if mode == "tqueue" else queue.SimpleQueue()
+            threading.Thread(target=consume_in_thread, args=(queues[mode],), daemon=True).start()
+    done = asyncio.get_running_loop().create_future()
+    queues[mode].put_nowait((name, number, done))
+    return done
+
+
 serving = set()
 
 
@@ -35,6 +68,8 @@ async def serve(reader, writer):
             if mode == "thread":
                 loop = asyncio.get_running_loop()
                 calls = [loop.run_in_executor(None, blocking, name, number) for number in range(int(count))]
+            elif "queue" in mode:
+                calls = [hand_over(mode, name, number) for number in range(int(count))]
             else:
                 calls = [call(name, number) for number in range(int(count))]
             if mode == "gather":
