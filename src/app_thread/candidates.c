@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "app_thread/trace_context.h"
 #include "base/limits.h"
 
 struct candidate {
@@ -83,13 +84,20 @@ static void tell_open(const struct thread_state *self, struct record *record, ui
     uint32_t count = 0;
     uint32_t all = 0;
     uint32_t next = atomic_load_explicit(&candidates_next, memory_order_relaxed);
+    if (!self->runs_a_loop && trace_context_is_current(&self->context)) {
+        const struct thread_context *work = &self->context; /* which was not believed */
+        memcpy(found[0].trace_id, work->trace_id, sizeof(found[0].trace_id));
+        memcpy(found[0].span_id, work->span_id, sizeof(found[0].span_id));
+        count = 1;
+    }
     for (uint32_t i = 1; i <= LIMIT_CANDIDATE_PLACES && all < open; i++) {
         struct place place;
         if (!look(&candidates_places[(next - i) % LIMIT_CANDIDATE_PLACES], &place)) {
             continue;
         }
         all++;
-        if (place.ring == self->ring && !has(found, count, &place.candidate)) {
+        if (place.ring == self->ring && count < LIMIT_CANDIDATES &&
+            !has(found, count, &place.candidate)) {
             found[count++] = place.candidate;
         }
     }

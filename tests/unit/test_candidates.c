@@ -164,11 +164,25 @@ static void a_thread_that_read_two_links_to_both(void **state)
     assert_int_equal(linked(&thread_state), 7);
     answer(0);
     assert_int_equal(linked(&thread_state), 6);
-    /* What it reads when it has waited is its work again. */
     trace_context_forget(&thread_state);
     assert_int_equal(linked(&thread_state), 6);
+    answer(1);
+    answer(2);
     read_request(&thread_state, 0);
     assert_int_equal(linked(&thread_state), 0);
+}
+
+/* What the thread has in work may have been passed on, and not be believed to be the cause. */
+static void what_is_in_work_is_one(void **state)
+{
+    (void)state;
+    read_request(&thread_state, 0);
+    read_request(&other_thread, 1);
+    struct record record;
+    memset(&record, 0, sizeof(record));
+    candidates_tell(&thread_state, &record);
+    assert_int_equal(record.text_used, RECORD_FIELD_HEAD_BYTES + 24);
+    assert_int_equal(record_find_field(&record, FIELD_CANDIDATE).data[0], 1);
 }
 
 static void a_thread_that_waited_links_to_what_it_had(void **state)
@@ -246,6 +260,7 @@ int main(void)
         cmocka_unit_test_setup(places_are_taken_in_turn, set_up),
         cmocka_unit_test_setup(another_threads_are_no_candidates, set_up),
         cmocka_unit_test_setup(a_thread_that_read_two_links_to_both, set_up),
+        cmocka_unit_test_setup(what_is_in_work_is_one, set_up),
         cmocka_unit_test_setup(a_thread_that_waited_links_to_what_it_had, set_up),
         cmocka_unit_test_setup(witnesses_know_better, set_up),
         cmocka_unit_test_setup(a_forked_child_has_its_parents, set_up),
