@@ -218,11 +218,11 @@ class Candidates(case.Case):
             self.assertEqual((span.parent_id, span.get("wirespan.parent.source")), ("", "none"))
         return [(span.get("url.full").rpartition("/")[2], paths) for span, paths in found]
 
-    def test_a_thread_that_waited_for_many(self):
+    def test_a_thread_that_waited_for_others(self):
         found = self.serve("""
 ends = socket.socketpair()
 def work(path):
-    select.select(ends, [], [], 0)
+    select.select([server, *ends], [], [], 0)
     ask(path)
 """)
         self.assertEqual(sorted(found), [(f"n{number}", {f"/n{number}"}) for number in range(4)])
