@@ -153,14 +153,23 @@
   };
   const isByResources = typeof key === 'symbol';
   if (isByResources) {
-    storage._propagate = (resource, trigger) => {
+    storage._propagate = (resource, trigger, type) => {
       const number = trigger[key] === undefined ? undefined : numberOf(trigger);
       // A program's own hooks change the order in which this and byResources.init come.
-      resource[key] = resource[key] === plain ? (number ?? 0) + plain : number;
+      const isPlainOne = type === 'PROMISE' && resource[key] === plain;
+      resource[key] = isPlainOne ? (number ?? 0) + plain : number;
       if (!many) return;
       if (trigger !== turn.runs) beginTurn(trigger);
       make(resource);
     };
+  }
+  // An exception in a hook ends the program; a promise that is frozen refuses what it is given.
+  for (const hooks of [byResources, byFrames]) {
+    for (const [name, hook] of Object.entries(hooks)) {
+      hooks[name] = (promise, parent) => {
+        try { hook(promise, parent); } catch { /* not known */ }
+      };
+    }
   }
   const lookFor = (others) => {
     if (others === many) return;

@@ -41,6 +41,10 @@ class Node(Suite):
         for version in self.nodes:
             self.node(version, LIMITS, (PHASES[0], PHASES[2], *PHASES[4:]) if version == "20" else PHASES[4:5])
 
+    def test_frozen_promises(self):
+        for version in "20", "24":
+            self.node(version, ("frozen",), (PHASES[2],))
+
     def test_later_ones(self):
         for version in ("22", "24"):
             self.node(version, ("all", "fetch", "ws") + REDIS, PHASES[3:])

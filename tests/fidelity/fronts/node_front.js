@@ -113,6 +113,9 @@ const modes = {
     pqueue: each((name, number) => limits.queue.add(() => several(name, number))),
     fastq: each((name, number) => limits.fastq.push({ name, number })),
     async: each((name, number) => limits.async.push({ name, number })),
+    // Nothing can be noted on promises that are frozen, and the program does not notice.
+    frozen: each((name, number) => Object.freeze(
+        Object.freeze(limits.three(() => call(name, number, pooled))).then(() => number))),
     async mixed(name, count) {
         await Promise.all(numbers(count).map(async (number) => {
             const key = `id:${name}:${number}`;
