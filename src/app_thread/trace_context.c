@@ -248,7 +248,7 @@ static SLOW void doubt_readers(void)
 
 void trace_context_answers(struct thread_state *self, const struct connection *connection)
 {
-    if (witness != NULL || self->runs_a_loop || attachment == NULL) {
+    if (self->runs_a_loop || attachment == NULL) {
         return;
     }
     if (unlikely(self->context.connection != connection->serial)) {
@@ -267,6 +267,15 @@ static bool is_certain(const struct thread_context *context)
            atomic_load_explicit(&attachment->readers, memory_order_relaxed) >=
                LIMIT_READERS_SHOWN ||
            is_only_request();
+}
+
+bool trace_context_is_undivided(const struct thread_state *self)
+{
+    const struct thread_context *context = &self->context;
+    return trace_context_is_current(context) && attachment != NULL && !context->is_of_job &&
+           !context->is_of_message &&
+           (is_only_request() || atomic_load_explicit(&attachment->readers, memory_order_relaxed) >=
+                                     LIMIT_READERS_SHOWN);
 }
 
 /* It calls, and not for what it has read last, which is answered: it was handed what it does. */

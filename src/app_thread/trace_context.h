@@ -98,6 +98,10 @@ void trace_context_enter(struct thread_state *self, const struct record *server,
    nothing of this is asked. */
 void trace_context_answers(struct thread_state *self, const struct connection *connection);
 
+/* This thread works for one request, and will for no other before that is answered: it is the
+   process's only one, or who reads requests serves them. */
+bool trace_context_is_undivided(const struct thread_state *self);
+
 /* A blocking thread that works for nobody serves, from here on, a request that another thread has
    read. */
 bool trace_context_may_join(const struct thread_state *self);

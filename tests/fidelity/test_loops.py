@@ -3,7 +3,7 @@
 
 import sys
 
-from fidelity import FRONTS, Front, Suite, main
+from fidelity import FRONTS, Front, Suite, main, program
 
 
 class Loops(Suite):
@@ -18,6 +18,10 @@ class Loops(Suite):
 
     def test_epoll(self):
         self.loop("epoll")
+
+    def test_ruby(self):
+        """It waits for a signal beside each answer."""
+        self.check(Front("Ruby, IO.select", [program("ruby"), FRONTS / "loop_front.rb", "{port}"]))
 
 
 if __name__ == "__main__":

@@ -185,30 +185,46 @@ static int has_waited(int epoll, const struct epoll_event *events, int count, in
    whether poll works (urllib3 asks it before it first uses a connection again). libcurl waits
    beside its one transfer for somebody who wakes it.
 
+   A thread that works for one request may wait for several answers (curl_multi in PHP), or for the
+   pipes of a program that it has started, and Ruby waits for signals beside every answer. It goes
+   on with that request, unless something else than an answer came where answers were waited for:
+   that may be another thread's.
+
    Who waits for clients and for answers to calls of its own at once runs an event loop, whose turns
    go from one such wait to the next. Until that is seen, a thread that serves one request after the
-   other looks the same, so its turns are followed, too, but nothing is asked of them. True: a turn
-   begins after the wait. */
-static bool waits_for(const struct wait_set *set, int64_t timeout_ns)
+   other looks the same, so its turns are followed, too, but nothing is asked of them. */
+enum wait_purpose {
+    WAIT_FOR_ANSWER,
+    WAIT_WITHIN,         /* the work for one request; for no answers */
+    WAIT_WITHIN_ANSWERS, /* the same, for answers among others */
+    WAIT_FOR_TURN        /* a turn begins after it */
+};
+
+static enum wait_purpose waits_for(const struct wait_set *set, int64_t timeout_ns)
 {
     before_wait();
     struct thread_state *self = &thread_state;
     transfer_before_wait(self);
     if (self->transfers.is_alone) {
-        return false;
+        return WAIT_FOR_ANSWER;
     }
     if (set->polled != NULL && set->size == 1 && !self->takes_turns) {
-        return !self->runs_a_loop; /* for what, is seen when the kernel has read it */
+        /* For what, is seen when the kernel has read it. */
+        return self->runs_a_loop ? WAIT_FOR_ANSWER : WAIT_FOR_TURN;
     }
     struct wait_company company = wait_set_look(self, set);
     if (company.count == 0 || (company.count == 1 && company.has_client)) {
-        return false;
+        return WAIT_FOR_ANSWER;
     }
     if (self->runs_a_loop && !self->takes_turns) {
         if (company.count > 1) {
             trace_context_forget(self); /* its turns are those of epoll */
         }
-        return false;
+        return WAIT_FOR_ANSWER;
+    }
+    if (!self->runs_a_loop && company.count > 1 && company.is_known && !company.has_strangers &&
+        trace_context_is_undivided(self)) {
+        return company.has_client ? WAIT_WITHIN_ANSWERS : WAIT_WITHIN;
     }
     if (!self->runs_a_loop) {
         self->runs_a_loop = company.has_client && company.has_strangers;
@@ -218,7 +234,7 @@ static bool waits_for(const struct wait_set *set, int64_t timeout_ns)
     }
     self->takes_turns = true;
     turn_ends(self, timeout_ns);
-    return true;
+    return WAIT_FOR_TURN;
 }
 
 /* The first wait for something else than an answer: for clients, as it seems. */
@@ -234,14 +250,32 @@ static bool has_met_clients(struct thread_state *self, const struct wait_set *se
     return true;
 }
 
-static SLOW int turn_of(const struct wait_set *set, int result, int64_t timeout_ns)
+/* Only connections. */
+static bool are_answers(const struct epoll_event *events, int count)
+{
+    struct touch touch;
+    for (int i = 0; i < count; i++) {
+        if (!connection_find((int)(uint32_t)events[i].data.u64, &touch)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static SLOW int has_polled(const struct wait_set *set, int result, int64_t timeout_ns,
+                           enum wait_purpose purpose)
 {
     struct thread_state *self = &thread_state;
     struct epoll_event events[TURN_EVENTS * 4];
     const int room = (int)(sizeof(events) / sizeof(events[0]));
     int error = errno;
-    if (self->takes_turns || has_met_clients(self, set, result)) {
-        int count = result <= 0 ? result : wait_set_collect(set, events, room);
+    int count = result <= 0 ? result : wait_set_collect(set, events, room);
+    if (purpose == WAIT_WITHIN_ANSWERS) {
+        if (count >= room || (count > 0 && !are_answers(events, count))) {
+            trace_context_forget(self);
+        }
+    } else if (purpose == WAIT_FOR_TURN &&
+               (self->takes_turns || has_met_clients(self, set, result))) {
         turn_begins(self, events, count, timeout_ns,
                     count < room ? EVENTS_BY_DESCRIPTOR : EVENTS_COUNTED);
     }
@@ -299,9 +333,9 @@ static int64_t ns_of_timeval(const struct timeval *timeout)
 #define WAIT_OF_POLL(original, timeout_ns, ...)                                                    \
     struct wait_set set = {.polled = descriptors, .size = count};                                  \
     int64_t ns = timeout_ns;                                                                       \
-    bool begins = waits_for(&set, ns);                                                             \
+    enum wait_purpose purpose = waits_for(&set, ns);                                               \
     int result = ORIGINAL(original)(__VA_ARGS__);                                                  \
-    return unlikely(begins) ? turn_of(&set, result, ns) : result
+    return unlikely(purpose > WAIT_WITHIN) ? has_polled(&set, result, ns, purpose) : result
 
 EXPORTED int poll(struct pollfd *descriptors, nfds_t count, int timeout)
 {
@@ -329,9 +363,9 @@ EXPORTED int __ppoll_chk(struct pollfd *descriptors, nfds_t count, const struct 
     struct wait_set set = {.sets = {readable_set, writable_set, exceptional_set},                  \
                            .size = limit > 0 ? (uint64_t)limit : 0};                               \
     int64_t ns = timeout_ns;                                                                       \
-    bool begins = waits_for(&set, ns);                                                             \
+    enum wait_purpose purpose = waits_for(&set, ns);                                               \
     int result = ORIGINAL(original)(__VA_ARGS__);                                                  \
-    return unlikely(begins) ? turn_of(&set, result, ns) : result
+    return unlikely(purpose > WAIT_WITHIN) ? has_polled(&set, result, ns, purpose) : result
 
 EXPORTED int select(int limit, fd_set *readable_set, fd_set *writable_set, fd_set *exceptional_set,
                     struct timeval *timeout)
