@@ -387,7 +387,7 @@
 #define LIMIT_WITNESS_BEGUN 4096u
 /* How many that began last are looked at for whether others are in work: of older ones alone it is
    not asked. */
-#define LIMIT_WITNESS_OVERLAPPING 256u
+#define LIMIT_WITNESS_OVERLAPPING 64u
 /* Jobs that were claimed and are not begun: a worker claims as many as it may work on before it
    begins the first. The oldest is forgotten. */
 #define LIMIT_WITNESS_CLAIMED 512u
