@@ -130,16 +130,17 @@ static SLOW bool settle(struct thread_state *self, struct connection *connection
     }
     uint32_t pending = atomic_load_explicit(&connection->pending, memory_order_seq_cst);
     uint32_t freed = 0;
+    if (unlikely(pending & PENDING_UPGRADE)) {
+        /* What was held back is the other protocol's. */
+        atomic_fetch_and_explicit(&connection->pending, ~(uint32_t)PENDING_UPGRADE,
+                                  memory_order_seq_cst);
+        http_exchange_upgrade(self, connection);
+    }
     if (unlikely(pending & PENDING_HELD)) {
         atomic_fetch_and_explicit(&connection->pending, ~(uint32_t)PENDING_HELD,
                                   memory_order_seq_cst);
         protocol_release(self, connection, pending);
         pending = atomic_load_explicit(&connection->pending, memory_order_seq_cst);
-    }
-    if (pending & PENDING_UPGRADE) {
-        atomic_fetch_and_explicit(&connection->pending, ~(uint32_t)PENDING_UPGRADE,
-                                  memory_order_seq_cst);
-        http_exchange_upgrade(self, connection);
     }
     if (pending & PENDING_CLOSE) {
         freed = connection->block;

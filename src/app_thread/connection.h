@@ -65,10 +65,13 @@ enum connection_pending {
 };
 
 struct direction {
-    bool ended;            /* FIN was seen or sent */
-    uint8_t first_size;    /* bytes in `first` while undecided */
-    bool malformed;        /* its bytes broke the protocol's rules: going adrift for good */
-    uint8_t body_kind;     /* HTTP replies: what the head says of the body; http_body.c */
+    bool ended;         /* FIN was seen or sent */
+    uint8_t first_size; /* bytes in `first` while undecided */
+    bool malformed;     /* its bytes broke the protocol's rules: going adrift for good */
+    union {
+        uint8_t body_kind;  /* HTTP replies: what the head says of the body; http_body.c */
+        bool wants_upgrade; /* HTTP requests: the newest one; may be looked at by anybody */
+    };
     uint16_t current_slot; /* requests: the record that the message at hand fills */
     union {
         uint16_t status;  /* HTTP replies: of the answer at hand */
@@ -129,7 +132,8 @@ struct connection {
        are set one by one when it is taken. */
     _Atomic uint32_t generation; /* odd while in use */
     _Atomic uint8_t busy[2];     /* a try-lock for each direction */
-    _Atomic bool unframed;       /* a call is sending what is framed when it is back */
+    _Atomic bool unframed;       /* a call is sending what is framed when it is back: a client's, or
+                                    a server's that may change the protocol */
     _Atomic uint8_t protocol;    /* enum connection_protocol */
     _Atomic uint32_t answers; /* given by this process, ever: ends what threads do for a request */
     _Atomic uint32_t references; /* descriptors */

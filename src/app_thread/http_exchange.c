@@ -352,9 +352,10 @@ static SLOW uint32_t end_carried(struct direction *requests, struct record *reco
     return carried;
 }
 
-static inline void end_request_head(struct passage *passage, struct record *record)
+static inline void end_request_head(struct passage *passage, struct record *record, bool upgrades)
 {
     struct direction *requests = direction_of(passage);
+    requests->wants_upgrade = upgrades;
     uint32_t carried = likely(requests->carried == 0) ? 0 : end_carried(requests, record);
     if (record != NULL && passage->connection->role == ROLE_SERVER) {
         trace_context_enter(passage->self, record, passage->connection, carried);
@@ -426,7 +427,7 @@ static inline void take_whole_requests(struct passage *passage, struct slice *in
             fill_request_field(passage, record, (enum http1_field)head->fields[i].field,
                                head->fields[i].value, false);
         }
-        end_request_head(passage, record);
+        end_request_head(passage, record, head->item.upgrades);
         if (unlikely(requests->body_block != 0) ||
             !http1_take_rest(&requests->http1, in, &payload)) {
             return;
@@ -444,11 +445,22 @@ static inline bool is_used_up(const struct direction *direction, const struct sl
     return in->size == 0 && direction->carry_block == 0 && http1_is_idle(&direction->http1);
 }
 
+/* The answer that makes it another protocol may be on its way out: what comes may be that one's. */
+static SLOW bool awaits_upgrade(const struct passage *passage)
+{
+    const struct direction *requests = &passage->connection->directions[passage->direction];
+    return requests->wants_upgrade && http1_is_idle(&requests->http1);
+}
+
 void http_exchange_requests(struct passage *passage, struct slice *in)
 {
     struct direction *requests = direction_of(passage);
     struct http1_item item;
     struct record *record;
+    if (unlikely(passage->in_flight) && awaits_upgrade(passage)) {
+        passage->waits = true;
+        return;
+    }
     for (;;) {
         take_whole_requests(passage, in);
         if (likely(is_used_up(requests, in))) {
@@ -478,7 +490,7 @@ void http_exchange_requests(struct passage *passage, struct slice *in)
             }
             break;
         case HTTP1_HEAD_END:
-            end_request_head(passage, request_record(passage));
+            end_request_head(passage, request_record(passage), item.upgrades);
             break;
         case HTTP1_BODY:
             add_request_body(passage, item.bytes);
@@ -671,6 +683,7 @@ static bool change_protocol(struct passage *passage, uint16_t handshake, bool is
         connection_set_adrift(connection);
         return true;
     }
+    connection_requests(connection)->wants_upgrade = false;
     if (is_websocket) {
         websocket_exchange_start(passage->self, connection, handshake, passage->now);
     } else if (is_tunnel) {
@@ -692,6 +705,7 @@ void http_exchange_upgrade(struct thread_state *self, struct connection *connect
         !pairing_oldest(&connection->pairing, &entry)) {
         return;
     }
+    connection_requests(connection)->wants_upgrade = false;
     websocket_exchange_start(self, connection, entry.slot, connection->upgraded_ns);
     complete_oldest(self, connection, entry, RECORD_OK, 0, connection->upgraded_ns);
 }

@@ -218,6 +218,11 @@ static inline __attribute__((always_inline)) bool begin_send(struct observation 
     }
     seen->epoch = attachment_epoch();
     seen->start_ns = 0;
+    if (unlikely(connection->role == ROLE_SERVER &&
+                 connection->directions[DIRECTION_IN].wants_upgrade)) {
+        /* Pairs with has_in_flight of whoever reads the first bytes behind the answer. */
+        atomic_store_explicit(&connection->unframed, true, memory_order_release);
+    }
     if (connection->role != ROLE_SERVER) {
         if (unlikely(prepared_is(connection))) {
             begin_prepared(seen);

@@ -573,14 +573,14 @@ void protocol_pass(struct passage *passage, struct slice bytes)
         hold_back(passage, in, false);
         return;
     }
-    direction->bytes += size;
     if (unlikely(in.size > 0) &&
         (atomic_load_explicit(&passage->connection->pending, memory_order_relaxed) &
          PENDING_UPGRADE)) {
         /* The first frames came before the upgrade could take effect. */
-        exchange_count_loss(LOSS_CONTENDED);
-        connection_set_adrift(passage->connection);
+        hold_back(passage, in, false);
+        return;
     }
+    direction->bytes += size;
 }
 
 /* ---- ahead of the call ---- */

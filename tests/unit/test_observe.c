@@ -484,6 +484,79 @@ static void a_request_is_for_whom_its_connection_was_prepared(void **state)
     }
 }
 
+/* ---- the first bytes behind an answer that changes the protocol ---- */
+
+static void receive_bytes(int fd, const char *bytes, size_t size)
+{
+    union {
+        const char *borrowed;
+        char *base;
+    } data = {bytes};
+    struct iovec iov = {data.base, size};
+    struct receipt seen;
+    assert_true(observe_receive_begin(&seen, fd));
+    observe_receive_end(&seen, &iov, 1, (ssize_t)size, 0);
+}
+
+/* Another thread reads the first frame before the one that has sent the answer is back from its
+   call, or while it frames it. */
+static void frames_may_come_before_the_upgrade(void **state)
+{
+    (void)state;
+    static const char upgrade[] = "GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\n"
+                                  "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                                  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    static char switching[] = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
+                              "Upgrade: websocket\r\n"
+                              "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+    static const char frame[] = "\x81\x85\1\2\3\4iegiu";
+    struct iovec iov = {switching, sizeof(switching) - 1};
+    const int fd = 31;
+    for (int way = 0; way < 3; way++) {
+        struct observation seen;
+        struct touch touch;
+        descriptor_made(&thread_state, fd, DESCRIPTOR_ACCEPTED);
+        receive_bytes(fd, upgrade, sizeof(upgrade) - 1);
+        assert_true(connection_find(fd, &touch));
+        assert_true(observe_send_begin(&seen, fd, &iov, 1));
+        if (way == 1) {
+            receive_bytes(fd, frame, sizeof(frame) - 1);
+        } else if (way == 2) {
+            assert_true(connection_enter(&thread_state, &touch, DIRECTION_IN, true));
+        }
+        observe_send_end(&seen, &iov, 1, (ssize_t)sizeof(switching) - 1, 0);
+        if (way == 2) {
+            struct passage passage = {.self = &thread_state,
+                                      .connection = touch.connection,
+                                      .direction = DIRECTION_IN,
+                                      .now = clock_now_ns()};
+            protocol_pass(&passage, slice_of(frame, sizeof(frame) - 1));
+            connection_leave(&thread_state, touch.connection, DIRECTION_IN);
+        } else if (way == 0) {
+            receive_bytes(fd, frame, sizeof(frame) - 1);
+        }
+        receive_bytes(fd, frame, sizeof(frame) - 1);
+        assert_int_equal(atomic_load(&touch.connection->protocol), PROTOCOL_WEBSOCKET);
+        assert_int_equal(touch.connection->directions[DIRECTION_IN].bytes,
+                         sizeof(upgrade) - 1 + 2 * (sizeof(frame) - 1));
+        descriptor_closing(&thread_state, fd);
+        struct record record;
+        uint64_t messages = 0;
+        unsigned handshakes = 0;
+        while (segment_reader_next(&reader, &record)) {
+            handshakes += record.kind == RECORD_HTTP_SERVER;
+            if (record.kind == RECORD_WEBSOCKET_SERVER) {
+                messages += record.websocket.text_messages[DIRECTION_IN];
+            }
+        }
+        assert_int_equal(handshakes, 1);
+        assert_int_equal(messages, 2);
+    }
+    for (uint32_t i = 0; i < LOSS_COUNT; i++) {
+        assert_int_equal(atomic_load(&segment->losses[i]), 0);
+    }
+}
+
 int main(int count, char **arguments)
 {
     seeds = count > 1 ? strtoul(arguments[1], NULL, 10) : seeds;
@@ -495,6 +568,7 @@ int main(int count, char **arguments)
         cmocka_unit_test(what_is_not_answered_ends_with_the_connection),
         cmocka_unit_test(who_asks_before_the_answer_serves),
         cmocka_unit_test(a_request_is_for_whom_its_connection_was_prepared),
+        cmocka_unit_test(frames_may_come_before_the_upgrade),
     };
     int failed = cmocka_run_group_tests(tests, set_up, NULL);
     /* The same where requests are framed before the call that sends them. */
