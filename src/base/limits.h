@@ -388,6 +388,15 @@
 /* How many that began last are looked at for whether others are in work: of older ones alone it is
    not asked. */
 #define LIMIT_WITNESS_OVERLAPPING 64u
+/* The same requests in Python, with the tasks that they have begun and the things that were taken
+   from queues. */
+#define LIMIT_WITNESS_NUMBERS 8192u
+/* Of these, how many requests in a row are left where they are because they are still open. */
+#define LIMIT_WITNESS_OPEN 64u
+/* Functions of a program's of which is known whether they loop: those that run in tasks. */
+#define LIMIT_WITNESS_CODES 512u
+/* Functions that are in the middle of calling each other; a task that is deeper is not judged. */
+#define LIMIT_WITNESS_FRAMES 64u
 /* Jobs that were claimed and are not begun: a worker claims as many as it may work on before it
    begins the first. The oldest is forgotten. */
 #define LIMIT_WITNESS_CLAIMED 512u

@@ -25,6 +25,7 @@ typedef int py_traverse(py_object *object, py_visit *visit, void *argument);
     X(py_object *, PyContext_New, (void))                                                          \
     X(py_object *, PyContextVar_New, (const char *name, py_object *otherwise))                     \
     X(py_object *, PyContextVar_Set, (py_object * variable, py_object * value))                    \
+    X(char *, PyBytes_AsString, (py_object *))                                                     \
     X(void *, PyCapsule_GetPointer, (py_object *, const char *name))                               \
     X(py_object *, PyCapsule_New, (void *pointer, const char *name, void (*end)(py_object *)))     \
     X(py_object *, PyDict_GetItem, (py_object * dictionary, py_object * key))                      \
@@ -103,9 +104,30 @@ struct python {
     /* Functions of asyncio's, once they were asked for. */
     py_object *get_running_loop;
     py_object *current_task;
+    const void *handles[2]; /* types of what a loop will call: asyncio's, uvloop's */
+    const void *step;       /* of what a handle calls to let a task go on */
 };
 
 extern struct python python;
+
+/* Whether the main interpreter runs, and nothing has gone wrong in it, so that its functions may be
+   called where it expects none. Finalizers do not run before python_leave. */
+static inline bool python_enter(int *collects)
+{
+    if (python.is_finalizing() || python.PyErr_Occurred() != NULL ||
+        python.PyInterpreterState_Get() != python.PyInterpreterState_Main()) {
+        return false;
+    }
+    *collects = python.collects != NULL && python.collects();
+    return true;
+}
+
+static inline void python_leave(int collects)
+{
+    if (collects) {
+        python.collects_again();
+    }
+}
 
 static inline void python_forget(py_object *object)
 {

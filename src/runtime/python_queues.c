@@ -53,8 +53,12 @@ struct handed {
     struct thread_context work;
 };
 
-/* A deque that was looked at. The low bit of `address`: it is a queue's. Threads of interpreters
-   other than the main one read them, too, which have another lock. */
+/* What a deque is; stands in the low bits of its address. What was only seen to be taken from is no
+   queue's, but may be a loop's. */
+enum { DEQUE_OF_NOBODY, DEQUE_OF_QUEUE, DEQUE_OF_LOOP, DEQUE_ONLY_TAKEN_FROM, DEQUE_KINDS = 3 };
+
+/* A deque that was looked at. Threads of interpreters other than the main one read them, too, which
+   have another lock. */
 struct seen {
     _Atomic uintptr_t address;
     _Atomic uint64_t state; /* after the change; a smaller one is another's in the same place */
@@ -324,25 +328,6 @@ static void took_out(struct queue *queue, const py_object *item, bool is_waiting
     }
 }
 
-/* Where the main interpreter runs, and nothing goes wrong in it, so that its functions may be
-   called; finalizers are not to run meanwhile. */
-static bool enter(int *collects)
-{
-    if (python.is_finalizing() || python.PyErr_Occurred() != NULL ||
-        python.PyInterpreterState_Get() != python.PyInterpreterState_Main()) {
-        return false;
-    }
-    *collects = python.collects != NULL && python.collects();
-    return true;
-}
-
-static void leave(int collects)
-{
-    if (collects) {
-        python.collects_again();
-    }
-}
-
 /* ---- of deques ---- */
 
 static struct seen *seen_set(const void *deque)
@@ -393,33 +378,39 @@ static struct seen *find_seen(const void *deque)
     struct seen *set = seen_set(deque);
     for (uint32_t i = 0; i < SET; i++) {
         uintptr_t address = atomic_load_explicit(&set[i].address, memory_order_relaxed);
-        if ((address & ~(uintptr_t)1) == (uintptr_t)deque) {
+        if ((address & ~(uintptr_t)DEQUE_KINDS) == (uintptr_t)deque) {
             return &set[i];
         }
     }
     return NULL;
 }
 
-static void note_seen(const void *deque, bool is_queue)
+static void note_seen(const void *deque, unsigned kind)
 {
     struct seen *place = find_seen(deque);
     struct seen *set = seen_set(deque);
+    if (place != NULL && kind == DEQUE_ONLY_TAKEN_FROM &&
+        (atomic_load_explicit(&place->address, memory_order_relaxed) & DEQUE_KINDS) !=
+            DEQUE_OF_QUEUE) {
+        return; /* more was known */
+    }
     uint32_t at = (uint32_t)(word_at(deque, DEQUE_STATE) ^ ++python_queues.clock);
     for (uint32_t i = 0; i < SET && place == NULL; i++, at++) {
         /* Those of queues stay, if they are few. */
-        if (i == SET - 1 ||
-            (atomic_load_explicit(&set[at % SET].address, memory_order_relaxed) & 1) == 0) {
+        if (i == SET - 1 || (atomic_load_explicit(&set[at % SET].address, memory_order_relaxed) &
+                             DEQUE_KINDS) == 0) {
             place = &set[at % SET];
         }
     }
     if (place == NULL) {
         return;
     }
-    uint32_t was = atomic_load_explicit(&place->address, memory_order_relaxed) & 1;
-    atomic_fetch_add_explicit(&python_queues.deques, (uint32_t)is_queue - was,
+    uint32_t was = (atomic_load_explicit(&place->address, memory_order_relaxed) & DEQUE_KINDS) ==
+                   DEQUE_OF_QUEUE;
+    atomic_fetch_add_explicit(&python_queues.deques, (uint32_t)(kind == DEQUE_OF_QUEUE) - was,
                               memory_order_relaxed);
     atomic_store_explicit(&place->state, word_at(deque, DEQUE_STATE) + 1, memory_order_relaxed);
-    atomic_store_explicit(&place->address, (uintptr_t)deque | is_queue, memory_order_relaxed);
+    atomic_store_explicit(&place->address, (uintptr_t)deque | kind, memory_order_relaxed);
 }
 
 /* The queue whose deque this is, as it is before it changes. */
@@ -445,15 +436,16 @@ static SLOW void appends(py_object *deque, const py_object *item)
 {
     const struct functions *of;
     int collects;
-    if (!enter(&collects)) {
+    if (!python_enter(&collects)) {
         return;
     }
-    bool is_queue = is_in(true, &of);
-    note_seen(deque, is_queue);
-    if (is_queue) {
+    if (is_in(true, &of)) {
+        note_seen(deque, DEQUE_OF_QUEUE);
         put_in(queue_of_deque(deque), item);
+    } else {
+        note_seen(deque, python_queues.takers->is_handle(item) ? DEQUE_OF_LOOP : DEQUE_OF_NOBODY);
     }
-    leave(collects);
+    python_leave(collects);
 }
 
 /* Before it takes: of what queue, and whether that was waited for. */
@@ -462,15 +454,15 @@ static SLOW struct queue *takes_first(py_object *deque, bool *is_waiting)
     const struct functions *of;
     struct queue *queue = NULL;
     int collects;
-    if (!enter(&collects)) {
+    if (!python_enter(&collects)) {
         return NULL;
     }
     if (is_in(false, &of)) {
-        note_seen(deque, true);
+        note_seen(deque, DEQUE_OF_QUEUE);
         queue = word_at(deque, DEQUE_SIZE) > 0 ? queue_of_deque(deque) : NULL;
         *is_waiting = is_waited_for(of);
     } else {
-        note_seen(deque, false);
+        note_seen(deque, DEQUE_ONLY_TAKEN_FROM);
         if (thread_state.context.is_lent) {
             static const char name[] = "_get"; /* of a queue of another kind */
             py_object *frame = python.PyEval_GetFrame();
@@ -480,7 +472,7 @@ static SLOW struct queue *takes_first(py_object *deque, bool *is_waiting)
             }
         }
     }
-    leave(collects);
+    python_leave(collects);
     return queue;
 }
 
@@ -492,34 +484,45 @@ static inline bool may_have_cause(void)
             atomic_load_explicit(&python.has_begun, memory_order_relaxed));
 }
 
+enum matter { MATTERS_NOT, MATTERS, MATTERS_TO_LOOP };
+
 /* Whether it must be looked at what is done with that deque. This is asked for every append and
    popleft of the program. */
-static inline bool matters(const void *deque)
+static inline enum matter matters(const void *deque, bool appends)
 {
     bool may = python_queues.is_watching && may_have_cause();
     if (likely(!may && atomic_load_explicit(&python_queues.deques, memory_order_relaxed) == 0)) {
-        return false;
+        return MATTERS_NOT;
     }
     struct seen *set = seen_set(deque);
     for (uint32_t i = 0; i < SET; i++) {
-        uintptr_t address = atomic_load_explicit(&set[i].address, memory_order_relaxed);
-        if (address == (uintptr_t)deque) {
+        uintptr_t kind =
+            atomic_load_explicit(&set[i].address, memory_order_relaxed) - (uintptr_t)deque;
+        if (kind == DEQUE_OF_QUEUE) {
+            return MATTERS;
+        }
+        if (kind <= DEQUE_KINDS) {
             uint64_t state = word_at(deque, DEQUE_STATE);
             bool is_same = atomic_load_explicit(&set[i].state, memory_order_relaxed) <= state;
             atomic_store_explicit(&set[i].state, state + 1, memory_order_relaxed);
-            return may && !is_same;
-        }
-        if (address == ((uintptr_t)deque | 1)) {
-            return true;
+            if (is_same && kind == DEQUE_OF_LOOP && may && appends) {
+                return MATTERS_TO_LOOP;
+            }
+            bool is_new = !is_same || (kind == DEQUE_ONLY_TAKEN_FROM && appends);
+            return may && is_new ? MATTERS : MATTERS_NOT;
         }
     }
-    return may;
+    return may ? MATTERS : MATTERS_NOT;
 }
 
 static py_object *watched_append(py_object *self, void *item, void *b, void *c, void *d)
 {
-    if (unlikely(matters(self)) && hook_is_on()) {
-        appends(self, item);
+    enum matter matter = matters(self, true);
+    if (unlikely(matter != MATTERS_NOT) && hook_is_on()) {
+        if (matter == MATTERS) {
+            appends(self, item);
+        }
+        python_queues.takers->schedules(item);
     }
     return python_queues.append(self, item, b, c, d);
 }
@@ -530,16 +533,16 @@ static SLOW py_object *take_first_slow(py_object *self, void *a, void *b, void *
     struct queue *queue = takes_first(self, &is_waiting);
     py_object *item = python_queues.take_first(self, a, b, c, d);
     int collects;
-    if (queue != NULL && item != NULL && enter(&collects)) {
+    if (queue != NULL && item != NULL && python_enter(&collects)) {
         took_out(queue, item, is_waiting);
-        leave(collects);
+        python_leave(collects);
     }
     return item;
 }
 
 static py_object *watched_take_first(py_object *self, void *a, void *b, void *c, void *d)
 {
-    if (unlikely(matters(self) || thread_state.context.is_lent) && hook_is_on()) {
+    if (unlikely(matters(self, false) == MATTERS || thread_state.context.is_lent) && hook_is_on()) {
         return take_first_slow(self, a, b, c, d);
     }
     return python_queues.take_first(self, a, b, c, d);
@@ -550,7 +553,7 @@ static py_object *watched_take_first(py_object *self, void *a, void *b, void *c,
 static bool enter_compiled(int *collects)
 {
     bool may_matter = may_have_cause() || python_queues.last_serial != 0;
-    return may_matter && python_queues.is_watching && enter(collects);
+    return may_matter && python_queues.is_watching && python_enter(collects);
 }
 
 /* Its things have no order that could be relied on: who waits is handed one while others wait for
@@ -577,7 +580,7 @@ void python_queues_put(py_object *address, const py_object *item)
     if (queue != NULL) {
         put_in(queue, item);
     }
-    leave(collects);
+    python_leave(collects);
 }
 
 void python_queues_took(py_object *address, const py_object *item, bool is_waiting)
@@ -590,7 +593,7 @@ void python_queues_took(py_object *address, const py_object *item, bool is_waiti
     if (queue != NULL) {
         took_out(queue, item, is_waiting);
     }
-    leave(collects);
+    python_leave(collects);
 }
 
 bool python_queues_would_wait(void *const *arguments, void *count, const py_object *names)

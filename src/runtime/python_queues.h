@@ -56,6 +56,10 @@ struct python_takers {
     bool (*take)(const struct thread_context *work, const struct python_taken *what);
     /* What the code of a loop has taken last; NULL: nothing. */
     const struct python_taken *(*last)(void);
+    /* Whether that is what a loop will call; and that it will, if it is. The latter is called for
+       all that is put into a loop's own deque. */
+    bool (*is_handle)(const py_object *item);
+    void (*schedules)(py_object *item);
 };
 
 /* There is Python in this process. */

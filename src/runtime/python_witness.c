@@ -19,6 +19,7 @@
 #include "base/symbol_versions.h"
 #include "base/system_call.h"
 #include "runtime/python.h"
+#include "runtime/python_code.h"
 #include "runtime/python_pools.h"
 #include "runtime/python_queues.h"
 
@@ -51,6 +52,9 @@ struct begun {
     uintptr_t tasks; /* the set in which a server keeps a task for each request; 0: none */
     enum begun_by by;
     int descriptor;
+    /* The request, or what was taken, whose code has begun the task that has this number; 0: it is
+       that itself. */
+    uint32_t root;
     struct python_taken taken;  /* for which it was taken out of a queue; else .queue is 0 */
     struct thread_context work; /* not known: for nobody */
 };
@@ -74,7 +78,7 @@ static struct {
     uint32_t doubt_count;
     struct unbegun unbegun[LIMIT_WITNESS_UNBEGUN];
     struct doubt doubts[LIMIT_WITNESS_DOUBTS];
-    struct begun begun[LIMIT_WITNESS_BEGUN]; /* by number, modulo */
+    struct begun begun[LIMIT_WITNESS_NUMBERS]; /* by number, modulo */
 } python_requests;
 
 /* What this thread was told last; and whether it is the main one, of which process. */
@@ -93,7 +97,7 @@ static int begin_all(void *argument);
 
 static struct begun *find_begun(uint32_t number)
 {
-    struct begun *entry = &python_requests.begun[number % LIMIT_WITNESS_BEGUN];
+    struct begun *entry = &python_requests.begun[number % LIMIT_WITNESS_NUMBERS];
     /* acquire: pairs with the release in begin_request */
     bool is_it =
         number != 0 && atomic_load_explicit(&entry->number, memory_order_acquire) == number;
@@ -206,7 +210,8 @@ static struct thread_context *get_cause(bool is_planned)
     if (entry == NULL) {
         return NULL;
     }
-    bool is_doubted = entry->serving != (uintptr_t)context;
+    uint32_t root_number = entry->root;
+    bool is_doubted = entry->serving != (uintptr_t)context || root_number != 0;
     bool may_be_asked = entry->by != BEGUN_BY_GREENLET;
     told.work = entry->work;
     bool was_taken = entry->taken.queue != 0;
@@ -228,8 +233,12 @@ static struct thread_context *get_cause(bool is_planned)
     told.number = number;
     told.is_doubted = is_doubted;
     told.was_planned = is_planned;
+    struct begun *counts = root_number == 0 ? entry : find_begun(root_number);
+    if (counts == NULL) {
+        return NULL;
+    }
     told.work.spans =
-        atomic_fetch_add_explicit(&entry->spans, is_planned ? 0 : 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&counts->spans, is_planned ? 0 : 1, memory_order_relaxed);
     return &told.work;
 }
 
@@ -262,7 +271,7 @@ static bool cause_of_child(struct thread_context *work)
     const void *context = current_context();
     uint32_t number = number_in(context);
     const struct begun *entry = number == 0 ? NULL : find_begun(number);
-    if (entry == NULL || entry->serving != (uintptr_t)context) {
+    if (entry == NULL || entry->serving != (uintptr_t)context || entry->root != 0) {
         return false;
     }
     *work = entry->work;
@@ -474,13 +483,28 @@ static py_object *running_loop(void)
     return loop;
 }
 
+/* One that is not an open request's: those stay. */
+static uint32_t next_number(void)
+{
+    uint32_t number = atomic_load_explicit(&python_requests.last_number, memory_order_relaxed);
+    for (uint32_t i = 0; i < LIMIT_WITNESS_OPEN; i++) {
+        number = number == UINT32_MAX ? 1 : number + 1;
+        const struct begun *entry = &python_requests.begun[number % LIMIT_WITNESS_NUMBERS];
+        if (atomic_load_explicit(&entry->number, memory_order_relaxed) == 0 || entry->root != 0 ||
+            entry->taken.queue != 0 || !attachment_is_of_process(entry->epoch) ||
+            !trace_context_is_current(&entry->work)) {
+            break;
+        }
+    }
+    return number;
+}
+
 /* The request has its number from here on. `tasks` is NULL where no loop serves it. */
 static uint32_t begin_request(const struct unbegun *request, const void *serving,
                               const py_object *tasks, enum begun_by by)
 {
-    uint32_t number = atomic_load_explicit(&python_requests.last_number, memory_order_relaxed) + 1;
-    number += number == 0;
-    struct begun *entry = &python_requests.begun[number % LIMIT_WITNESS_BEGUN];
+    uint32_t number = next_number();
+    struct begun *entry = &python_requests.begun[number % LIMIT_WITNESS_NUMBERS];
     atomic_store_explicit(&entry->number, 0, memory_order_relaxed);
     atomic_thread_fence(memory_order_release); /* pairs with the fence in get_cause */
     entry->work = request->work;
@@ -489,6 +513,7 @@ static uint32_t begin_request(const struct unbegun *request, const void *serving
     entry->tasks = (uintptr_t)tasks;
     entry->by = by;
     entry->taken.queue = 0;
+    entry->root = 0;
     entry->epoch = python_requests.epoch;
     atomic_store_explicit(&entry->spans, 0, memory_order_relaxed);
     /* release: pairs with the acquire in find_begun */
@@ -655,8 +680,7 @@ static bool is_greenlet(void)
 /* The current greenlet has the number that will be given next. */
 static bool put_next_number(void)
 {
-    uint32_t number = atomic_load_explicit(&python_requests.last_number, memory_order_relaxed) + 1;
-    py_object *capsule = make_capsule(number + (number == 0));
+    py_object *capsule = make_capsule(next_number());
     py_object *token = capsule == NULL ? NULL : python.PyContextVar_Set(python.variable, capsule);
     python_forget(token);
     python_forget(capsule);
@@ -833,6 +857,21 @@ static py_object *current_task(void)
     return task;
 }
 
+/* Whether the current task works for whom its number names: that one's own code has begun it, and
+   it is no worker that loops; or that one waits for it. */
+static bool is_believed(py_object *task, const void *context, uint32_t number)
+{
+    const struct begun *entry = find_begun(number);
+    uint32_t root_number = entry != NULL && entry->root != 0 ? entry->root : number;
+    const struct begun *root = find_begun(root_number);
+    if (entry == NULL || root == NULL || task == NULL ||
+        (const void *)task == python._Py_NoneStruct) {
+        return false;
+    }
+    bool was_begun = entry->root != 0 && entry->serving == (uintptr_t)context;
+    return (was_begun && python_code_goes_straight(task)) || is_waited_for(task, root_number, root);
+}
+
 static void withdraw(const struct doubt *doubt)
 {
     trace_context_withdraw(&thread_state, doubt->record, doubt->span_id, doubt->is_out);
@@ -842,10 +881,9 @@ static void withdraw(const struct doubt *doubt)
    may by now work for others: a worker that the request has started, say. */
 static void settle(const struct doubt *doubt)
 {
-    const struct begun *entry = find_begun(doubt->number);
     bool is_there = pointer_at(thread_context_slot(), 0) == (const char *)doubt->context;
-    py_object *task = entry != NULL && is_there ? current_task() : NULL;
-    if (task == NULL || !is_waited_for(task, doubt->number, entry)) {
+    py_object *task = is_there ? current_task() : NULL;
+    if (!is_believed(task, doubt->context, doubt->number)) {
         withdraw(doubt);
     }
     python_forget(task);
@@ -860,9 +898,8 @@ static struct thread_context *cause_of_code(void)
         return cause;
     }
     int collects = python.collects != NULL && python.collects();
-    const struct begun *entry = find_begun(told.number);
-    py_object *task = entry == NULL ? NULL : current_task();
-    bool is_proven = task != NULL && is_waited_for(task, told.number, entry);
+    py_object *task = current_task();
+    bool is_proven = is_believed(task, told.context, told.number);
     python_forget(task);
     if (collects) {
         python.collects_again();
@@ -886,6 +923,10 @@ static bool works_for_itself(const void *context, py_object *task)
 {
     uint32_t number = number_in(context);
     const struct begun *entry = find_begun(number);
+    if (entry != NULL && entry->root != 0) {
+        number = entry->root;
+        entry = find_begun(number);
+    }
     if (entry == NULL || entry->taken.queue != 0 || !trace_context_is_current(&entry->work)) {
         return false;
     }
@@ -933,11 +974,14 @@ static bool is_mere_get(py_object *task)
     return is_it;
 }
 
+/* What the task has taken is its result, or may be: who waits for it is its taker, if the task does
+   nothing else (`is_mere`), or else works for nobody. */
 static bool take_for_waiting(py_object *task, const struct thread_context *work,
-                             const struct python_taken *what)
+                             const struct python_taken *what, bool is_mere)
 {
     struct waiting waiting = {.future = python_step(python_module("_asyncio"), "Future"),
                               .partial = python_step(python_module("functools"), "partial")};
+    uint8_t crossed[LIMIT_WITNESS_WAITING] = {0}; /* tasks that lie between */
     bool follows = true;
     if (waiting.future != NULL) {
         visit_part(task, &waiting);
@@ -945,11 +989,15 @@ static bool take_for_waiting(py_object *task, const struct thread_context *work,
     for (uint32_t i = 0; i < waiting.count; i++) {
         py_object *future = waiting.futures[i];
         py_object *context = i == 0 ? NULL : step_context(own(future), "Task");
-        if (context != NULL && !works_for_itself(context, future)) {
-            follows = take_in(context, work, what, BEGUN_BY_LOOP) && follows;
+        bool is_own = context != NULL && works_for_itself(context, future);
+        if (context != NULL && !is_own) {
+            bool is_taker = is_mere && crossed[i] == 0;
+            if (is_taker || number_in(context) != 0) {
+                follows = take_in(context, is_taker ? work : NULL, what, BEGUN_BY_LOOP) && follows;
+            }
         }
-        py_object *callbacks = context != NULL ? NULL : python_get(future, "_callbacks");
-        python_forget(context);
+        uint32_t before = waiting.count;
+        py_object *callbacks = is_own ? NULL : python_get(future, "_callbacks");
         intptr_t size = callbacks == NULL ? 0 : python.PySequence_Size(callbacks);
         for (intptr_t at = 0; at < size; at++) {
             py_object *pair = python.PySequence_GetItem(callbacks, at);
@@ -959,6 +1007,8 @@ static bool take_for_waiting(py_object *task, const struct thread_context *work,
             }
             python_forget(pair);
         }
+        memset(crossed + before, crossed[i] + (context != NULL), waiting.count - before);
+        python_forget(context);
         python_forget(callbacks);
     }
     for (uint32_t i = 0; i < waiting.count; i++) {
@@ -968,6 +1018,14 @@ static bool take_for_waiting(py_object *task, const struct thread_context *work,
     python_forget(waiting.future);
     python.PyErr_Clear();
     return follows;
+}
+
+static bool is_waited_for_at_all(py_object *task)
+{
+    py_object *callbacks = python_get(task, "_callbacks");
+    bool is_it = callbacks != NULL && (const void *)callbacks != python._Py_NoneStruct;
+    python_forget(callbacks);
+    return is_it;
 }
 
 static bool take_by_task(py_object *context, const struct thread_context *work,
@@ -985,8 +1043,8 @@ static bool take_by_task(py_object *context, const struct thread_context *work,
         is_right = false;
     } else {
         is_right = take_in(context, work, what, BEGUN_BY_LOOP);
-        if (is_mere_get(task)) {
-            is_right = take_for_waiting(task, work, what) && is_right;
+        if (is_waited_for_at_all(task)) {
+            is_right = take_for_waiting(task, work, what, is_mere_get(task)) && is_right;
         }
     }
     python_forget(task);
@@ -1040,6 +1098,155 @@ static const struct python_taken *taken_last(void)
 {
     const struct begun *last = shows_takers() ? taken_in(current_context()) : NULL;
     return last == NULL ? NULL : &last->taken;
+}
+
+/* ---- who begins tasks ---- */
+
+static bool is_handle(const py_object *item)
+{
+    static const char *const modules[] = {"asyncio.events", "uvloop.loop"};
+    for (size_t i = 0; i < sizeof(modules) / sizeof(modules[0]); i++) {
+        if (python.handles[i] == NULL) {
+            python.handles[i] = python_step(python_module(modules[i]), "Handle"); /* is kept */
+        }
+        if (item->type == python.handles[i] && python.handles[i] != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What a handle consists of. */
+struct handle {
+    const void *context;
+    py_object *step; /* lets a task go on */
+};
+
+static int visit_handle(py_object *object, void *argument)
+{
+    struct handle *handle = argument;
+    if (object->type == python.context) {
+        handle->context = object;
+    } else if (object->type == python.step) {
+        handle->step = object;
+    }
+    return 0;
+}
+
+/* asyncio's, which no module has. */
+static int find_step_type(py_object *object, void *argument)
+{
+    static const char name[] = "TaskStepMethWrapper";
+    py_object *type = (py_object *)(uintptr_t)object->type;
+    (void)argument;
+    if (python.step == NULL && python_is_text(python_get(type, "__name__"), name, sizeof(name))) {
+        python.Py_IncRef(type);
+        python.step = type;
+    }
+    return 0;
+}
+
+static void visit(py_object *object, py_visit *visitor, void *argument)
+{
+    py_traverse *traverse = NULL;
+    void *slot = python.PyType_GetSlot(object->type, SLOT_TRAVERSE);
+    memcpy(&traverse, &slot, sizeof(slot));
+    if (traverse != NULL) {
+        traverse(object, visitor, argument);
+    } else {
+        python.PyErr_Clear();
+    }
+}
+
+/* What a coroutine was begun with, and what is looked for among it. */
+struct wanted {
+    uintptr_t item;
+    uintptr_t part;
+    bool is_found;
+};
+
+static int visit_argument(py_object *object, void *argument)
+{
+    struct wanted *wanted = argument;
+    uintptr_t address = (uintptr_t)object;
+    wanted->is_found = wanted->is_found || address == wanted->item || address == wanted->part;
+    return 0;
+}
+
+/* Whether the task that will take that step was given what was taken last. */
+static bool is_given(py_object *step, const struct python_taken *taken)
+{
+    py_object *coroutine = python_step(python_get(step, "__self__"), "_coro");
+    struct wanted wanted = {.item = taken->item, .part = taken->part};
+    if (coroutine != NULL) {
+        visit(coroutine, visit_argument, &wanted);
+    }
+    python_forget(coroutine);
+    return wanted.is_found;
+}
+
+/* The task whose first step the handle is gets a number of its own. */
+static void begin_task(const struct handle *handle, uint32_t number)
+{
+    py_object *context = (py_object *)(uintptr_t)handle->context;
+    struct begun *entry = find_begun(number);
+    uint32_t root_number = entry->root != 0 ? entry->root : number;
+    struct begun *root = find_begun(root_number);
+    if (root == NULL || root->by == BEGUN_BY_GREENLET) {
+        return;
+    }
+    struct unbegun request = {.descriptor = -1, .work = root->work};
+    uint32_t begun = begin_request(&request, context, NULL, BEGUN_BY_LOOP);
+    python_requests.begun[begun % LIMIT_WITNESS_NUMBERS].root = root_number;
+    py_object *capsule = make_capsule(begun);
+    if (capsule != NULL) {
+        put(context, capsule);
+    }
+    python_forget(capsule);
+    if (root->taken.queue != 0 && is_given(handle->step, &root->taken)) {
+        /* Who takes things and begins a task for each is not ahead. */
+        atomic_fetch_add_explicit(&root->spans, 1, memory_order_relaxed);
+    }
+}
+
+/* Whether the code that has this context is itself what its number names, or believed. */
+static bool may_begin_tasks(const void *context, uint32_t number)
+{
+    const struct begun *entry = find_begun(number);
+    if (entry->root == 0 && entry->serving == (uintptr_t)context) {
+        return true;
+    }
+    py_object *task = entry->by == BEGUN_BY_GREENLET ? NULL : current_task();
+    bool is_it = is_believed(task, context, number);
+    python_forget(task);
+    return is_it;
+}
+
+/* Something is put into a loop's deque. If it is the first step of a task, that task is begun by
+   the code that runs now. */
+static void schedules(py_object *item)
+{
+    if ((item->type != python.handles[0] && item->type != python.handles[1]) || !shows_takers()) {
+        return;
+    }
+    const void *context = current_context();
+    uint32_t number = number_in(context);
+    const struct begun *entry = find_begun(number);
+    int collects;
+    if (entry == NULL || !trace_context_is_current(&entry->work) || !python_enter(&collects)) {
+        return;
+    }
+    struct handle handle = {NULL, NULL};
+    if (unlikely(python.step == NULL)) {
+        visit(item, find_step_type, NULL);
+    }
+    visit(item, visit_handle, &handle);
+    if (handle.step != NULL && handle.context != NULL && handle.context != context &&
+        number_in(handle.context) == number && may_begin_tasks(context, number)) {
+        begin_task(&handle, number);
+    }
+    python.PyErr_Clear();
+    python_leave(collects);
 }
 
 /* ---- where things are in memory ---- */
@@ -1233,8 +1440,11 @@ const char *python_witness_prepare(bool tells)
         return "it has no lock";
     }
     python.tells = tells;
-    static const struct python_takers takers = {
-        .cause = cause_of_code, .take = take, .last = taken_last};
+    static const struct python_takers takers = {.cause = cause_of_code,
+                                                .take = take,
+                                                .last = taken_last,
+                                                .is_handle = is_handle,
+                                                .schedules = schedules};
     python_pools_prepare(cause_of_code);
     python_queues_prepare(&takers);
     static const struct witness python_witness = {

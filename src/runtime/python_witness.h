@@ -22,6 +22,14 @@
  * or by means of asyncio's (gather, wait_for, shield, groups), or if it is kept in a server's set
  * of tasks, one for each request. Else the record is a root again, before it can be answered.
  *
+ * A task that nobody waits for is believed, too, if the request's own code has begun it, or a task
+ * that is believed, and if it is no worker: none of its functions loops but by `for`
+ * (runtime/python_code.h). That its first step is put into the loop's deque is seen by the watch on
+ * deques; then its context gets a number of its own, by which it is known. What it takes out of a
+ * queue makes it work for whom that says. Not told from others is a task without such a loop that
+ * is given another request's work once: by a list that it reads late, a future, or a queue that has
+ * another order than that of coming.
+ *
  * uvloop reads for all connections of a server in one context, and shows neither that nor its
  * transports. But it calls the protocol with what it has read, so the first instruction after a
  * read is the protocol's, in that context. What is made there later may have the number of another

@@ -62,11 +62,16 @@ class Counts:
     none: int = 0
     wrong: int = 0
     missing: int = 0
+    late: int = 0  # of those without a parent: its request had been answered before
     examples: list = field(default_factory=list)
 
     @property
     def share(self) -> float:
         return self.right / max(1, self.right + self.none + self.wrong + self.missing)
+
+    @property
+    def share_in_time(self) -> float:
+        return self.right / max(1, self.right + self.none - self.late + self.wrong + self.missing)
 
 
 def caller_of(span: spans.Span) -> str | None:
@@ -106,6 +111,7 @@ def judge(found: list[spans.Span], called: list[str]) -> dict[str, Counts]:
         above = server_above(span, by_id)
         if above is None and not span.parent_id:
             count.none += 1
+            count.late += caller in served and span.start_ns > served[caller].end_ns
         elif above is not None and above is served.get(caller):
             count.right += 1
         else:
@@ -142,12 +148,13 @@ class Front:
     """A program under test, and what it needs."""
 
     def __init__(self, name: str, arguments: list, *, least: dict | None = None, phases=PHASES, modes=("seq",),
-                 calls: int = 3, environment: dict | None = None, folder: pathlib.Path | None = None):
+                 calls: int = 3, environment: dict | None = None, folder: pathlib.Path | None = None, late=()):
         """`arguments` may name {port}. `least`: the share of right calls, by mode, by (mode, phase) or
-        by phase; one-at-a-time work is right without exception unless that is named."""
+        by phase; one-at-a-time work is right without exception unless that is named. Of the modes `late`
+        what is begun after the answer, for which nothing is claimed, does not count."""
         self.name, self.arguments, self.phases, self.modes = name, arguments, phases, modes
         self.calls, self.environment, self.folder = calls, environment or {}, folder
-        self.least = least or {}
+        self.least, self.late = least or {}, late
 
     def demanded(self, mode: str, phase: str) -> float:
         for key in ((mode, phase), phase, mode):
@@ -247,11 +254,12 @@ class Suite(case.Case):
             mode, phase = labels.get(label, ("its own", None))
             demanded = 0.0 if phase is None else front.demanded(mode, phase.name)
             name = phase.name if phase else "-"
+            share = count.share_in_time if mode in front.late else count.share
             print(f"    {front.name:22} {mode:8} {name:12} right {count.right:4} none {count.none:4} "
-                  f"wrong {count.wrong:3} missing {count.missing:3}  {count.share:4.0%} of {demanded:4.0%}")
-            if count.wrong or count.missing or count.share < demanded:
+                  f"wrong {count.wrong:3} missing {count.missing:3}  {share:4.0%} of {demanded:4.0%}")
+            if count.wrong or count.missing or share < demanded:
                 complaints += [f"{front.name}, {mode}, {name}: wrong {count.wrong}, missing {count.missing}, "
-                               f"right {count.share:.0%}", *count.examples[:3]]
+                               f"right {share:.0%}", *count.examples[:3]]
         sys.stdout.flush()
         self.assertEqual(complaints, [], "\n".join(complaints))
 

@@ -9,8 +9,9 @@ AT_ONCE = (PHASES[3], PHASES[2])
 HANDED = ("program", "bounded", "many", "timeout", "simple", "chain")
 OTHERS = ("last", "batch", "waiting", "ahead", "none", "text")
 LENT = ("lent", "back")
-OF_TASKS = ("program", "bounded", "many", "children", "timeout", "stop", "threads", "chain")
-TRAPS_OF_TASKS = ("dispatch", "function", "batch", "waiting", "ahead", "none", "text", "lent")
+OF_TASKS = ("program", "bounded", "many", "children", "timeout", "stop", "threads", "chain", "dispatch")
+TRAPS_OF_TASKS = ("function", "batch", "waiting", "mixed", "ahead", "none", "text", "lent")
+BEGUN = ("event", "condition", "polling", "futures", "sorted", "pile", "within", "childs")
 
 
 def all_of(modes: tuple, least: float) -> dict:
@@ -35,25 +36,28 @@ class Queues(Suite):
         self.gunicorn("gevent", modes=HANDED, phases=ORDERED, least=all_of(HANDED, 1.0))
 
     def test_traps_of_threads(self):
-        for phases in AT_ONCE, ORDERED:
-            self.gunicorn("gthread", "--threads", 8, modes=OTHERS + LENT, phases=phases,
-                          least=all_of(OTHERS, 0) | all_of(LENT, 1.0))
+        self.gunicorn("gthread", "--threads", 8, modes=OTHERS + LENT, phases=AT_ONCE,
+                      least=all_of(OTHERS, 0) | all_of(LENT, 1.0))
 
     def test_traps_of_greenlets(self):
-        for phases in AT_ONCE, ORDERED:
-            self.gunicorn("gevent", modes=OTHERS + LENT, phases=phases, least=all_of(OTHERS + LENT, 0))
+        self.gunicorn("gevent", modes=OTHERS + LENT, phases=AT_ONCE, least=all_of(OTHERS + LENT, 0))
 
     def loop(self, *options: str, **more) -> None:
         self.check(Front(" ".join(("queues, asyncio", *options)), [
             self.bin / "python", FRONTS / "asyncio_queues_front.py", "{port}", *options], **more))
 
     def test_tasks(self):
-        for options in (), ("uvloop",):
-            self.loop(*options, modes=OF_TASKS, phases=ORDERED, least=all_of(OF_TASKS, 1.0))
+        for options, phases in ((), ORDERED), (("uvloop",), AT_ONCE[:1]):
+            self.loop(*options, modes=OF_TASKS, phases=phases, least=all_of(OF_TASKS, 1.0))
 
     def test_traps_of_tasks(self):
-        for options, phases in ((), AT_ONCE), (("uvloop",), ORDERED):
+        for options, phases in ((), AT_ONCE), (("uvloop",), ORDERED[1:]):
             self.loop(*options, modes=TRAPS_OF_TASKS, phases=phases, least=all_of(TRAPS_OF_TASKS, 0) | {"lent": 1.0})
+
+    def test_traps_of_begun_tasks(self):
+        """What the first request begins serves all, whatever it is told by."""
+        for options, phases in ((), AT_ONCE), (("uvloop",), ORDERED[1:]):
+            self.loop(*options, modes=BEGUN, phases=phases, least=all_of(BEGUN, 0))
 
 
 if __name__ == "__main__":

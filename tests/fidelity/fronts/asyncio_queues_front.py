@@ -97,6 +97,21 @@ async def consume_waiting_batches(_front, items):
             await job.do()
 
 
+async def consume_mixed_batches(_front, items):
+    """The first thing is taken by itself, the others by a task that it waits for."""
+    async def take():
+        return await items.get()
+    while True:
+        batch = [await items.get()]
+        try:
+            while len(batch) < 4:
+                batch.append(await asyncio.wait_for(take(), 0.005))
+        except asyncio.TimeoutError:
+            pass
+        for job in reversed(batch):
+            await job.do()
+
+
 async def consume_ahead(_front, items):
     job = await items.get()
     while True:
@@ -197,11 +212,129 @@ def by_threads(front):
     return mode
 
 
+def begun(work, tell=None, keep=None):
+    """Work that stands in a list, and is done by a task that the first request begins. `tell` says that there is
+    some, `keep` how it is put there."""
+    def begin(front):
+        state = State()
+
+        async def mode(name, number):
+            mine = [Job(front, name, at) for at in range(number)]
+            for job in mine:
+                (keep or State.keep)(state, job)
+                if not state.workers:
+                    state.workers = [asyncio.create_task(work(state)) for _ in range(2)]
+                if tell is not None:
+                    await tell(state)
+                await asyncio.sleep(0.002)
+            await asyncio.gather(*(job.done for job in mine))
+        return mode
+    return begin
+
+
+class State:
+    def __init__(self):
+        self.jobs, self.workers, self.waiting = [], [], []
+        self.event, self.condition = asyncio.Event(), asyncio.Condition()
+        self.sorted, self.last, self.count = asyncio.PriorityQueue(), asyncio.LifoQueue(), itertools.count()
+
+    def keep(self, job):
+        self.jobs.append(job)
+
+    def sort(self, job):
+        self.sorted.put_nowait((next(self.count), job))
+
+    def pile(self, job):
+        self.last.put_nowait(job)
+
+    def resolve(self, job):
+        """Whoever waits gets it, else it has to wait itself."""
+        while self.waiting:
+            if not (future := self.waiting.pop(0)).done():
+                future.set_result(job)
+                return
+        self.jobs.append(job)
+
+    async def set_event(self):
+        self.event.set()
+
+    async def notify(self):
+        async with self.condition:
+            self.condition.notify()
+
+
+async def work_by_event(state):
+    while True:
+        await state.event.wait()
+        state.event.clear()
+        while state.jobs:
+            await state.jobs.pop(0).do()
+
+
+async def work_by_condition(state):
+    while True:
+        async with state.condition:
+            await state.condition.wait_for(lambda: state.jobs)
+            job = state.jobs.pop(0)
+        await job.do()
+
+
+async def work_by_polling(state):
+    while True:
+        while state.jobs:
+            await state.jobs.pop(0).do()
+        await asyncio.sleep(0.002)
+
+
+async def work_by_futures(state):
+    while True:
+        if state.jobs:
+            job = state.jobs.pop(0)
+        else:
+            state.waiting.append(future := asyncio.get_running_loop().create_future())
+            job = await future
+        await job.do()
+
+
+async def work_sorted(state):
+    while True:
+        await (await state.sorted.get())[1].do()
+
+
+async def work_last(state):
+    while True:
+        await (await state.last.get()).do()
+
+
+async def work_within(state):
+    """The loop is not the task's own function."""
+    try:
+        await work_by_event(state)
+    finally:
+        state.workers.clear()
+
+
+async def work_by_children(state):
+    """Whose own calls there are none."""
+    children = set()
+    while True:
+        await state.event.wait()
+        state.event.clear()
+        while state.jobs:
+            children.add(task := asyncio.create_task(state.jobs.pop(0).do()))
+            task.add_done_callback(children.discard)
+
+
 MODES = {
+    "event": begun(work_by_event, State.set_event), "condition": begun(work_by_condition, State.notify),
+    "polling": begun(work_by_polling), "futures": begun(work_by_futures, keep=State.resolve),
+    "sorted": begun(work_sorted, keep=State.sort), "pile": begun(work_last, keep=State.pile),
+    "within": begun(work_within, State.set_event), "childs": begun(work_by_children, State.set_event),
     "program": handed(consume), "bounded": handed(consume, size=1), "many": handed(consume, 6),
     "children": handed(consume_by_children), "timeout": handed(consume_with_timeout), "stop": handed(consume_or_stop),
     "threads": by_threads, "chain": chained, "dispatch": handed(dispatch, 1), "function": handed(consume_by_function),
-    "batch": handed(consume_batches), "waiting": handed(consume_waiting_batches), "ahead": handed(consume_ahead, 1),
+    "batch": handed(consume_batches), "waiting": handed(consume_waiting_batches),
+    "mixed": handed(consume_mixed_batches), "ahead": handed(consume_ahead, 1),
     "none": told(None), "text": told("wake"), "lent": lent,
 }
 
