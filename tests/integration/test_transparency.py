@@ -76,11 +76,23 @@ WITH_CONTEXT = re.compile(
     r'\{iov_base="(.*?)", iov_len=(\d+)\}\](?:, msg_iovlen=3, msg_controllen=0, msg_flags=0\}, (.*)|, 3)\) = (\d+)')
 
 
+# The same in one of several buffers, which became two.
+SPREAD = re.compile(
+    r'((?:sendmsg|writev)\(.*\{iov_base=".*?)", iov_len=(\d+)\}, '
+    r'\{iov_base="traceparent: 00-[0-9a-f-]{52}\\r\\n", iov_len=70\}, \{iov_base="(.*?)", iov_len=(\d+)(\}.*?\]'
+    r'(?:, msg_iovlen=|, ))(\d+)(.*\) = )(\d+)')
+
+
 def without_context(call):
     """The call that the program made, and the result that it was given."""
     found = WITH_CONTEXT.fullmatch(call)
     if not found:
-        return call
+        found = SPREAD.fullmatch(call)
+        if not found:
+            return call
+        start, first_size, rest, rest_size, end, buffers, flags, result = found.groups()
+        size = int(first_size) + int(rest_size)
+        return f'{start}{rest}", iov_len={size}{end}{int(buffers) - 2}{flags}{int(result) - 70}'
     name, socket, first, first_size, rest, rest_size, flags, result = found.groups()
     start = f'({socket}, "{first}{rest}", {int(first_size) + int(rest_size)}'
     end = f") = {int(result) - 70}"
