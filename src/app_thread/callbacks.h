@@ -5,6 +5,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct callbacks {
@@ -25,6 +26,9 @@ struct callbacks {
     void (*at_exit)(void);
     /* The program's first thread ends; others may live on. */
     void (*before_first_thread_ends)(void);
+    /* The program's first thread has set its capabilities, as capset's second argument says, of
+       which there are 12 bytes or 24. May be NULL. */
+    void (*capabilities_set)(uint32_t version, const void *data, size_t size);
     /* What threads of ours take for the environment; NULL: none. */
     const char *const *environment;
 };

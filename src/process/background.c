@@ -40,6 +40,8 @@
 #define BACKLOG_SLEEP_NS UINT64_C(1000000)
 /* For dropping what was not delivered and saying so. */
 #define STOP_MS 500
+/* For setting capabilities, which comes between steps, or after the libraries were loaded. */
+#define FOLLOW_MS 5000
 
 enum background_state {
     BACKGROUND_NONE,
@@ -63,6 +65,11 @@ static struct {
     _Atomic uint32_t give_up;      /* the time for the last flush is over */
     _Atomic uint32_t is_temporary; /* the program's first thread has ended */
     _Atomic uint32_t is_closed;    /* the lock is held for good: the process ends */
+    /* The capabilities that the program has now; written by its first thread alone. */
+    _Atomic uint32_t capabilities_set;  /* how often */
+    _Atomic uint32_t capabilities_done; /* futex: of which the thread has as many */
+    uint32_t capabilities_version;
+    uint32_t capabilities[6];
     /* the thread's own */
     const struct worker_api *api;
     struct exporter *exporter;
@@ -291,6 +298,17 @@ static void end_program(void)
     exit(0);
 }
 
+static void follow_capabilities(void)
+{
+    uint32_t set = atomic_load_explicit(&background.capabilities_set, memory_order_acquire);
+    if (set != atomic_load_explicit(&background.capabilities_done, memory_order_relaxed)) {
+        uint32_t header[2] = {background.capabilities_version, 0};
+        raw_system_call(SYS_capset, (long)header, (long)background.capabilities, 0, 0, 0, 0);
+        atomic_store_explicit(&background.capabilities_done, set, memory_order_release);
+        futex_wake_all(&background.capabilities_done);
+    }
+}
+
 /* Steps until a stop was asked for and everything has gone, or the one who asked no longer waits.
  */
 static bool run(void)
@@ -299,6 +317,7 @@ static bool run(void)
     for (;;) {
         struct worker_wait wait;
         memset(&wait, 0, sizeof(wait));
+        follow_capabilities();
         uint32_t requested =
             atomic_load_explicit(&background.flush_requested, memory_order_acquire);
         bool flush =
@@ -548,6 +567,27 @@ void background_finish(uint32_t timeout_ms)
     }
 }
 
+void background_set_capabilities(uint32_t version, const void *data, size_t size)
+{
+    if (is_closed() || !is_running() || size > sizeof(background.capabilities)) {
+        return;
+    }
+    background.capabilities_version = version;
+    memcpy(background.capabilities, data, size);
+    uint32_t set =
+        atomic_fetch_add_explicit(&background.capabilities_set, 1, memory_order_acq_rel) + 1;
+    ring();
+    uint64_t now = clock_now_ns();
+    uint64_t deadline = now + (uint64_t)FOLLOW_MS * 1000000u;
+    for (; now < deadline && is_running(); now = clock_now_ns()) {
+        uint32_t done = atomic_load_explicit(&background.capabilities_done, memory_order_acquire);
+        if (done == set) {
+            return;
+        }
+        futex_wait(&background.capabilities_done, done, deadline - now);
+    }
+}
+
 void background_retire(uint32_t timeout_ms)
 {
     if (atomic_exchange_explicit(&background.is_temporary, 1, memory_order_acq_rel) != 0 ||
@@ -612,6 +652,8 @@ void background_after_fork_in_child(void)
     atomic_store_explicit(&background.flush_requested, 0, memory_order_relaxed);
     atomic_store_explicit(&background.flush_done, 0, memory_order_relaxed);
     atomic_store_explicit(&background.stop_requested, 0, memory_order_relaxed);
+    atomic_store_explicit(&background.capabilities_set, 0, memory_order_relaxed);
+    atomic_store_explicit(&background.capabilities_done, 0, memory_order_relaxed);
     atomic_store_explicit(&background.give_up, 0, memory_order_relaxed);
     atomic_store_explicit(&background.forks_waiting, 0, memory_order_relaxed);
     atomic_store_explicit(&background.is_closed, 0, memory_order_relaxed);

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* Remembers where the worker object lies, what the environment said, and what is to run at exit.
@@ -36,6 +37,11 @@ void background_finish(uint32_t timeout_ms);
    process alive. If it is needed again it comes back for as long as there is something to export.
  */
 void background_retire(uint32_t timeout_ms);
+
+/* The program's first thread has set its capabilities (callbacks.h): our thread sets the same, and
+   this waits for it, shortly. A thread that may more than the others is a hole, and where the C
+   library asks all for a new identity (setgroups, setuid), different answers abort the program. */
+void background_set_capabilities(uint32_t version, const void *data, size_t size);
 
 /* Registered with the C library's fork. */
 void background_before_fork(void);

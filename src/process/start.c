@@ -246,6 +246,7 @@ static void export_here(struct start_memory *memory)
         .after_connection = background_start,
         .before_end = before_end,
         .before_first_thread_ends = before_first_thread_ends,
+        .capabilities_set = background_set_capabilities,
         .before_fork = background_before_fork,
         .after_fork_in_parent = background_after_fork_in_parent,
         .after_fork_in_child = background_after_fork_in_child,

@@ -72,12 +72,16 @@ EXPORTED void abort(void)
     __builtin_trap();
 }
 
+static bool is_first_thread(void)
+{
+    return hook_is_on() && !hook_is_aside(&thread_state) &&
+           raw_system_call(SYS_gettid, 0, 0, 0, 0, 0, 0) == attachment_process_id();
+}
+
 /* The process ends with its last thread. One that the program does not know of must not be it. */
 static void before_thread_ends(void)
 {
-    if (callbacks.before_first_thread_ends != NULL && hook_is_on() &&
-        !hook_is_aside(&thread_state) &&
-        raw_system_call(SYS_gettid, 0, 0, 0, 0, 0, 0) == attachment_process_id()) {
+    if (callbacks.before_first_thread_ends != NULL && is_first_thread()) {
         callbacks.before_first_thread_ends();
     }
 }
@@ -89,6 +93,31 @@ EXPORTED void pthread_exit(void *result)
         original_pthread_exit(result);
     }
     __builtin_trap();
+}
+
+/* ---- what a thread may ---- */
+
+/* The kernel's structures of capset. Of a thread that is not ours nothing else can be set. */
+struct capability_header {
+    uint32_t version;
+    int process;
+};
+#define CAPABILITIES_OF_32 0x19980330u /* a set of 32, not two */
+#define CAPABILITY_BYTES   12u
+
+EXPORTED int capset(void *header, const void *data)
+{
+    int result = ORIGINAL(capset)(header, data);
+    if (result == 0 && callbacks.capabilities_set != NULL && is_first_thread()) {
+        int error = errno;
+        struct capability_header said;
+        memcpy(&said, header, sizeof(said)); /* the kernel has read both */
+        callbacks.capabilities_set(said.version, data,
+                                   said.version == CAPABILITIES_OF_32 ? CAPABILITY_BYTES
+                                                                      : 2 * CAPABILITY_BYTES);
+        errno = error;
+    }
+    return result;
 }
 
 /* ---- called by the tail jumps ---- */
