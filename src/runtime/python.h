@@ -110,15 +110,21 @@ struct python {
 
 extern struct python python;
 
+/* Finalizers do not run before python_leave. Returns what that is told. */
+static inline int python_stay(void)
+{
+    return python.collects != NULL && python.collects();
+}
+
 /* Whether the main interpreter runs, and nothing has gone wrong in it, so that its functions may be
-   called where it expects none. Finalizers do not run before python_leave. */
+   called where it expects none, as python_stay says. */
 static inline bool python_enter(int *collects)
 {
     if (python.is_finalizing() || python.PyErr_Occurred() != NULL ||
         python.PyInterpreterState_Get() != python.PyInterpreterState_Main()) {
         return false;
     }
-    *collects = python.collects != NULL && python.collects();
+    *collects = python_stay();
     return true;
 }
 

@@ -367,13 +367,11 @@ static py_object *find_first_item(void)
 
 void python_pools_making_thread(void)
 {
+    int collects;
     if (!may_come() || python.PyGILState_GetThisThreadState() == NULL ||
-        !python.PyGILState_Check() || python.is_finalizing() || python.PyErr_Occurred() != NULL ||
-        python.PyInterpreterState_Get() != python.PyInterpreterState_Main()) {
+        !python.PyGILState_Check() || !python_enter(&collects)) {
         return;
     }
-    /* Finalizers would run here. */
-    int collects = python.collects != NULL && python.collects();
     bool was_unknown = is_unknown(&python_pools.state);
     look_for_threads();
     if (was_unknown && !is_unknown(&python_pools.state)) {
@@ -383,9 +381,7 @@ void python_pools_making_thread(void)
         }
     }
     python.PyErr_Clear();
-    if (collects) {
-        python.collects_again();
-    }
+    python_leave(collects);
 }
 
 void python_pools_look(void)

@@ -381,6 +381,19 @@ static int take_context(py_object *object, void *argument)
     return 0;
 }
 
+/* Visits what the object consists of, as that type of its tells. */
+static void visit(py_object *object, const void *type, py_visit *visitor, void *argument)
+{
+    py_traverse *traverse = NULL;
+    void *slot = python.PyType_GetSlot(type, SLOT_TRAVERSE);
+    memcpy(&traverse, &slot, sizeof(slot));
+    if (traverse != NULL) {
+        traverse(object, visitor, argument);
+    } else {
+        python.PyErr_Clear();
+    }
+}
+
 /* The context that a task runs in, or that a future's waiter runs in: each the first that the
    collector of garbage is told of. The future is given up. */
 static py_object *step_context(py_object *future, const char *kind)
@@ -389,14 +402,7 @@ static py_object *step_context(py_object *future, const char *kind)
     py_object *module = future == NULL ? NULL : python_module("_asyncio");
     py_object *type = python_step(module, kind);
     if (type != NULL && python.PyType_IsSubtype(future->type, type)) {
-        py_traverse *traverse = NULL;
-        void *slot = python.PyType_GetSlot(type, SLOT_TRAVERSE);
-        memcpy(&traverse, &slot, sizeof(slot));
-        if (traverse != NULL) {
-            traverse(future, take_context, &found);
-        } else {
-            python.PyErr_Clear();
-        }
+        visit(future, type, take_context, &found);
     }
     python_forget(type);
     python_forget(future);
@@ -787,6 +793,43 @@ static bool add_waiting(struct waiting *waiting, py_object *callback, uintptr_t 
     return is_server;
 }
 
+/* The task is the first. To be ended. */
+static void begin_waiting(struct waiting *waiting, py_object *task)
+{
+    memset(waiting, 0, sizeof(*waiting));
+    waiting->future = python_step(python_module("_asyncio"), "Future");
+    waiting->partial = python_step(python_module("functools"), "partial");
+    if (waiting->future != NULL) {
+        visit_part(task, waiting);
+    }
+}
+
+/* Adds who is waited for by the future's callbacks; true if one is a server's. */
+static bool add_all_waiting(struct waiting *waiting, py_object *future, uintptr_t tasks)
+{
+    py_object *callbacks = python_get(future, "_callbacks");
+    intptr_t size = callbacks == NULL ? 0 : python.PySequence_Size(callbacks);
+    bool has_server = false;
+    for (intptr_t at = 0; at < size; at++) {
+        py_object *pair = python.PySequence_GetItem(callbacks, at);
+        py_object *callback = pair == NULL ? NULL : python.PyTuple_GetItem(pair, 0);
+        has_server = (callback != NULL && add_waiting(waiting, callback, tasks)) || has_server;
+        python_forget(pair);
+    }
+    python_forget(callbacks);
+    return has_server;
+}
+
+static void end_waiting(struct waiting *waiting)
+{
+    for (uint32_t i = 0; i < waiting->count; i++) {
+        python_forget(waiting->futures[i]);
+    }
+    python_forget(waiting->partial);
+    python_forget(waiting->future);
+    python.PyErr_Clear();
+}
+
 /* Whether what the task runs is a method of what holds the request's connection. */
 static bool serves_connection(py_object *task, const struct begun *entry)
 {
@@ -806,36 +849,21 @@ static bool serves_connection(py_object *task, const struct begun *entry)
 /* Whether the request's own task is the current one, or waits for it over any number of others. */
 static bool is_waited_for(py_object *task, uint32_t number, const struct begun *entry)
 {
-    py_object *asyncio = python_module("_asyncio");
-    struct waiting waiting = {.future = python_step(asyncio, "Future"),
-                              .partial = python_step(python_module("functools"), "partial")};
+    struct waiting waiting;
     bool is_it = false;
-    if (waiting.future != NULL) {
-        visit_part(task, &waiting);
-    }
+    begin_waiting(&waiting, task);
     for (uint32_t i = 0; i < waiting.count && !is_it; i++) {
         py_object *future = waiting.futures[i];
         py_object *context = step_context(own(future), "Task");
         is_it = context != NULL && (uintptr_t)context == entry->serving;
         bool is_its = context != NULL && number_in(context) == number;
         python_forget(context);
-        py_object *callbacks = python_get(future, "_callbacks");
-        intptr_t size = callbacks == NULL ? 0 : python.PySequence_Size(callbacks);
-        for (intptr_t at = 0; at < size && !is_it; at++) {
-            py_object *pair = python.PySequence_GetItem(callbacks, at);
-            py_object *callback = pair == NULL ? NULL : python.PyTuple_GetItem(pair, 0);
-            is_it = callback != NULL && add_waiting(&waiting, callback, entry->tasks) && is_its &&
+        if (!is_it) {
+            is_it = add_all_waiting(&waiting, future, entry->tasks) && is_its &&
                     (entry->by != BEGUN_BY_SHARED || serves_connection(future, entry));
-            python_forget(pair);
         }
-        python_forget(callbacks);
     }
-    for (uint32_t i = 0; i < waiting.count; i++) {
-        python_forget(waiting.futures[i]);
-    }
-    python_forget(waiting.partial);
-    python_forget(waiting.future);
-    python.PyErr_Clear();
+    end_waiting(&waiting);
     return is_it;
 }
 
@@ -897,13 +925,11 @@ static struct thread_context *cause_of_code(void)
     if (cause == NULL || !told.is_doubted) {
         return cause;
     }
-    int collects = python.collects != NULL && python.collects();
+    int collects = python_stay();
     py_object *task = current_task();
     bool is_proven = is_believed(task, told.context, told.number);
     python_forget(task);
-    if (collects) {
-        python.collects_again();
-    }
+    python_leave(collects);
     return is_proven ? cause : NULL;
 }
 
@@ -979,13 +1005,10 @@ static bool is_mere_get(py_object *task)
 static bool take_for_waiting(py_object *task, const struct thread_context *work,
                              const struct python_taken *what, bool is_mere)
 {
-    struct waiting waiting = {.future = python_step(python_module("_asyncio"), "Future"),
-                              .partial = python_step(python_module("functools"), "partial")};
+    struct waiting waiting;
     uint8_t crossed[LIMIT_WITNESS_WAITING] = {0}; /* tasks that lie between */
     bool follows = true;
-    if (waiting.future != NULL) {
-        visit_part(task, &waiting);
-    }
+    begin_waiting(&waiting, task);
     for (uint32_t i = 0; i < waiting.count; i++) {
         py_object *future = waiting.futures[i];
         py_object *context = i == 0 ? NULL : step_context(own(future), "Task");
@@ -997,26 +1020,13 @@ static bool take_for_waiting(py_object *task, const struct thread_context *work,
             }
         }
         uint32_t before = waiting.count;
-        py_object *callbacks = is_own ? NULL : python_get(future, "_callbacks");
-        intptr_t size = callbacks == NULL ? 0 : python.PySequence_Size(callbacks);
-        for (intptr_t at = 0; at < size; at++) {
-            py_object *pair = python.PySequence_GetItem(callbacks, at);
-            py_object *callback = pair == NULL ? NULL : python.PyTuple_GetItem(pair, 0);
-            if (callback != NULL) {
-                add_waiting(&waiting, callback, 0);
-            }
-            python_forget(pair);
+        if (!is_own) {
+            add_all_waiting(&waiting, future, 0);
         }
         memset(crossed + before, crossed[i] + (context != NULL), waiting.count - before);
         python_forget(context);
-        python_forget(callbacks);
     }
-    for (uint32_t i = 0; i < waiting.count; i++) {
-        python_forget(waiting.futures[i]);
-    }
-    python_forget(waiting.partial);
-    python_forget(waiting.future);
-    python.PyErr_Clear();
+    end_waiting(&waiting);
     return follows;
 }
 
@@ -1146,18 +1156,6 @@ static int find_step_type(py_object *object, void *argument)
     return 0;
 }
 
-static void visit(py_object *object, py_visit *visitor, void *argument)
-{
-    py_traverse *traverse = NULL;
-    void *slot = python.PyType_GetSlot(object->type, SLOT_TRAVERSE);
-    memcpy(&traverse, &slot, sizeof(slot));
-    if (traverse != NULL) {
-        traverse(object, visitor, argument);
-    } else {
-        python.PyErr_Clear();
-    }
-}
-
 /* What a coroutine was begun with, and what is looked for among it. */
 struct wanted {
     uintptr_t item;
@@ -1179,7 +1177,7 @@ static bool is_given(py_object *step, const struct python_taken *taken)
     py_object *coroutine = python_step(python_get(step, "__self__"), "_coro");
     struct wanted wanted = {.item = taken->item, .part = taken->part};
     if (coroutine != NULL) {
-        visit(coroutine, visit_argument, &wanted);
+        visit(coroutine, coroutine->type, visit_argument, &wanted);
     }
     python_forget(coroutine);
     return wanted.is_found;
@@ -1238,9 +1236,9 @@ static void schedules(py_object *item)
     }
     struct handle handle = {NULL, NULL};
     if (unlikely(python.step == NULL)) {
-        visit(item, find_step_type, NULL);
+        visit(item, item->type, find_step_type, NULL);
     }
-    visit(item, visit_handle, &handle);
+    visit(item, item->type, visit_handle, &handle);
     if (handle.step != NULL && handle.context != NULL && handle.context != context &&
         number_in(handle.context) == number && may_begin_tasks(context, number)) {
         begin_task(&handle, number);
@@ -1367,7 +1365,7 @@ static int begin_all(void *argument)
         return 0;
     }
     /* Finalizers would run in the contexts that are entered here. */
-    int collects = python.collects != NULL && python.collects();
+    int collects = python_stay();
     if (unlikely(python.state == PYTHON_UNKNOWN)) {
         install();
     }
@@ -1377,9 +1375,7 @@ static int begin_all(void *argument)
     for (uint32_t i = 0; i < doubts; i++) {
         settle(&python_requests.doubts[i]);
     }
-    if (collects) {
-        python.collects_again();
-    }
+    python_leave(collects);
     return 0;
 }
 
