@@ -12,14 +12,19 @@ static const struct announcement *look_at(const struct announcements *all, uint3
     return &all->entries[(all->from + place) % LIMIT_WITNESS_ANNOUNCED];
 }
 
+static uint32_t folded(uint64_t key)
+{
+    return (uint32_t)(key ^ key >> 32);
+}
+
 static uint32_t alike_as(uint64_t key)
 {
-    return (uint32_t)(key ^ key >> 32) % LIMIT_WITNESS_ALIKE;
+    return folded(key) % LIMIT_WITNESS_ALIKE;
 }
 
 static uint32_t forgotten_bit(uint64_t key)
 {
-    return (uint32_t)(key ^ key >> 32) % LIMIT_WITNESS_FORGOTTEN;
+    return folded(key) % LIMIT_WITNESS_FORGOTTEN;
 }
 
 static void forget(struct announcements *all, uint64_t key)

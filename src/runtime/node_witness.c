@@ -111,8 +111,8 @@ static napi_value overlaps(napi_env env, napi_callback_info info)
     return value;
 }
 
-/* give(kind, after, count, number): requests (0) or commands (1) that were announced, after which
-   so many more were, are the work of that number. */
+/* give(kind, after, count, from, number): of requests (0) or commands (1) the last `count` before
+   those `after` that were announced last, if they are of `from`, are the work of that number. */
 static napi_value give(napi_env env, napi_callback_info info)
 {
     struct testimony *self = testimony;
@@ -170,16 +170,24 @@ static napi_value collect(napi_env env, napi_callback_info info)
 
 /* ---- called by the hooks ---- */
 
-/* Whether the function of that frame has the name. */
+#define FRAME_NAME 32u /* longer ones are cut */
+
+/* What the function of that frame is called, written into `text`. */
+static struct slice name_of(const struct testimony *self, v8_local trace, uint32_t frame,
+                            char text[FRAME_NAME])
+{
+    size_t size = 0;
+    napi_value value = node.function_name(node.frame_at(trace, self->isolate, frame));
+    bool has_name = value != NULL && node.napi_get_value_string_latin1(self->env, value, text,
+                                                                       FRAME_NAME, &size) == 0;
+    return slice_of(text, has_name ? size : 0);
+}
+
 bool testimony_is_named(const struct testimony *self, v8_local trace, uint32_t frame,
                         struct slice name)
 {
-    char text[32];
-    size_t size;
-    napi_value value = node.function_name(node.frame_at(trace, self->isolate, frame));
-    return value != NULL &&
-           node.napi_get_value_string_latin1(self->env, value, text, sizeof(text), &size) == 0 &&
-           slice_equals(slice_of(text, size), name);
+    char text[FRAME_NAME];
+    return slice_equals(name_of(self, trace, frame, text), name);
 }
 
 v8_local testimony_stack(const struct testimony *self, int frames, int *count)
@@ -211,14 +219,10 @@ static bool sends_script(const struct testimony *self, v8_local trace, int count
     return false;
 }
 
-/* p-limit begins what waits when something has ended, and what that sends at once is sent before it
-   is seen for whom it was begun. */
-static bool begins_next(const struct testimony *self, v8_local trace, uint32_t frame,
-                        uint32_t count)
-{
-    return frame + 1 < count && testimony_is_named(self, trace, frame, SLICE("run")) &&
-           testimony_is_named(self, trace, frame + 1, SLICE("next"));
-}
+/* p-limit's function that begins what waits calls this one; what that sends at once is sent before
+   it is seen for whom it was begun. */
+#define BEGUN  SLICE("run")
+#define BEGINS SLICE("next")
 
 static bool is_flushing(struct testimony *self)
 {
@@ -230,12 +234,15 @@ static bool is_flushing(struct testimony *self)
         }
     }
     v8_local trace = testimony_stack(self, FLUSHER_FRAMES, &count);
-    bool overlaps = testimony_overlaps(self);
+    bool was_begun = false;
     for (int i = 0; i < count; i++) {
-        if (testimony_is_named(self, trace, (uint32_t)i, FLUSHER) ||
-            (overlaps && begins_next(self, trace, (uint32_t)i, (uint32_t)count))) {
+        char text[FRAME_NAME];
+        struct slice name = name_of(self, trace, (uint32_t)i, text);
+        if (slice_equals(name, FLUSHER) ||
+            (was_begun && slice_equals(name, BEGINS) && testimony_overlaps(self))) {
             return true;
         }
+        was_begun = slice_equals(name, BEGUN);
     }
     self->sends_scripts = sends_script(self, trace, count);
     return false;

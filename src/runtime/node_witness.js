@@ -202,6 +202,11 @@
     return Math.max(number, 0);
   };
 
+  const declare = (number, kind, name, target) => {
+    announce(number, kind, name, target);
+    total[kind === 2 ? 1 : 0]++;
+  };
+
   listen('http.server.request.start', ({ socket }) => {
     work(begin(socket?._handle?.fd ?? -1, 0));
   });
@@ -211,8 +216,7 @@
   const [major, minor] = process.versions.node.split('.').map(Number);
   if (major > 22 || (major === 22 && minor >= 12)) {
     listen('http.client.request.created', ({ request }) => {
-      announce(current(), 1, request.method, request.path);
-      total[0]++;
+      declare(current(), 1, request.method, request.path);
     });
   } else {
     rely();
@@ -224,19 +228,17 @@
     if (many) turn.asked.push(request);
   });
   listen('undici:client:sendHeaders', ({ request }) => {
-    announce(owners.get(request) ?? 0, 0, request.method, request.path);
-    total[0]++;
+    declare(owners.get(request) ?? 0, 0, request.method, request.path);
   });
 
   // node-redis collects commands and sends them in an immediate. This is asked for in the turn of
   // whoever wants the command; of the arguments it has those that may be shown.
   listen('tracing:node-redis:command:start', ({ args }) => {
-    announce(current(), 2, String(args[0]), args.length > 1 ? String(args[1]) : '');
-    total[1]++;
+    declare(current(), 2, String(args[0]), args.length > 1 ? String(args[1]) : '');
   });
 
   listen('tracing:node-redis:batch:start', ({ batchMode }) => {
-    if (batchMode === 'MULTI') announce(current(), 2, 'MULTI', ''), total[1]++;
+    if (batchMode === 'MULTI') declare(current(), 2, 'MULTI', '');
   });
 
   // ioredis collects commands in a pipeline that stands in a map: it asks the map before it adds
