@@ -518,17 +518,17 @@ static void ring(void)
     }
 }
 
-/* Waits until the request is done or the thread has ended. */
-static void await(uint32_t request, uint32_t timeout_ms)
+/* Waits until of what is counted there so many are done, or the thread has ended. */
+static void await(_Atomic uint32_t *counter, uint32_t request, uint32_t timeout_ms)
 {
     uint64_t now = clock_now_ns();
     uint64_t deadline = now + (uint64_t)timeout_ms * 1000000u;
     for (; now < deadline && is_running(); now = clock_now_ns()) {
-        uint32_t done = atomic_load_explicit(&background.flush_done, memory_order_acquire);
+        uint32_t done = atomic_load_explicit(counter, memory_order_acquire);
         if ((int32_t)(done - request) >= 0) {
             return;
         }
-        futex_wait(&background.flush_done, done, deadline - now);
+        futex_wait(counter, done, deadline - now);
     }
 }
 
@@ -543,7 +543,7 @@ static uint32_t request_flush(void)
 void background_flush(uint32_t timeout_ms)
 {
     if (!is_closed() && prepare_flush()) {
-        await(request_flush(), timeout_ms);
+        await(&background.flush_done, request_flush(), timeout_ms);
     }
 }
 
@@ -555,10 +555,10 @@ void background_finish(uint32_t timeout_ms)
     }
     atomic_store_explicit(&background.stop_requested, 1, memory_order_release);
     uint32_t request = request_flush();
-    await(request, timeout_ms);
+    await(&background.flush_done, request, timeout_ms);
     atomic_store_explicit(&background.give_up, 1, memory_order_release);
     ring();
-    await(request, STOP_MS);
+    await(&background.flush_done, request, STOP_MS);
     if (is_running()) {
         /* It is in the middle of a step, or sleeps: with the lock in our hands it takes no other.
          */
@@ -577,15 +577,7 @@ void background_set_capabilities(uint32_t version, const void *data, size_t size
     uint32_t set =
         atomic_fetch_add_explicit(&background.capabilities_set, 1, memory_order_acq_rel) + 1;
     ring();
-    uint64_t now = clock_now_ns();
-    uint64_t deadline = now + (uint64_t)FOLLOW_MS * 1000000u;
-    for (; now < deadline && is_running(); now = clock_now_ns()) {
-        uint32_t done = atomic_load_explicit(&background.capabilities_done, memory_order_acquire);
-        if (done == set) {
-            return;
-        }
-        futex_wait(&background.capabilities_done, done, deadline - now);
-    }
+    await(&background.capabilities_done, set, FOLLOW_MS);
 }
 
 void background_retire(uint32_t timeout_ms)
@@ -594,7 +586,7 @@ void background_retire(uint32_t timeout_ms)
         !is_running()) {
         return;
     }
-    await(request_flush(), timeout_ms);
+    await(&background.flush_done, request_flush(), timeout_ms);
     ring();
     uint64_t deadline = clock_now_ns() + (uint64_t)STOP_MS * 1000000u;
     while (is_running() && clock_now_ns() < deadline) {
