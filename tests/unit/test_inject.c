@@ -122,16 +122,22 @@ static void other_heads_do_not(void **state)
     }
 }
 
+/* A head of that size. */
+static void write_head(char *head, size_t size)
+{
+    static const char begin[] = "GET / HTTP/1.1\r\nX: ";
+    memset(head, 'x', size);
+    memcpy(head, begin, sizeof(begin) - 1);
+    memcpy(head + size - 4, "\r\n\r\n", 4);
+}
+
 static void a_head_has_a_limit(void **state)
 {
     (void)state;
     static char head[LIMIT_INJECT_HEAD_BYTES + 2];
-    static const char begin[] = "GET / HTTP/1.1\r\nX: ";
     for (uint32_t over = 0; over < 2; over++) {
         size_t size = LIMIT_INJECT_HEAD_BYTES + over;
-        memset(head, 'x', size);
-        memcpy(head, begin, sizeof(begin) - 1);
-        memcpy(head + size - 4, "\r\n\r\n", 4);
+        write_head(head, size);
         uint32_t at;
         assert_int_equal(takes(head, size, &at), over == 0);
     }
@@ -177,12 +183,9 @@ static void a_spread_head_has_a_limit(void **state)
 {
     (void)state;
     static char head[LIMIT_INJECT_HEAD_BYTES + 2];
-    static const char begin[] = "GET / HTTP/1.1\r\nX: ";
     for (uint32_t over = 0; over < 2; over++) {
         size_t size = LIMIT_INJECT_HEAD_BYTES + over;
-        memset(head, 'x', size);
-        memcpy(head, begin, sizeof(begin) - 1);
-        memcpy(head + size - 4, "\r\n\r\n", 4);
+        write_head(head, size);
         uint32_t at;
         assert_int_equal(takes_pieces(head, size, 5, 1000, &at), over == 0);
     }
