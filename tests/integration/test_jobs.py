@@ -7,7 +7,7 @@ import re
 import subprocess
 
 from support import case, launched, spans
-from support.jobs import CONSUMER, JOBS, PRODUCER, Jobs, by_job, named
+from support.jobs import CONSUMER, JOBS, OWN_KIB, PRODUCER, STEADY_HEAP, Jobs, by_job, named
 from support.process import clean_environment, run
 
 
@@ -421,9 +421,9 @@ class ListQueue(Jobs):
 
     COUNT = 6
 
-    def run_queue(self, what: str, count: int, protocol: int = 2) -> tuple[list[str], list[spans.Span]]:
+    def run_queue(self, what: str, count: int, protocol: int = 2, **environment: str) -> tuple[list[str], list[spans.Span]]:
         output, found = self.observed(
-            self.python, JOBS / "list_queue.py", what, self.redis.port, self.truth.port, count, protocol
+            self.python, JOBS / "list_queue.py", what, self.redis.port, self.truth.port, count, protocol, **environment
         )
         return output.split(), found
 
@@ -468,7 +468,7 @@ class ListQueue(Jobs):
     def test_poisoned_payloads(self):
         """Each is an attempt, with what could be read before it went wrong."""
         self.run_queue("poison", 0)
-        output, worked = self.run_queue("work", 10)
+        output, worked = self.run_queue("work", 10, **STEADY_HEAP)
         attempts = sorted(named(worked, "job.process"), key=lambda span: span.start_ns)
         self.assertEqual(
             [(span.get("job.id"), span.get("job.type")) for span in attempts],
@@ -478,11 +478,12 @@ class ListQueue(Jobs):
         for attempt in attempts:
             below = [span for span in worked if span.parent_id == attempt.span_id]
             self.assertEqual([span.name.split()[0] for span in below], ["process.http_request"])
+        self.told("FLUSHALL")
         self.run_queue("poison", 0)
         plain = run([self.python, JOBS / "list_queue.py", "work", self.redis.port, self.truth.port, 10],
-                    clean_environment())
+                    clean_environment(**STEADY_HEAP))
         # The program holds 10 MiB several times; what watches it none of it.
-        self.assertLess(int(output[0]) - int(plain.output), 8 << 10)
+        self.assertLess(int(output[0]) - int(plain.output), OWN_KIB)
 
     def test_a_list_of_other_things_is_no_queue(self):
         """What is popped from a list that had no job is an exchange as any other."""
@@ -504,11 +505,6 @@ class Lost(Jobs):
             for i = 1, #fields, 2 do job[fields[i]] = fields[i + 1] end
             return cjson.encode({jobId = id, job = job})
         end)"""
-
-    def told(self, *words: str) -> None:
-        """Somebody whom nobody observes says that to the server."""
-        finished = run(["/usr/bin/redis-cli", "-p", self.redis.port, *words], clean_environment())
-        self.assertNotIn(b"ERR", finished.output)
 
     def offer(self, queue: str, job: str, attempts: int) -> None:
         fields = {"created_at": "2026-11-21T10:00:00Z", "job_type": "resize", "retry_count": str(attempts)}
@@ -555,7 +551,7 @@ class Poisoned(Jobs):
     can be read; and what watches the program holds none of it."""
 
     def check_poison(self, queue: str) -> list[spans.Span]:
-        output, found = self.observed(self.python, JOBS / "poison.py", queue, self.redis.port)
+        output, found = self.observed(self.python, JOBS / "poison.py", queue, self.redis.port, **STEADY_HEAP)
         attempts = {span.span_id: span for span in named(found, "job.process")}
         calls = [span for span in found if span.name.startswith("GET")]
         self.assertEqual(len(attempts), 9)
@@ -565,9 +561,10 @@ class Poisoned(Jobs):
         for call in calls if queue != "celery" else []:
             name = re.search(r"of=(\w+)&", call.get("db.query.text"))[1]
             self.assertEqual(attempts[call.parent_id].get("job.id"), name)
-        plain = run([self.python, JOBS / "poison.py", queue, self.redis.port], clean_environment())
-        # Of 40 to 60 MiB that passed; by 10 MiB the program's own buffers differ from run to run.
-        self.assertLess(int(output) - int(plain.output), 20 << 10)
+        self.told("FLUSHALL")
+        plain = run([self.python, JOBS / "poison.py", queue, self.redis.port], clean_environment(**STEADY_HEAP))
+        # Of 40 to 60 MiB that passed.
+        self.assertLess(int(output) - int(plain.output), OWN_KIB)
         self.assertNotIn("xxxx" * 50, str([span.attributes for span in found]))
         return list(attempts.values())
 

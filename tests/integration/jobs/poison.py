@@ -2,9 +2,9 @@
 usage: poison.py bullmq|rq|celery|plain REDIS-PORT; says its own memory at its largest, in KiB."""
 
 import json
-import resource
 import sys
 
+import memory
 import redis
 
 queue, port = sys.argv[1], int(sys.argv[2])
@@ -45,4 +45,4 @@ def claim(name: str, payload: bytes) -> None:
 
 for name, payload in PAYLOADS.items():
     claim(name, payload)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(memory.largest_kib())
