@@ -759,18 +759,49 @@ static int visit_part(py_object *object, void *argument)
     return 0;
 }
 
+static bool is_in_module(py_object *module, const char *wanted)
+{
+    const char *name = module == NULL ? NULL : python.PyUnicode_AsUTF8(module);
+    bool is_it = name != NULL && strncmp(name, wanted, strlen(wanted)) == 0;
+    python_forget(module);
+    python.PyErr_Clear();
+    return is_it;
+}
+
 /* Whether the callback is one of asyncio's own functions: who is called by those waits. */
 static bool is_of_asyncio(py_object *callback)
 {
     py_object *function = python_get(callback, "__func__");
     function = function != NULL ? function : python_get(callback, "func");
-    py_object *module =
-        function != NULL ? python_step(function, "__module__") : python_get(callback, "__module__");
-    const char *name = module == NULL ? NULL : python.PyUnicode_AsUTF8(module);
-    bool is_it = name != NULL && strncmp(name, "asyncio.", strlen("asyncio.")) == 0;
-    python_forget(module);
-    python.PyErr_Clear();
-    return is_it;
+    return is_in_module(function != NULL ? python_step(function, "__module__")
+                                         : python_get(callback, "__module__"),
+                        "asyncio.");
+}
+
+#define OF_ANYIO "anyio._backends._asyncio"
+
+/* The task that has entered the group of anyio's, and cannot leave it before its tasks have ended,
+   if the callback is such a group's: a function inside one of the group's methods. */
+static py_object *host_of_group(py_object *callback)
+{
+    if (callback->type != python.PyFunction_Type ||
+        !is_in_module(python_get(callback, "__module__"), OF_ANYIO)) {
+        return NULL;
+    }
+    py_object *cells = python_get(callback, "__closure__");
+    bool has_cells = cells != NULL && cells->type == python.PyTuple_Type;
+    intptr_t size = has_cells ? python.PySequence_Size(cells) : 0;
+    py_object *host = NULL;
+    for (intptr_t at = 0; at < size && host == NULL; at++) {
+        py_object *part = python_get(python.PyTuple_GetItem(cells, at), "cell_contents");
+        py_object *type = part == NULL ? NULL : (py_object *)(uintptr_t)part->type;
+        if (type != NULL && is_in_module(python_get(type, "__module__"), OF_ANYIO)) {
+            host = python_step(python_get(part, "cancel_scope"), "_host_task");
+        }
+        python_forget(part);
+    }
+    python_forget(cells);
+    return host;
 }
 
 /* Adds who is waited for by that callback; true if it is a server's, of a task for one request. */
@@ -788,6 +819,12 @@ static bool add_waiting(struct waiting *waiting, py_object *callback, uintptr_t 
             visit_part(callback, waiting);
         }
         python_forget(parent);
+    } else if (!is_server) {
+        py_object *host = host_of_group(callback);
+        if (host != NULL) {
+            visit_part(host, waiting);
+        }
+        python_forget(host);
     }
     python_forget(bound);
     return is_server;

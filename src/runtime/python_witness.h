@@ -19,8 +19,9 @@
  * What is inherited proves little: a worker that a request has started serves others, too. So
  * whoever sends with a number that was not put there by us is looked at once more, by a pending
  * call right after the send: it is believed if it is waited for by the request's own task, directly
- * or by means of asyncio's (gather, wait_for, shield, groups), or if it is kept in a server's set
- * of tasks, one for each request. Else the record is a root again, before it can be answered.
+ * or by means of asyncio's (gather, wait_for, shield, groups) or anyio's groups, or if it is kept
+ * in a server's set of tasks, one for each request. Else the record is a root again, before it can
+ * be answered.
  *
  * A task that nobody waits for is believed, too, if the request's own code has begun it, or a task
  * that is believed, and if it is no worker: none of its functions loops but by `for`
