@@ -20,6 +20,7 @@
 #include "base/system_call.h"
 #include "runtime/python.h"
 #include "runtime/python_code.h"
+#include "runtime/python_method.h"
 #include "runtime/python_pools.h"
 #include "runtime/python_queues.h"
 
@@ -212,7 +213,7 @@ static struct thread_context *get_cause(bool is_planned)
     }
     uint32_t root_number = entry->root;
     bool is_doubted = entry->serving != (uintptr_t)context || root_number != 0;
-    bool may_be_asked = entry->by != BEGUN_BY_GREENLET;
+    bool may_be_asked = entry->by != BEGUN_BY_GREENLET || root_number != 0;
     told.work = entry->work;
     bool was_taken = entry->taken.queue != 0;
     atomic_thread_fence(memory_order_acquire); /* pairs with the fence in begin_request */
@@ -657,8 +658,8 @@ static void begin_in_uvloop(const struct unbegun *request)
     python.PyErr_Clear();
 }
 
-/* Whether the current greenlet is one of those that a hub switches to. */
-static bool is_greenlet(void)
+/* The current greenlet, if it is one of those that a hub switches to; owned. */
+static py_object *current_greenlet(void)
 {
     py_object *interface = python_step(python_module("greenlet"), "_C_API");
     void *const *table =
@@ -666,7 +667,7 @@ static bool is_greenlet(void)
     python_forget(interface);
     if (table == NULL) {
         python.PyErr_Clear();
-        return false;
+        return NULL;
     }
     py_object *(*get_current)(void);
     py_object *(*get_parent)(py_object *);
@@ -675,12 +676,21 @@ static bool is_greenlet(void)
     py_object *current = get_current();
     py_object *hub = current == NULL ? NULL : get_parent(current);
     py_object *main_one = hub == NULL ? NULL : get_parent(hub);
-    bool is_it = main_one != NULL;
+    if (main_one == NULL) {
+        python_forget(current);
+        current = NULL;
+    }
     python_forget(main_one);
     python_forget(hub);
-    python_forget(current);
     python.PyErr_Clear();
-    return is_it;
+    return current;
+}
+
+static bool is_greenlet(void)
+{
+    py_object *current = current_greenlet();
+    python_forget(current);
+    return current != NULL;
 }
 
 /* The current greenlet has the number that will be given next. */
@@ -694,11 +704,14 @@ static bool put_next_number(void)
     return token != NULL;
 }
 
+static void watch_greenlets(void);
+
 /* The request was read by the current greenlet. */
 static void begin_in_greenlet(const struct unbegun *request)
 {
     if (is_greenlet() && put_next_number()) {
         begin_request(request, pointer_at(thread_context_slot(), 0), NULL, BEGUN_BY_GREENLET);
+        watch_greenlets();
     }
 }
 
@@ -922,6 +935,52 @@ static py_object *current_task(void)
     return task;
 }
 
+/* Adds the greenlets that will be switched to by what a list of callbacks has. */
+static int visit_links(py_object *object, void *argument)
+{
+    struct waiting *waiting = argument;
+    if (object->type != python.PyList_Type) {
+        return 0;
+    }
+    intptr_t size = python.PySequence_Size(object);
+    for (intptr_t at = 0; at < size && waiting->count < LIMIT_WITNESS_WAITING; at++) {
+        py_object *bound = python_step(python.PySequence_GetItem(object, at), "__self__");
+        if (bound != NULL && !python.PyType_IsSubtype(bound->type, waiting->future)) {
+            bound = python_step(bound, "greenlet"); /* a waiter's */
+        }
+        if (bound != NULL && python.PyType_IsSubtype(bound->type, waiting->future)) {
+            waiting->futures[waiting->count++] = own(bound);
+        }
+        python_forget(bound);
+    }
+    return 0;
+}
+
+/* Whether the request's own greenlet waits for the end of the current one, over any number of
+   others. */
+static bool is_greenlet_waited_for(uint32_t number, const struct begun *entry)
+{
+    struct waiting waiting = {.future = python_step(python_module("greenlet"), "greenlet")};
+    py_object *current = waiting.future == NULL ? NULL : current_greenlet();
+    bool is_it = false;
+    if (current != NULL) {
+        waiting.futures[waiting.count++] = current;
+    }
+    for (uint32_t i = 0; i < waiting.count && !is_it; i++) {
+        py_object *greenlet = waiting.futures[i];
+        py_object *context = python_get(greenlet, "gr_context");
+        const struct begun *begun =
+            find_begun(context == NULL || context->type != python.context ? 0 : number_in(context));
+        is_it = (uintptr_t)context == entry->serving;
+        if (begun != NULL && begun->root == number && begun->serving == (uintptr_t)context) {
+            visit(greenlet, greenlet->type, visit_links, &waiting);
+        }
+        python_forget(context);
+    }
+    end_waiting(&waiting);
+    return is_it;
+}
+
 /* Whether the current task works for whom its number names: that one's own code has begun it, and
    it is no worker that loops; or that one waits for it. */
 static bool is_believed(py_object *task, const void *context, uint32_t number)
@@ -929,11 +988,17 @@ static bool is_believed(py_object *task, const void *context, uint32_t number)
     const struct begun *entry = find_begun(number);
     uint32_t root_number = entry != NULL && entry->root != 0 ? entry->root : number;
     const struct begun *root = find_begun(root_number);
-    if (entry == NULL || root == NULL || task == NULL ||
-        (const void *)task == python._Py_NoneStruct) {
+    if (entry == NULL || root == NULL) {
         return false;
     }
     bool was_begun = entry->root != 0 && entry->serving == (uintptr_t)context;
+    if (entry->by == BEGUN_BY_GREENLET) {
+        return was_begun && (python_code_of_greenlet_goes_straight() ||
+                             is_greenlet_waited_for(root_number, root));
+    }
+    if (task == NULL || (const void *)task == python._Py_NoneStruct) {
+        return false;
+    }
     return (was_begun && python_code_goes_straight(task)) || is_waited_for(task, root_number, root);
 }
 
@@ -1098,6 +1163,18 @@ static bool take_by_task(py_object *context, const struct thread_context *work,
     return is_right;
 }
 
+/* Whether the greenlet is a part of a request, and has taken what was put in for another one: what
+   that is, work or something lent, is not known. */
+static bool is_begun_for_another(const void *context, const struct thread_context *work)
+{
+    uint32_t number = number_in(context);
+    const struct begun *entry = find_begun(number);
+    return work != NULL && entry != NULL && entry->root != 0 &&
+           trace_context_is_current(&entry->work) &&
+           memcmp(entry->work.span_id, work->span_id, sizeof(work->span_id)) != 0 &&
+           is_believed(NULL, context, number);
+}
+
 static bool take_by_greenlet(const struct thread_context *work, const struct python_taken *what)
 {
     if (!is_greenlet()) {
@@ -1108,7 +1185,9 @@ static bool take_by_greenlet(const struct thread_context *work, const struct pyt
     }
     py_object *context = own((py_object *)(uintptr_t)pointer_at(thread_context_slot(), 0));
     bool is_right = false;
-    if (!works_for_itself(context, NULL)) {
+    if (is_begun_for_another(context, work)) {
+        take_in(context, NULL, what, BEGUN_BY_GREENLET);
+    } else if (!works_for_itself(context, NULL)) {
         is_right = take_in(context, work, what, BEGUN_BY_GREENLET);
     }
     python_forget(context);
@@ -1282,6 +1361,140 @@ static void schedules(py_object *item)
     }
     python.PyErr_Clear();
     python_leave(collects);
+}
+
+/* ---- who begins greenlets ---- */
+
+static int visit_iterators(py_object *object, void *argument)
+{
+    bool *are_known = argument;
+    *are_known = *are_known && (object->type == python.PyListIter_Type ||
+                                object->type == python.PyTupleIter_Type ||
+                                object->type == python.PyRangeIter_Type);
+    return 0;
+}
+
+/* The first tuple has the iterators, the second the last result. */
+static int visit_zipped(py_object *object, void *argument)
+{
+    bool is_first = object->type == python.PyTuple_Type;
+    if (is_first) {
+        visit(object, object->type, visit_iterators, argument);
+    }
+    return is_first;
+}
+
+enum mapping { MAPS_NOTHING, MAPS_WHAT_IS_THERE, MAPS_WHAT_MAY_COME };
+
+static int visit_mapping(py_object *object, void *argument)
+{
+    enum mapping *mapping = argument;
+    if (object->type == python.PyZip_Type) {
+        bool are_known = true;
+        visit(object, object->type, visit_zipped, &are_known);
+        *mapping = are_known ? MAPS_WHAT_IS_THERE : MAPS_WHAT_MAY_COME;
+    }
+    return 0;
+}
+
+/* Whether the current greenlet is one of gevent's own that begins one for each of what it was
+   handed (imap): its loop is compiled, and is not seen. */
+static enum mapping find_mapping(void)
+{
+    static const char plain[] = "Greenlet";
+    py_object *current = current_greenlet();
+    py_object *type = current == NULL ? NULL : (py_object *)(uintptr_t)current->type;
+    enum mapping mapping = MAPS_NOTHING;
+    if (type != NULL && is_in_module(python_get(type, "__module__"), "gevent.") &&
+        !python_is_text(python_get(type, "__name__"), plain, sizeof(plain))) {
+        mapping = MAPS_WHAT_MAY_COME;
+        visit(current, current->type, visit_mapping, &mapping);
+    }
+    python_forget(current);
+    return mapping;
+}
+
+/* Whether the code that has this context may begin greenlets for whom its number names. */
+static bool may_begin_greenlets(const void *context, uint32_t number)
+{
+    const struct begun *entry = find_begun(number);
+    if (entry->by != BEGUN_BY_GREENLET || entry->serving != (uintptr_t)context) {
+        return false;
+    }
+    enum mapping mapping = entry->root == 0 ? MAPS_NOTHING : find_mapping();
+    return entry->root == 0 || mapping == MAPS_WHAT_IS_THERE ||
+           (mapping == MAPS_NOTHING && is_believed(NULL, context, number));
+}
+
+/* It gets a context with a number of its own, unless the program has given it one. */
+static void begin_greenlet(py_object *greenlet, uint32_t number)
+{
+    static const char name[] = "gr_context";
+    const struct begun *entry = find_begun(number);
+    uint32_t root_number = entry->root != 0 ? entry->root : number;
+    const struct begun *root = find_begun(root_number);
+    py_object *before = python_get(greenlet, name);
+    bool is_free = (const void *)before == python._Py_NoneStruct;
+    py_object *context = root == NULL || !is_free ? NULL : python.PyContext_New();
+    py_object *text = context == NULL ? NULL : python.PyUnicode_FromString(name);
+    if (text != NULL) {
+        struct unbegun request = {.descriptor = -1, .work = root->work};
+        uint32_t begun = begin_request(&request, context, NULL, BEGUN_BY_GREENLET);
+        python_requests.begun[begun % LIMIT_WITNESS_NUMBERS].root = root_number;
+        py_object *capsule = make_capsule(begun);
+        if (capsule != NULL && put(context, capsule)) {
+            python.PyObject_GenericSetAttr(greenlet, text, context);
+        }
+        python_forget(capsule);
+    }
+    python_forget(text);
+    python_forget(context);
+    python_forget(before);
+}
+
+/* Called by gevent for each greenlet that is begun, by the code that begins it. */
+static py_object *begins_greenlet(py_object *self, py_object *greenlet)
+{
+    (void)self;
+    const void *context = hook_is_on() && shows_takers() ? current_context() : NULL;
+    uint32_t number = number_in(context);
+    const struct begun *entry = find_begun(number);
+    int collects;
+    if (entry != NULL && trace_context_is_current(&entry->work) && python_enter(&collects)) {
+        if (may_begin_greenlets(context, number)) {
+            begin_greenlet(greenlet, number);
+        }
+        python.PyErr_Clear();
+        python_leave(collects);
+    }
+    return own((py_object *)(uintptr_t)python._Py_NoneStruct);
+}
+
+static void watch_greenlets(void)
+{
+    /* PyMethodDef */
+    static const struct {
+        const char *name;
+        py_object *(*function)(py_object *, py_object *);
+        int flags;
+        const char *text;
+    } method = {"begins_greenlet", begins_greenlet, METHOD_TAKES_ONE, NULL};
+    if (python.watches_greenlets) {
+        return;
+    }
+    python.watches_greenlets = true;
+    py_object *type = python_step(python_module("gevent"), "Greenlet");
+    py_object *add = python_step(python_step(type, "add_spawn_callback"), "__func__");
+    py_object *arguments = add == NULL ? NULL : python.PyTuple_New(1);
+    py_object *function =
+        arguments == NULL ? NULL : python.PyCFunction_NewEx((void *)(uintptr_t)&method, NULL, NULL);
+    if (function != NULL) {
+        python.PyTuple_SetItem(arguments, 0, function);
+        python_forget(python.PyObject_CallObject(add, arguments));
+    }
+    python_forget(arguments);
+    python_forget(add);
+    python.PyErr_Clear();
 }
 
 /* ---- where things are in memory ---- */

@@ -31,6 +31,12 @@
  * is given another request's work once: by a list that it reads late, a future, or a queue that has
  * another order than that of coming.
  *
+ * A greenlet begins with an empty context. gevent tells of each that is begun; one that a request's
+ * own greenlet has begun, or one that is believed, is given a context with a number of its own. It
+ * is believed after each send, as a task is, where its functions do not loop at all (a `for` may
+ * wait for others, too), or where the request's own greenlet waits for its end. gevent's own imap,
+ * whose loop is compiled, begins others for a request only out of lists, tuples and ranges.
+ *
  * uvloop reads for all connections of a server in one context, and shows neither that nor its
  * transports. But it calls the protocol with what it has read, so the first instruction after a
  * read is the protocol's, in that context. What is made there later may have the number of another
