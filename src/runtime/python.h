@@ -114,6 +114,7 @@ struct python {
     const void *handles[2]; /* types of what a loop will call: asyncio's, uvloop's */
     const void *step;       /* of what a handle calls to let a task go on */
     bool watches_greenlets; /* or has tried to */
+    bool tells_previous;    /* a context tells in which other one it was entered */
 };
 
 extern struct python python;

@@ -14,6 +14,7 @@ enum meaning {
     MEANS_BACKWARD, /* jumps back by so many units */
     MEANS_ABSOLUTE, /* jumps to that unit */
     MEANS_FOR,      /* a jump back to here is a `for` */
+    MEANS_AWAITED,  /* a jump back to here comes from an exception that ended an `await` */
     MEANS_ASYNC_FOR
 };
 
@@ -75,6 +76,7 @@ static void learn_all(void)
     }
     learn(opcodes, "EXTENDED_ARG", MEANS_MORE);
     learn(opcodes, "FOR_ITER", MEANS_FOR);
+    learn(opcodes, "END_SEND", MEANS_AWAITED);
     learn(opcodes, "END_ASYNC_FOR", MEANS_ASYNC_FOR);
     python_code.has_caches = has(opcodes, "CACHE");
     python_code.is_usable = (is_absolute || has(opcodes, backward[0])) && has(opcodes, "FOR_ITER");
@@ -98,14 +100,11 @@ static void find_jumps(const uint8_t *code, size_t units, struct looked_at *plac
             next++;
         }
         size_t target = meaning == MEANS_BACKWARD ? next - argument : argument;
-        bool is_back = meaning == MEANS_BACKWARD || meaning == MEANS_ASYNC_FOR ||
-                       (meaning == MEANS_ABSOLUTE && target <= at);
-        place->loops_at_all = place->loops_at_all || is_back;
-        if (meaning == MEANS_ASYNC_FOR ||
-            (is_back &&
-             (target >= units || python_code.meanings[code[target * UNIT]] != MEANS_FOR))) {
-            place->loops = true;
-        }
+        uint8_t to = target < units ? python_code.meanings[code[target * UNIT]] : MEANS_NOTHING;
+        bool is_back = meaning == MEANS_BACKWARD || (meaning == MEANS_ABSOLUTE && target <= at);
+        bool loops = meaning == MEANS_ASYNC_FOR || (is_back && to != MEANS_AWAITED);
+        place->loops_at_all = place->loops_at_all || loops;
+        place->loops = place->loops || (loops && (meaning == MEANS_ASYNC_FOR || to != MEANS_FOR));
         argument = 0;
     }
 }
@@ -176,6 +175,19 @@ static uint32_t find_functions(py_object *task, py_object *codes[LIMIT_WITNESS_F
     python_forget(frame);
     python_forget(first);
     return count;
+}
+
+bool python_code_serves_at_once(py_object *task)
+{
+    static const char server[] = "/aiohttp/web_protocol.py";
+    py_object *codes[LIMIT_WITNESS_FRAMES + 1] = {NULL};
+    uint32_t count = find_functions(task, codes);
+    py_object *file = count == 0 ? NULL : python_get(codes[count], "co_filename");
+    const char *path = file == NULL ? NULL : python.PyUnicode_AsUTF8(file);
+    bool is_it = path != NULL && strstr(path, server) != NULL;
+    python_forget(file);
+    python.PyErr_Clear();
+    return is_it;
 }
 
 static bool goes_straight(py_object *task)

@@ -110,6 +110,7 @@ static struct begun *find_begun(uint32_t number)
 /* PyContext, its table of variables (a hash array mapped trie: PEP 567) and a capsule, as they have
    been in all versions since 3.7; tried out before they are relied on. */
 enum {
+    CONTEXT_PREVIOUS = 16, /* the one in which this one was entered */
     CONTEXT_TABLE = 24,
     TABLE_ROOT = 16,
     FEW_BITS = 24,
@@ -981,6 +982,23 @@ static bool is_greenlet_waited_for(uint32_t number, const struct begun *entry)
     return is_it;
 }
 
+/* Whether that context, which is current, was entered by the request's own code, which is in that
+   call still: a task that begins at once runs up to where it waits for the first time. */
+static bool is_within(const void *context, uint32_t number, const struct begun *entry)
+{
+    const void *within = context;
+    for (uint32_t i = 0; i < LIMIT_WITNESS_WITHIN && within != NULL && python.tells_previous; i++) {
+        within = pointer_at(within, CONTEXT_PREVIOUS);
+        if (number_in(within) != number) {
+            return false;
+        }
+        if ((uintptr_t)within == entry->serving) {
+            return entry->root == 0;
+        }
+    }
+    return false;
+}
+
 /* Whether the current task works for whom its number names: that one's own code has begun it, and
    it is no worker that loops; or that one waits for it. */
 static bool is_believed(py_object *task, const void *context, uint32_t number)
@@ -999,7 +1017,9 @@ static bool is_believed(py_object *task, const void *context, uint32_t number)
     if (task == NULL || (const void *)task == python._Py_NoneStruct) {
         return false;
     }
-    return (was_begun && python_code_goes_straight(task)) || is_waited_for(task, root_number, root);
+    bool is_new = !was_begun && is_within(context, number, entry);
+    return ((was_begun || is_new) && python_code_goes_straight(task)) ||
+           (is_new && python_code_serves_at_once(task)) || is_waited_for(task, root_number, root);
 }
 
 static void withdraw(const struct doubt *doubt)
@@ -1556,6 +1576,7 @@ static bool try_out(void)
                    current_context() == context && python.PyContext_Enter(empty) == 0;
         if (is_right) {
             is_right = current_context() == empty && number_in(empty) == 0;
+            python.tells_previous = pointer_at(empty, CONTEXT_PREVIOUS) == (const char *)context;
             python.PyContext_Exit(empty);
         }
         python.PyContext_Exit(context);

@@ -23,6 +23,10 @@
  * in a server's set of tasks, one for each request. Else the record is a root again, before it can
  * be answered.
  *
+ * A task that begins at once (from Python 3.12 on, and so aiohttp's for each request) runs up to
+ * where it waits for the first time inside the call of who begins it. If the request's own code has
+ * entered the task's context, it is believed as what that has begun is, or if aiohttp has.
+ *
  * A task that nobody waits for is believed, too, if the request's own code has begun it, or a task
  * that is believed, and if it is no worker: none of its functions loops but by `for`
  * (runtime/python_code.h). That its first step is put into the loop's deque is seen by the watch on
