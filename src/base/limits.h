@@ -408,6 +408,8 @@
 #define LIMIT_WITNESS_CODES 512u
 /* Functions that are in the middle of calling each other; a task that is deeper is not judged. */
 #define LIMIT_WITNESS_FRAMES 64u
+/* Contexts of Python's that are entered in each other: a task of a task that begins at once. */
+#define LIMIT_WITNESS_WITHIN 16u
 /* Jobs that were claimed and are not begun: a worker claims as many as it may work on before it
    begins the first. The oldest is forgotten. */
 #define LIMIT_WITNESS_CLAIMED 512u

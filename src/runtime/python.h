@@ -26,6 +26,7 @@ typedef int py_traverse(py_object *object, py_visit *visit, void *argument);
     X(py_object *, PyContextVar_New, (const char *name, py_object *otherwise))                     \
     X(py_object *, PyContextVar_Set, (py_object * variable, py_object * value))                    \
     X(char *, PyBytes_AsString, (py_object *))                                                     \
+    X(py_object *, PyCFunction_NewEx, (void *method, py_object *self, py_object *module))          \
     X(void *, PyCapsule_GetPointer, (py_object *, const char *name))                               \
     X(py_object *, PyCapsule_New, (void *pointer, const char *name, void (*end)(py_object *)))     \
     X(py_object *, PyDict_GetItem, (py_object * dictionary, py_object * key))                      \
@@ -44,6 +45,7 @@ typedef int py_traverse(py_object *object, py_visit *visit, void *argument);
     X(py_object *, PyObject_CallObject, (py_object * callable, py_object * arguments))             \
     X(py_object *, PyObject_GetItem, (py_object * mapping, py_object * key))                       \
     X(py_object *, PyObject_GenericGetAttr, (py_object *, py_object * name))                       \
+    X(int, PyObject_GenericSetAttr, (py_object *, py_object * name, py_object * value))            \
     X(intptr_t, PyObject_Hash, (py_object *))                                                      \
     X(void *, PyThreadState_Get, (void))                                                           \
     X(py_object *, PySequence_GetItem, (py_object * sequence, intptr_t at))                        \
@@ -71,9 +73,14 @@ typedef int py_traverse(py_object *object, py_visit *visit, void *argument);
     X(PyCell_Type)                                                                                 \
     X(PyFloat_Type)                                                                                \
     X(PyFunction_Type)                                                                             \
+    X(PyListIter_Type)                                                                             \
+    X(PyList_Type)                                                                                 \
     X(PyLong_Type)                                                                                 \
     X(PyMethod_Type)                                                                               \
+    X(PyRangeIter_Type)                                                                            \
+    X(PyTupleIter_Type)                                                                            \
     X(PyTuple_Type)                                                                                \
+    X(PyZip_Type)                                                                                  \
     X(_Py_FalseStruct)                                                                             \
     X(_Py_NoneStruct)
 
@@ -106,6 +113,8 @@ struct python {
     py_object *current_task;
     const void *handles[2]; /* types of what a loop will call: asyncio's, uvloop's */
     const void *step;       /* of what a handle calls to let a task go on */
+    bool watches_greenlets; /* or has tried to */
+    bool tells_previous;    /* a context tells in which other one it was entered */
 };
 
 extern struct python python;

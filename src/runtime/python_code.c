@@ -14,6 +14,7 @@ enum meaning {
     MEANS_BACKWARD, /* jumps back by so many units */
     MEANS_ABSOLUTE, /* jumps to that unit */
     MEANS_FOR,      /* a jump back to here is a `for` */
+    MEANS_AWAITED,  /* a jump back to here comes from an exception that ended an `await` */
     MEANS_ASYNC_FOR
 };
 
@@ -21,6 +22,7 @@ enum meaning {
 struct looked_at {
     py_object *code; /* is kept, so that no other one has its address */
     bool loops;
+    bool loops_at_all; /* by `for`, too */
     bool is_library;
 };
 
@@ -74,6 +76,7 @@ static void learn_all(void)
     }
     learn(opcodes, "EXTENDED_ARG", MEANS_MORE);
     learn(opcodes, "FOR_ITER", MEANS_FOR);
+    learn(opcodes, "END_SEND", MEANS_AWAITED);
     learn(opcodes, "END_ASYNC_FOR", MEANS_ASYNC_FOR);
     python_code.has_caches = has(opcodes, "CACHE");
     python_code.is_usable = (is_absolute || has(opcodes, backward[0])) && has(opcodes, "FOR_ITER");
@@ -81,8 +84,9 @@ static void learn_all(void)
     python_forget(opcodes);
 }
 
-/* Whether an instruction jumps back to something else than the head of a `for`. */
-static bool jumps_back(const uint8_t *code, size_t units)
+/* Whether an instruction jumps back; `place` is told so, and whether it is to something else than
+   the head of a `for`. */
+static void find_jumps(const uint8_t *code, size_t units, struct looked_at *place)
 {
     uint32_t argument = 0;
     for (size_t at = 0; at < units; at++) {
@@ -96,28 +100,26 @@ static bool jumps_back(const uint8_t *code, size_t units)
             next++;
         }
         size_t target = meaning == MEANS_BACKWARD ? next - argument : argument;
-        if (meaning == MEANS_ASYNC_FOR) {
-            return true;
-        }
-        if ((meaning == MEANS_BACKWARD || (meaning == MEANS_ABSOLUTE && target <= at)) &&
-            (target >= units || python_code.meanings[code[target * UNIT]] != MEANS_FOR)) {
-            return true;
-        }
+        uint8_t to = target < units ? python_code.meanings[code[target * UNIT]] : MEANS_NOTHING;
+        bool is_back = meaning == MEANS_BACKWARD || (meaning == MEANS_ABSOLUTE && target <= at);
+        bool loops = meaning == MEANS_ASYNC_FOR || (is_back && to != MEANS_AWAITED);
+        place->loops_at_all = place->loops_at_all || loops;
+        place->loops = place->loops || (loops && (meaning == MEANS_ASYNC_FOR || to != MEANS_FOR));
         argument = 0;
     }
-    return false;
 }
 
-static bool find_loops(py_object *code)
+static void find_loops(py_object *code, struct looked_at *place)
 {
     py_object *bytes = python_get(code, "co_code");
-    bool loops = true;
     if (bytes != NULL && bytes->type == python.PyBytes_Type) {
         const char *text = python.PyBytes_AsString(bytes);
-        loops = jumps_back((const uint8_t *)text, (size_t)python.PySequence_Size(bytes) / UNIT);
+        find_jumps((const uint8_t *)text, (size_t)python.PySequence_Size(bytes) / UNIT, place);
+    } else {
+        place->loops = true;
+        place->loops_at_all = true;
     }
     python_forget(bytes);
-    return loops;
 }
 
 /* Where Python keeps what is not the program's own. */
@@ -138,39 +140,57 @@ static const struct looked_at *look_at(py_object *code)
     if (place->code != code) {
         py_object *before = place->code;
         python.Py_IncRef(code);
-        *place = (struct looked_at){
-            .code = code, .loops = find_loops(code), .is_library = find_library(code)};
+        *place = (struct looked_at){.code = code, .is_library = find_library(code)};
+        find_loops(code, place);
         python_forget(before);
         python.PyErr_Clear();
     }
     return place;
 }
 
-/* The functions that run now, the innermost first, and how many of them are the task's. */
+/* The functions that run now, the innermost first, and how many of them are the task's; NULL: all,
+   if they are not too many. */
 static uint32_t find_functions(py_object *task, py_object *codes[LIMIT_WITNESS_FRAMES])
 {
-    py_object *first = python_step(python_get(task, "_coro"), "cr_code");
-    py_object *frame = first == NULL ? NULL : python.PyEval_GetFrame();
+    py_object *first = task == NULL ? NULL : python_step(python_get(task, "_coro"), "cr_code");
+    py_object *frame = task != NULL && first == NULL ? NULL : python.PyEval_GetFrame();
     uint32_t count = 0;
+    uint32_t at = 0;
     if (frame != NULL) {
         python.Py_IncRef(frame);
     }
-    for (uint32_t i = 0; frame != NULL && i < LIMIT_WITNESS_FRAMES; i++) {
-        codes[i] =
+    for (; frame != NULL && at < LIMIT_WITNESS_FRAMES; at++) {
+        codes[at] =
             (const void *)frame == python._Py_NoneStruct ? NULL : python.PyFrame_GetCode(frame);
-        python_forget(codes[i]); /* the frame has it */
-        if (codes[i] == NULL) {
+        python_forget(codes[at]); /* the frame has it */
+        if (codes[at] == NULL) {
             break;
         }
-        count = codes[i] == first ? i + 1 : count;
+        count = codes[at] == first ? at + 1 : count;
         frame = python_step(frame, "f_back");
+    }
+    if (task == NULL && at < LIMIT_WITNESS_FRAMES) {
+        count = at;
     }
     python_forget(frame);
     python_forget(first);
     return count;
 }
 
-bool python_code_goes_straight(py_object *task)
+bool python_code_serves_at_once(py_object *task)
+{
+    static const char server[] = "/aiohttp/web_protocol.py";
+    py_object *codes[LIMIT_WITNESS_FRAMES + 1] = {NULL};
+    uint32_t count = find_functions(task, codes);
+    py_object *file = count == 0 ? NULL : python_get(codes[count], "co_filename");
+    const char *path = file == NULL ? NULL : python.PyUnicode_AsUTF8(file);
+    bool is_it = path != NULL && strstr(path, server) != NULL;
+    python_forget(file);
+    python.PyErr_Clear();
+    return is_it;
+}
+
+static bool goes_straight(py_object *task)
 {
     py_object *codes[LIMIT_WITNESS_FRAMES];
     if (unlikely(!python_code.is_known)) {
@@ -185,8 +205,18 @@ bool python_code_goes_straight(py_object *task)
             break;
         }
         was_own = was_own || !function->is_library;
-        is_straight = !function->loops;
+        is_straight = task == NULL ? !function->loops_at_all : !function->loops;
     }
     python.PyErr_Clear();
     return is_straight;
+}
+
+bool python_code_goes_straight(py_object *task)
+{
+    return goes_straight(task);
+}
+
+bool python_code_of_greenlet_goes_straight(void)
+{
+    return goes_straight(NULL);
 }

@@ -15,3 +15,11 @@
 
 /* Whether the task, which runs now, is in no such function. */
 bool python_code_goes_straight(py_object *task);
+
+/* The same of the current greenlet, and nor in one that loops by `for`: what that asks for the next
+   piece may wait for others, too. */
+bool python_code_of_greenlet_goes_straight(void);
+
+/* Whether the task was begun by aiohttp's server, whose function is in that call still, and will
+   wait for it. */
+bool python_code_serves_at_once(py_object *task);

@@ -20,6 +20,7 @@
 #include "base/system_call.h"
 #include "runtime/python.h"
 #include "runtime/python_code.h"
+#include "runtime/python_method.h"
 #include "runtime/python_pools.h"
 #include "runtime/python_queues.h"
 
@@ -109,6 +110,7 @@ static struct begun *find_begun(uint32_t number)
 /* PyContext, its table of variables (a hash array mapped trie: PEP 567) and a capsule, as they have
    been in all versions since 3.7; tried out before they are relied on. */
 enum {
+    CONTEXT_PREVIOUS = 16, /* the one in which this one was entered */
     CONTEXT_TABLE = 24,
     TABLE_ROOT = 16,
     FEW_BITS = 24,
@@ -212,7 +214,7 @@ static struct thread_context *get_cause(bool is_planned)
     }
     uint32_t root_number = entry->root;
     bool is_doubted = entry->serving != (uintptr_t)context || root_number != 0;
-    bool may_be_asked = entry->by != BEGUN_BY_GREENLET;
+    bool may_be_asked = entry->by != BEGUN_BY_GREENLET || root_number != 0;
     told.work = entry->work;
     bool was_taken = entry->taken.queue != 0;
     atomic_thread_fence(memory_order_acquire); /* pairs with the fence in begin_request */
@@ -657,8 +659,8 @@ static void begin_in_uvloop(const struct unbegun *request)
     python.PyErr_Clear();
 }
 
-/* Whether the current greenlet is one of those that a hub switches to. */
-static bool is_greenlet(void)
+/* The current greenlet, if it is one of those that a hub switches to; owned. */
+static py_object *current_greenlet(void)
 {
     py_object *interface = python_step(python_module("greenlet"), "_C_API");
     void *const *table =
@@ -666,7 +668,7 @@ static bool is_greenlet(void)
     python_forget(interface);
     if (table == NULL) {
         python.PyErr_Clear();
-        return false;
+        return NULL;
     }
     py_object *(*get_current)(void);
     py_object *(*get_parent)(py_object *);
@@ -675,12 +677,21 @@ static bool is_greenlet(void)
     py_object *current = get_current();
     py_object *hub = current == NULL ? NULL : get_parent(current);
     py_object *main_one = hub == NULL ? NULL : get_parent(hub);
-    bool is_it = main_one != NULL;
+    if (main_one == NULL) {
+        python_forget(current);
+        current = NULL;
+    }
     python_forget(main_one);
     python_forget(hub);
-    python_forget(current);
     python.PyErr_Clear();
-    return is_it;
+    return current;
+}
+
+static bool is_greenlet(void)
+{
+    py_object *current = current_greenlet();
+    python_forget(current);
+    return current != NULL;
 }
 
 /* The current greenlet has the number that will be given next. */
@@ -694,11 +705,14 @@ static bool put_next_number(void)
     return token != NULL;
 }
 
+static void watch_greenlets(void);
+
 /* The request was read by the current greenlet. */
 static void begin_in_greenlet(const struct unbegun *request)
 {
     if (is_greenlet() && put_next_number()) {
         begin_request(request, pointer_at(thread_context_slot(), 0), NULL, BEGUN_BY_GREENLET);
+        watch_greenlets();
     }
 }
 
@@ -759,18 +773,49 @@ static int visit_part(py_object *object, void *argument)
     return 0;
 }
 
+static bool is_in_module(py_object *module, const char *wanted)
+{
+    const char *name = module == NULL ? NULL : python.PyUnicode_AsUTF8(module);
+    bool is_it = name != NULL && strncmp(name, wanted, strlen(wanted)) == 0;
+    python_forget(module);
+    python.PyErr_Clear();
+    return is_it;
+}
+
 /* Whether the callback is one of asyncio's own functions: who is called by those waits. */
 static bool is_of_asyncio(py_object *callback)
 {
     py_object *function = python_get(callback, "__func__");
     function = function != NULL ? function : python_get(callback, "func");
-    py_object *module =
-        function != NULL ? python_step(function, "__module__") : python_get(callback, "__module__");
-    const char *name = module == NULL ? NULL : python.PyUnicode_AsUTF8(module);
-    bool is_it = name != NULL && strncmp(name, "asyncio.", strlen("asyncio.")) == 0;
-    python_forget(module);
-    python.PyErr_Clear();
-    return is_it;
+    return is_in_module(function != NULL ? python_step(function, "__module__")
+                                         : python_get(callback, "__module__"),
+                        "asyncio.");
+}
+
+#define OF_ANYIO "anyio._backends._asyncio"
+
+/* The task that has entered the group of anyio's, and cannot leave it before its tasks have ended,
+   if the callback is such a group's: a function inside one of the group's methods. */
+static py_object *host_of_group(py_object *callback)
+{
+    if (callback->type != python.PyFunction_Type ||
+        !is_in_module(python_get(callback, "__module__"), OF_ANYIO)) {
+        return NULL;
+    }
+    py_object *cells = python_get(callback, "__closure__");
+    bool has_cells = cells != NULL && cells->type == python.PyTuple_Type;
+    intptr_t size = has_cells ? python.PySequence_Size(cells) : 0;
+    py_object *host = NULL;
+    for (intptr_t at = 0; at < size && host == NULL; at++) {
+        py_object *part = python_get(python.PyTuple_GetItem(cells, at), "cell_contents");
+        py_object *type = part == NULL ? NULL : (py_object *)(uintptr_t)part->type;
+        if (type != NULL && is_in_module(python_get(type, "__module__"), OF_ANYIO)) {
+            host = python_step(python_get(part, "cancel_scope"), "_host_task");
+        }
+        python_forget(part);
+    }
+    python_forget(cells);
+    return host;
 }
 
 /* Adds who is waited for by that callback; true if it is a server's, of a task for one request. */
@@ -788,6 +833,12 @@ static bool add_waiting(struct waiting *waiting, py_object *callback, uintptr_t 
             visit_part(callback, waiting);
         }
         python_forget(parent);
+    } else if (!is_server) {
+        py_object *host = host_of_group(callback);
+        if (host != NULL) {
+            visit_part(host, waiting);
+        }
+        python_forget(host);
     }
     python_forget(bound);
     return is_server;
@@ -885,6 +936,69 @@ static py_object *current_task(void)
     return task;
 }
 
+/* Adds the greenlets that will be switched to by what a list of callbacks has. */
+static int visit_links(py_object *object, void *argument)
+{
+    struct waiting *waiting = argument;
+    if (object->type != python.PyList_Type) {
+        return 0;
+    }
+    intptr_t size = python.PySequence_Size(object);
+    for (intptr_t at = 0; at < size && waiting->count < LIMIT_WITNESS_WAITING; at++) {
+        py_object *bound = python_step(python.PySequence_GetItem(object, at), "__self__");
+        if (bound != NULL && !python.PyType_IsSubtype(bound->type, waiting->future)) {
+            bound = python_step(bound, "greenlet"); /* a waiter's */
+        }
+        if (bound != NULL && python.PyType_IsSubtype(bound->type, waiting->future)) {
+            waiting->futures[waiting->count++] = own(bound);
+        }
+        python_forget(bound);
+    }
+    return 0;
+}
+
+/* Whether the request's own greenlet waits for the end of the current one, over any number of
+   others. */
+static bool is_greenlet_waited_for(uint32_t number, const struct begun *entry)
+{
+    struct waiting waiting = {.future = python_step(python_module("greenlet"), "greenlet")};
+    py_object *current = waiting.future == NULL ? NULL : current_greenlet();
+    bool is_it = false;
+    if (current != NULL) {
+        waiting.futures[waiting.count++] = current;
+    }
+    for (uint32_t i = 0; i < waiting.count && !is_it; i++) {
+        py_object *greenlet = waiting.futures[i];
+        py_object *context = python_get(greenlet, "gr_context");
+        const struct begun *begun =
+            find_begun(context == NULL || context->type != python.context ? 0 : number_in(context));
+        is_it = (uintptr_t)context == entry->serving;
+        if (begun != NULL && begun->root == number && begun->serving == (uintptr_t)context) {
+            visit(greenlet, greenlet->type, visit_links, &waiting);
+        }
+        python_forget(context);
+    }
+    end_waiting(&waiting);
+    return is_it;
+}
+
+/* Whether that context, which is current, was entered by the request's own code, which is in that
+   call still: a task that begins at once runs up to where it waits for the first time. */
+static bool is_within(const void *context, uint32_t number, const struct begun *entry)
+{
+    const void *within = context;
+    for (uint32_t i = 0; i < LIMIT_WITNESS_WITHIN && within != NULL && python.tells_previous; i++) {
+        within = pointer_at(within, CONTEXT_PREVIOUS);
+        if (number_in(within) != number) {
+            return false;
+        }
+        if ((uintptr_t)within == entry->serving) {
+            return entry->root == 0;
+        }
+    }
+    return false;
+}
+
 /* Whether the current task works for whom its number names: that one's own code has begun it, and
    it is no worker that loops; or that one waits for it. */
 static bool is_believed(py_object *task, const void *context, uint32_t number)
@@ -892,12 +1006,20 @@ static bool is_believed(py_object *task, const void *context, uint32_t number)
     const struct begun *entry = find_begun(number);
     uint32_t root_number = entry != NULL && entry->root != 0 ? entry->root : number;
     const struct begun *root = find_begun(root_number);
-    if (entry == NULL || root == NULL || task == NULL ||
-        (const void *)task == python._Py_NoneStruct) {
+    if (entry == NULL || root == NULL) {
         return false;
     }
     bool was_begun = entry->root != 0 && entry->serving == (uintptr_t)context;
-    return (was_begun && python_code_goes_straight(task)) || is_waited_for(task, root_number, root);
+    if (entry->by == BEGUN_BY_GREENLET) {
+        return was_begun && (python_code_of_greenlet_goes_straight() ||
+                             is_greenlet_waited_for(root_number, root));
+    }
+    if (task == NULL || (const void *)task == python._Py_NoneStruct) {
+        return false;
+    }
+    bool is_new = !was_begun && is_within(context, number, entry);
+    return ((was_begun || is_new) && python_code_goes_straight(task)) ||
+           (is_new && python_code_serves_at_once(task)) || is_waited_for(task, root_number, root);
 }
 
 static void withdraw(const struct doubt *doubt)
@@ -1061,6 +1183,18 @@ static bool take_by_task(py_object *context, const struct thread_context *work,
     return is_right;
 }
 
+/* Whether the greenlet is a part of a request, and has taken what was put in for another one: what
+   that is, work or something lent, is not known. */
+static bool is_begun_for_another(const void *context, const struct thread_context *work)
+{
+    uint32_t number = number_in(context);
+    const struct begun *entry = find_begun(number);
+    return work != NULL && entry != NULL && entry->root != 0 &&
+           trace_context_is_current(&entry->work) &&
+           memcmp(entry->work.span_id, work->span_id, sizeof(work->span_id)) != 0 &&
+           is_believed(NULL, context, number);
+}
+
 static bool take_by_greenlet(const struct thread_context *work, const struct python_taken *what)
 {
     if (!is_greenlet()) {
@@ -1071,7 +1205,9 @@ static bool take_by_greenlet(const struct thread_context *work, const struct pyt
     }
     py_object *context = own((py_object *)(uintptr_t)pointer_at(thread_context_slot(), 0));
     bool is_right = false;
-    if (!works_for_itself(context, NULL)) {
+    if (is_begun_for_another(context, work)) {
+        take_in(context, NULL, what, BEGUN_BY_GREENLET);
+    } else if (!works_for_itself(context, NULL)) {
         is_right = take_in(context, work, what, BEGUN_BY_GREENLET);
     }
     python_forget(context);
@@ -1247,6 +1383,140 @@ static void schedules(py_object *item)
     python_leave(collects);
 }
 
+/* ---- who begins greenlets ---- */
+
+static int visit_iterators(py_object *object, void *argument)
+{
+    bool *are_known = argument;
+    *are_known = *are_known && (object->type == python.PyListIter_Type ||
+                                object->type == python.PyTupleIter_Type ||
+                                object->type == python.PyRangeIter_Type);
+    return 0;
+}
+
+/* The first tuple has the iterators, the second the last result. */
+static int visit_zipped(py_object *object, void *argument)
+{
+    bool is_first = object->type == python.PyTuple_Type;
+    if (is_first) {
+        visit(object, object->type, visit_iterators, argument);
+    }
+    return is_first;
+}
+
+enum mapping { MAPS_NOTHING, MAPS_WHAT_IS_THERE, MAPS_WHAT_MAY_COME };
+
+static int visit_mapping(py_object *object, void *argument)
+{
+    enum mapping *mapping = argument;
+    if (object->type == python.PyZip_Type) {
+        bool are_known = true;
+        visit(object, object->type, visit_zipped, &are_known);
+        *mapping = are_known ? MAPS_WHAT_IS_THERE : MAPS_WHAT_MAY_COME;
+    }
+    return 0;
+}
+
+/* Whether the current greenlet is one of gevent's own that begins one for each of what it was
+   handed (imap): its loop is compiled, and is not seen. */
+static enum mapping find_mapping(void)
+{
+    static const char plain[] = "Greenlet";
+    py_object *current = current_greenlet();
+    py_object *type = current == NULL ? NULL : (py_object *)(uintptr_t)current->type;
+    enum mapping mapping = MAPS_NOTHING;
+    if (type != NULL && is_in_module(python_get(type, "__module__"), "gevent.") &&
+        !python_is_text(python_get(type, "__name__"), plain, sizeof(plain))) {
+        mapping = MAPS_WHAT_MAY_COME;
+        visit(current, current->type, visit_mapping, &mapping);
+    }
+    python_forget(current);
+    return mapping;
+}
+
+/* Whether the code that has this context may begin greenlets for whom its number names. */
+static bool may_begin_greenlets(const void *context, uint32_t number)
+{
+    const struct begun *entry = find_begun(number);
+    if (entry->by != BEGUN_BY_GREENLET || entry->serving != (uintptr_t)context) {
+        return false;
+    }
+    enum mapping mapping = entry->root == 0 ? MAPS_NOTHING : find_mapping();
+    return entry->root == 0 || mapping == MAPS_WHAT_IS_THERE ||
+           (mapping == MAPS_NOTHING && is_believed(NULL, context, number));
+}
+
+/* It gets a context with a number of its own, unless the program has given it one. */
+static void begin_greenlet(py_object *greenlet, uint32_t number)
+{
+    static const char name[] = "gr_context";
+    const struct begun *entry = find_begun(number);
+    uint32_t root_number = entry->root != 0 ? entry->root : number;
+    const struct begun *root = find_begun(root_number);
+    py_object *before = python_get(greenlet, name);
+    bool is_free = (const void *)before == python._Py_NoneStruct;
+    py_object *context = root == NULL || !is_free ? NULL : python.PyContext_New();
+    py_object *text = context == NULL ? NULL : python.PyUnicode_FromString(name);
+    if (text != NULL) {
+        struct unbegun request = {.descriptor = -1, .work = root->work};
+        uint32_t begun = begin_request(&request, context, NULL, BEGUN_BY_GREENLET);
+        python_requests.begun[begun % LIMIT_WITNESS_NUMBERS].root = root_number;
+        py_object *capsule = make_capsule(begun);
+        if (capsule != NULL && put(context, capsule)) {
+            python.PyObject_GenericSetAttr(greenlet, text, context);
+        }
+        python_forget(capsule);
+    }
+    python_forget(text);
+    python_forget(context);
+    python_forget(before);
+}
+
+/* Called by gevent for each greenlet that is begun, by the code that begins it. */
+static py_object *begins_greenlet(py_object *self, py_object *greenlet)
+{
+    (void)self;
+    const void *context = hook_is_on() && shows_takers() ? current_context() : NULL;
+    uint32_t number = number_in(context);
+    const struct begun *entry = find_begun(number);
+    int collects;
+    if (entry != NULL && trace_context_is_current(&entry->work) && python_enter(&collects)) {
+        if (may_begin_greenlets(context, number)) {
+            begin_greenlet(greenlet, number);
+        }
+        python.PyErr_Clear();
+        python_leave(collects);
+    }
+    return own((py_object *)(uintptr_t)python._Py_NoneStruct);
+}
+
+static void watch_greenlets(void)
+{
+    /* PyMethodDef */
+    static const struct {
+        const char *name;
+        py_object *(*function)(py_object *, py_object *);
+        int flags;
+        const char *text;
+    } method = {"begins_greenlet", begins_greenlet, METHOD_TAKES_ONE, NULL};
+    if (python.watches_greenlets) {
+        return;
+    }
+    python.watches_greenlets = true;
+    py_object *type = python_step(python_module("gevent"), "Greenlet");
+    py_object *add = python_step(python_step(type, "add_spawn_callback"), "__func__");
+    py_object *arguments = add == NULL ? NULL : python.PyTuple_New(1);
+    py_object *function =
+        arguments == NULL ? NULL : python.PyCFunction_NewEx((void *)(uintptr_t)&method, NULL, NULL);
+    if (function != NULL) {
+        python.PyTuple_SetItem(arguments, 0, function);
+        python_forget(python.PyObject_CallObject(add, arguments));
+    }
+    python_forget(arguments);
+    python_forget(add);
+    python.PyErr_Clear();
+}
+
 /* ---- where things are in memory ---- */
 
 #define TRIED_VARIABLES    64
@@ -1306,6 +1576,7 @@ static bool try_out(void)
                    current_context() == context && python.PyContext_Enter(empty) == 0;
         if (is_right) {
             is_right = current_context() == empty && number_in(empty) == 0;
+            python.tells_previous = pointer_at(empty, CONTEXT_PREVIOUS) == (const char *)context;
             python.PyContext_Exit(empty);
         }
         python.PyContext_Exit(context);

@@ -19,8 +19,13 @@
  * What is inherited proves little: a worker that a request has started serves others, too. So
  * whoever sends with a number that was not put there by us is looked at once more, by a pending
  * call right after the send: it is believed if it is waited for by the request's own task, directly
- * or by means of asyncio's (gather, wait_for, shield, groups), or if it is kept in a server's set
- * of tasks, one for each request. Else the record is a root again, before it can be answered.
+ * or by means of asyncio's (gather, wait_for, shield, groups) or anyio's groups, or if it is kept
+ * in a server's set of tasks, one for each request. Else the record is a root again, before it can
+ * be answered.
+ *
+ * A task that begins at once (from Python 3.12 on, and so aiohttp's for each request) runs up to
+ * where it waits for the first time inside the call of who begins it. If the request's own code has
+ * entered the task's context, it is believed as what that has begun is, or if aiohttp has.
  *
  * A task that nobody waits for is believed, too, if the request's own code has begun it, or a task
  * that is believed, and if it is no worker: none of its functions loops but by `for`
@@ -29,6 +34,12 @@
  * queue makes it work for whom that says. Not told from others is a task without such a loop that
  * is given another request's work once: by a list that it reads late, a future, or a queue that has
  * another order than that of coming.
+ *
+ * A greenlet begins with an empty context. gevent tells of each that is begun; one that a request's
+ * own greenlet has begun, or one that is believed, is given a context with a number of its own. It
+ * is believed after each send, as a task is, where its functions do not loop at all (a `for` may
+ * wait for others, too), or where the request's own greenlet waits for its end. gevent's own imap,
+ * whose loop is compiled, begins others for a request only out of lists, tuples and ranges.
  *
  * uvloop reads for all connections of a server in one context, and shows neither that nor its
  * transports. But it calls the protocol with what it has read, so the first instruction after a

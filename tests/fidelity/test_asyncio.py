@@ -69,7 +69,7 @@ class Asyncio(Suite):
     def test_versions(self):
         """The system's own CPython, and those that FIDELITY_PYTHONS names. What pools are made of is loaded by the
         first request."""
-        modes = ("seq", "gather", "thread", "queue", "tqueue", "squeue", "later")
+        modes = ("seq", "gather", "thread", "queue", "tqueue", "squeue", "later", "eager")
         for python in "/usr/bin/python3", *os.environ.get("FIDELITY_PYTHONS", "").split():
             version = subprocess.run([python, "--version"], check=True, capture_output=True, text=True).stdout.strip()
             self.check(Front(version, [python, FRONTS / "streams_front.py", "{port}"], modes=modes,
