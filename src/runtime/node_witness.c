@@ -190,8 +190,9 @@ static napi_value collect(napi_env env, napi_callback_info info)
 #define FRAME_NAME 32u /* longer ones are cut */
 
 /* Above the function that makes a promise stand the hooks; above a tick's, what it has called. */
-#define MAKER_FRAMES 6
-#define TICK_FRAMES  100
+#define MAKER_FRAMES      3
+#define MAKER_FRAMES_MOST 12
+#define TICK_FRAMES       100
 
 /* What the function of that frame is called, written into `text`. */
 static struct slice name_of(const struct testimony *self, v8_local trace, uint32_t frame,
@@ -267,29 +268,34 @@ static enum script script_of(struct testimony *self, v8_local trace, uint32_t at
     return (enum script)known->script;
 }
 
+/* Exact for so many scripts, lines and columns; others may be taken for one another. */
+static double place_of(const struct testimony *self, v8_local trace, uint32_t at)
+{
+    v8_local frame = node.frame_at(trace, self->isolate, at);
+    uint64_t location = node.location(frame);
+    uint64_t place = (uint64_t)(uint32_t)node.script_id(frame) % (1u << 16);
+    place = place << 18 | location % (1u << 18);
+    place = place << 18 | (location >> 32) % (1u << 18);
+    return (double)place;
+}
+
 /* Where the program makes the promise that is being made: the same number for the same place, or 0
    if it is not the program that makes it. */
 static double maker(struct testimony *self)
 {
-    int count;
-    v8_local trace = testimony_stack(self, MAKER_FRAMES, &count);
-    for (int i = 0; i < count; i++) {
-        uint32_t at = (uint32_t)i;
-        enum script script = script_of(self, trace, at);
-        if (script == SCRIPT_OF_NONE || script == SCRIPT_OF_HOOKS) {
-            continue;
+    uint32_t at = 0;
+    for (int frames = MAKER_FRAMES; frames <= MAKER_FRAMES_MOST; frames *= 4) {
+        int count;
+        v8_local trace = testimony_stack(self, frames, &count);
+        for (; at < (uint32_t)count; at++) {
+            enum script script = script_of(self, trace, at);
+            if (script != SCRIPT_OF_NONE && script != SCRIPT_OF_HOOKS) {
+                return script == SCRIPT_OF_PROGRAM ? place_of(self, trace, at) : 0;
+            }
         }
-        if (script != SCRIPT_OF_PROGRAM) {
-            return 0;
+        if (count < frames) {
+            break;
         }
-        v8_local frame = node.frame_at(trace, self->isolate, at);
-        uint64_t location = node.location(frame);
-        uint64_t id = (uint64_t)(uint32_t)node.script_id(frame);
-        /* Exact for so many scripts, lines and columns; others may be taken for one another. */
-        uint64_t place = id % (1u << 16);
-        place = place << 18 | location % (1u << 18);
-        place = place << 18 | (location >> 32) % (1u << 18);
-        return (double)place;
     }
     return 0;
 }

@@ -113,10 +113,10 @@
     makers.set(place, known = seeMaker());
     return known;
   };
-  const makePlain = (promise, number) => {
+  const makePlain = (promise, number, place) => {
     reactions.set(promise, []);
     idle.delete(number);
-    if (!isMaker(look(MAKER))) return;
+    if (!isMaker(place)) return;
     park();
     turn.waits = promise;
     turn.owner = number;
@@ -228,12 +228,12 @@
     if (strayed || isDoubtful(resource, number)) resource[key] = handed;
   };
   const byResources = {
-    init(promise, parent) {
+    init(promise, parent, place) {
       const resource = executionAsyncResource();
       enterResource(resource);
       if (parent === undefined) {
         promise[key] = numberOf(promise) + plain;
-        makePlain(promise, numberOf(resource));
+        makePlain(promise, numberOf(resource), place);
         return;
       }
       wait(promise, parent);
@@ -287,13 +287,13 @@
     if (strayed || isDoubtful(resource, number)) storage.enterWith(handed);
   };
   const byFrames = {
-    init(promise, parent) {
+    init(promise, parent, place) {
       enterCallback();
       make(promise);
       if (parent === undefined) {
         const number = storage.getStore() ?? 0;
         owned.set(promise, number);
-        makePlain(promise, number);
+        makePlain(promise, number, place);
         return;
       }
       derived.add(promise);
@@ -354,13 +354,20 @@
       if (type !== 'PROMISE' && type !== 'TickObject') operate(number);
     };
   }
-  // An exception in a hook ends the program; a promise that is frozen refuses what it is given.
+  // An exception in a hook ends the program; a promise that is frozen refuses what it is given. What
+  // looks at the stack is called from here, so that few frames are above the program's.
   for (const hooks of [byResources, byFrames]) {
+    const { init } = hooks;
     for (const [name, hook] of Object.entries(hooks)) {
-      hooks[name] = (promise, parent) => {
-        try { hook(promise, parent); } catch { /* not known */ }
+      hooks[name] = (promise) => {
+        try { hook(promise); } catch { /* not known */ }
       };
     }
+    hooks.init = (promise, parent) => {
+      try {
+        init(promise, parent, parent === undefined && storage.getStore() ? look(MAKER) : 0);
+      } catch { /* not known */ }
+    };
   }
   const lookFor = (others) => {
     if (others === many) return;
