@@ -27,7 +27,8 @@
  * that another one wakes it is.
  *
  * A message from a WebSocket that names whose work it is was read for the callback that runs next:
- * a hook of async_hooks that is there for that one callback puts its number into the storage.
+ * a hook of async_hooks that is there for that one callback puts its number into the storage. Where
+ * ws decompresses it the hook goes on to the callbacks of its handle of zlib's.
  *
  * Jobs of BullMQ's that this thread has claimed have numbers, too (node_jobs.h). What is kept of
  * one thread is in node_testimony.h.

@@ -349,6 +349,7 @@
       // A program's own hooks change the order in which this and byResources.init come.
       const isPlainOne = type === 'PROMISE' && resource[key] === plain;
       resource[key] = isPlainOne ? (number ?? 0) + plain : number;
+      if (type === 'ZLIB') attempt(makeHandle, [resource, trigger]);
       if (!many) return;
       make(resource);
       if (type !== 'PROMISE' && type !== 'TickObject') operate(number);
@@ -519,7 +520,7 @@
     if (name === 'Immediate' && resource._onImmediate?.name === 'executeAutoPipeline') {
       attempt(beginCollecting, resource);
     }
-    return flushers.has(name) ? -number : number;
+    return flushers.has(name) && !inflating.has(resource) ? -number : number;
   };
 
   // A job's text is its queue and its id. What is not a job of BullMQ's has none; nothing that a
@@ -563,6 +564,78 @@
     return true;
   };
 
+  // ws decompresses a message in a thread, by one handle of zlib's for a connection, whose callbacks
+  // run as the first message's. A handle at rest that is at work when the callback of the stream has
+  // ended which a message was read for has got that message, and until it is at rest again its
+  // callbacks work for it. Whatever came while it was at work is not told apart. What waits for its
+  // turn is begun in the callback of another connection's, and a handle that is made there is
+  // nobody's, as far as it is one of ws's.
+  const inflating = new Map(); // numbers of messages by handles that are at work
+  const strangers = new WeakSet(); // handles that were made in the callbacks of others
+  let hasStrangers = false;
+  let reading; // the callback of the stream that runs
+  const symbolOf = (object, name) => (
+    Object.getOwnPropertySymbols(object).find(({ description }) => description === name));
+  const follow = (object, ...names) => {
+    for (const name of names) {
+      if (typeof object !== 'object' || object === null || isProxy(object)) return undefined;
+      object = value(object, typeof name === 'string' ? name : symbolOf(object, name[0]));
+    }
+    return object;
+  };
+  const receiverOf = (stream) => follow(stream, ['owner_symbol'], ['websocket'], '_receiver');
+  const inflaterOf = (stream) => (
+    follow(receiverOf(stream), '_extensions', 'permessage-deflate', '_inflate', '_handle'));
+  const isInflater = (handle) => (
+    follow(handle, ['owner_symbol'], ['permessage-deflate']) !== undefined);
+  const isZlib = (resource) => resource?.constructor?.name === 'Zlib';
+  const isAtWork = (handle) => (
+    handle !== undefined && value(handle, 'buffer') instanceof Uint8Array);
+  const endReading = ({ stream, number }) => {
+    reading = undefined;
+    const handle = inflaterOf(stream);
+    if (isAtWork(handle)) inflating.set(handle, number);
+    else if (follow(receiverOf(stream), '_compressed') === true) hasStrangers = true; // it waits
+  };
+  // While nothing is watched it is not known either whether it is one of ws's.
+  const makeHandle = ([handle, resource]) => {
+    if (isZlib(resource) && inflating.size === 0) handle[key] = undefined;
+  };
+  const inflation = createHook({
+    trackPromises: false,
+    init(id, type, trigger, handle) {
+      if (type !== 'ZLIB') return;
+      try {
+        if (isZlib(executionAsyncResource())) strangers.add(handle);
+      } catch { /* not known */ }
+    },
+    before() {
+      try {
+        const resource = executionAsyncResource();
+        const number = inflating.get(resource);
+        if (number !== undefined) {
+          storage.enterWith(number);
+        } else if (strangers.has(resource) && isInflater(resource)) {
+          storage.enterWith(undefined);
+          hasStrangers = true;
+        }
+      } catch { /* not known */ }
+    },
+    after() {
+      try {
+        const resource = executionAsyncResource();
+        if (resource === reading?.stream) endReading(reading);
+        else if (inflating.has(resource) && !isAtWork(resource)) inflating.delete(resource);
+        if (reading === undefined && inflating.size === 0 && !hasStrangers) inflation.disable();
+      } catch { /* not known */ }
+    },
+  });
+  const read = (stream, number) => {
+    if (isAtWork(inflaterOf(stream))) return;
+    reading = { stream, number };
+    inflation.enable();
+  };
+
   // A message was read that names whose work it is. What runs next is the callback of that
   // descriptor's stream; it works for the message, and so does what it calls. There may be nothing
   // to be called: then it is for the next message to say.
@@ -574,7 +647,9 @@
         const resource = executionAsyncResource();
         if (isProxy(resource) || resource?.fd !== descriptor) return;
         const number = begin(descriptor, current());
-        if (number !== 0) work(number);
+        if (number === 0) return;
+        work(number);
+        read(resource, number);
       } catch { /* not known */ }
     },
   });
