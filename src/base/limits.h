@@ -404,6 +404,10 @@
 #define LIMIT_WITNESS_NUMBERS 8192u
 /* Of these, how many requests in a row are left where they are because they are still open. */
 #define LIMIT_WITNESS_OPEN 64u
+/* Names of scripts are paths; of a longer one the end is not looked at. */
+#define LIMIT_WITNESS_SCRIPT 512u
+/* Scripts of which is known whose they are. */
+#define LIMIT_WITNESS_SCRIPTS 256u
 /* Functions of a program's of which is known whether they loop: those that run in tasks. */
 #define LIMIT_WITNESS_CODES 512u
 /* Functions that are in the middle of calling each other; a task that is deeper is not judged. */

@@ -19,6 +19,8 @@ typedef void *v8_local;
 typedef void v8_isolate;
 typedef void promise_hook(int event, v8_local promise, v8_local parent);
 
+/* v8::Location is two ints, the line and the column, and comes as one word. */
+
 /* v8::HandleScope is three words; the rest is room for what a debug build may add. */
 struct v8_handle_scope {
     void *words[8];
@@ -32,6 +34,7 @@ struct v8_handle_scope {
     X(int, napi_close_handle_scope, (napi_env, napi_handle_scope))                                 \
     X(int, napi_create_function,                                                                   \
       (napi_env, const char *name, size_t size, napi_callback *, void *data, napi_value *))        \
+    X(int, napi_create_double, (napi_env, double, napi_value *))                                   \
     X(int, napi_create_reference, (napi_env, napi_value, uint32_t count, napi_ref *))              \
     X(int, napi_create_string_utf8, (napi_env, const char *, size_t, napi_value *))                \
     X(int, napi_create_uint32, (napi_env, uint32_t, napi_value *))                                 \
@@ -71,6 +74,9 @@ struct v8_handle_scope {
     X(v8_local, frame_at, (v8_local trace, v8_isolate *, uint32_t),                                \
       "_ZNK2v810StackTrace8GetFrameEPNS_7IsolateEj")                                               \
     X(napi_value, function_name, (v8_local frame), "_ZNK2v810StackFrame15GetFunctionNameEv")       \
+    X(int, script_id, (v8_local frame), "_ZNK2v810StackFrame11GetScriptIdEv")                      \
+    X(uint64_t, location, (v8_local frame), "_ZNK2v810StackFrame11GetLocationEv")                  \
+    X(napi_value, script_name, (v8_local frame), "_ZNK2v810StackFrame13GetScriptNameEv")           \
     X(void, set_promise_hook, (v8_isolate *, promise_hook *),                                      \
       "_ZN2v87Isolate14SetPromiseHookEPFvNS_15PromiseHookTypeENS_5LocalINS_7PromiseEEENS2_INS_"    \
       "5ValueEEEE")                                                                                \

@@ -40,6 +40,13 @@ struct collection {
     uint32_t numbers[LIMIT_WITNESS_COLLECTED];
 };
 
+/* Whose code a script is, by V8's number of it. */
+struct script_known {
+    int id;
+    bool is_known;
+    uint8_t script;
+};
+
 struct testimony {
     napi_env env;
     napi_ref getter;
@@ -68,6 +75,7 @@ struct testimony {
     struct announcements commands;
     struct collection collection;
     struct node_jobs jobs;
+    struct script_known scripts[LIMIT_WITNESS_SCRIPTS]; /* by the number, modulo */
     struct thread_context unbegun[LIMIT_WITNESS_UNBEGUN];
     struct made made[LIMIT_WITNESS_MADE]; /* by the connection's serial, modulo */
     struct made transactions[LIMIT_WITNESS_TRANSACTIONS];

@@ -111,6 +111,23 @@ static napi_value overlaps(napi_env env, napi_callback_info info)
     return value;
 }
 
+/* isOpen(number): that request or job is still in work. */
+static napi_value is_open(napi_env env, napi_callback_info info)
+{
+    struct testimony *self = testimony;
+    napi_value argument;
+    napi_value value = NULL;
+    size_t count = 1;
+    uint32_t number = 0;
+    if (self == NULL || node.napi_get_cb_info(env, info, &count, &argument, NULL, NULL) != 0 ||
+        node.napi_get_value_uint32(env, argument, &number) != 0) {
+        number = 0;
+    }
+    const struct thread_context *work = self == NULL ? NULL : testimony_find(self, number);
+    node.napi_get_boolean(env, work != NULL && trace_context_is_current(work), &value);
+    return value;
+}
+
 /* give(kind, after, count, from, number): of requests (0) or commands (1) the last `count` before
    those `after` that were announced last, if they are of `from`, are the work of that number. */
 static napi_value give(napi_env env, napi_callback_info info)
@@ -172,6 +189,11 @@ static napi_value collect(napi_env env, napi_callback_info info)
 
 #define FRAME_NAME 32u /* longer ones are cut */
 
+/* Above the function that makes a promise stand the hooks; above a tick's, what it has called. */
+#define MAKER_FRAMES      3
+#define MAKER_FRAMES_MOST 12
+#define TICK_FRAMES       100
+
 /* What the function of that frame is called, written into `text`. */
 static struct slice name_of(const struct testimony *self, v8_local trace, uint32_t frame,
                             char text[FRAME_NAME])
@@ -192,10 +214,104 @@ bool testimony_is_named(const struct testimony *self, v8_local trace, uint32_t f
 
 v8_local testimony_stack(const struct testimony *self, int frames, int *count)
 {
-    enum { FUNCTION_NAMES = 1 << 3 }; /* v8::StackTrace::StackTraceOptions */
-    v8_local trace = node.current_stack_trace(self->isolate, frames, FUNCTION_NAMES);
+    enum { NAMES = 1 << 2 | 1 << 3 }; /* v8::StackTrace::StackTraceOptions: scripts, functions */
+    v8_local trace = node.current_stack_trace(self->isolate, frames, NAMES);
     *count = trace == NULL ? 0 : node.frame_count(trace);
     return trace;
+}
+
+/* Clients whose promises their own connections keep: what these wait for is an answer. */
+static const char *const clients[] = {"/ioredis", "/@redis/", "/undici/", "/bullmq"};
+
+enum script {
+    SCRIPT_OF_NONE,
+    SCRIPT_OF_HOOKS,
+    SCRIPT_OF_NODE,
+    SCRIPT_OF_CLIENT,
+    SCRIPT_OF_PROGRAM
+};
+
+/* Whose code the function of that frame is; none's if it is V8's own, or this witness's. */
+static enum script read_script(const struct testimony *self, v8_local frame)
+{
+    char text[LIMIT_WITNESS_SCRIPT];
+    size_t size = 0;
+    napi_value value = node.script_name(frame);
+    if (value == NULL ||
+        node.napi_get_value_string_latin1(self->env, value, text, sizeof(text), &size) != 0 ||
+        size == 0) {
+        return SCRIPT_OF_NONE;
+    }
+    if (slice_equals(slice_of(text, size), SLICE("node:internal/promise_hooks")) ||
+        slice_equals(slice_of(text, size), SLICE("node:internal/async_hooks"))) {
+        return SCRIPT_OF_HOOKS;
+    }
+    if (slice_starts_with(slice_of(text, size), SLICE("node:"))) {
+        return SCRIPT_OF_NODE;
+    }
+    for (size_t i = 0; i < sizeof(clients) / sizeof(clients[0]); i++) {
+        if (strstr(text, clients[i]) != NULL) {
+            return SCRIPT_OF_CLIENT;
+        }
+    }
+    return SCRIPT_OF_PROGRAM;
+}
+
+static enum script script_of(struct testimony *self, v8_local trace, uint32_t at)
+{
+    v8_local frame = node.frame_at(trace, self->isolate, at);
+    int id = node.script_id(frame);
+    struct script_known *known = &self->scripts[(uint32_t)id % LIMIT_WITNESS_SCRIPTS];
+    if (!known->is_known || known->id != id) {
+        *known = (struct script_known){id, true, (uint8_t)read_script(self, frame)};
+    }
+    return (enum script)known->script;
+}
+
+/* Exact for so many scripts, lines and columns; others may be taken for one another. */
+static double place_of(const struct testimony *self, v8_local trace, uint32_t at)
+{
+    v8_local frame = node.frame_at(trace, self->isolate, at);
+    uint64_t location = node.location(frame);
+    uint64_t place = (uint64_t)(uint32_t)node.script_id(frame) % (1u << 16);
+    place = place << 18 | location % (1u << 18);
+    place = place << 18 | (location >> 32) % (1u << 18);
+    return (double)place;
+}
+
+/* Where the program makes the promise that is being made: the same number for the same place, or 0
+   if it is not the program that makes it. */
+static double maker(struct testimony *self)
+{
+    uint32_t at = 0;
+    for (int frames = MAKER_FRAMES; frames <= MAKER_FRAMES_MOST; frames *= 4) {
+        int count;
+        v8_local trace = testimony_stack(self, frames, &count);
+        for (; at < (uint32_t)count; at++) {
+            enum script script = script_of(self, trace, at);
+            if (script != SCRIPT_OF_NONE && script != SCRIPT_OF_HOOKS) {
+                return script == SCRIPT_OF_PROGRAM ? place_of(self, trace, at) : 0;
+            }
+        }
+        if (count < frames) {
+            break;
+        }
+    }
+    return 0;
+}
+
+/* What runs in process.nextTick's turn is the program's own function, not one of Node's. */
+static bool ticks(struct testimony *self)
+{
+    int count;
+    v8_local trace = testimony_stack(self, TICK_FRAMES, &count);
+    if (count < 2 || count == TICK_FRAMES) {
+        return true;
+    }
+    uint32_t last = (uint32_t)count - 1;
+    last -= testimony_is_named(self, trace, last, SLICE("processTicksAndRejections"));
+    enum script script = script_of(self, trace, last);
+    return script != SCRIPT_OF_NODE && script != SCRIPT_OF_HOOKS;
 }
 
 /* ioredis sends what was collected from many callers in a callback of the first one's. Two frames
@@ -221,8 +337,25 @@ static bool sends_script(const struct testimony *self, v8_local trace, int count
 
 /* p-limit's function that begins what waits calls this one; what that sends at once is sent before
    it is seen for whom it was begun. */
-#define BEGUN  SLICE("run")
-#define BEGINS SLICE("next")
+#define BEGUN        SLICE("run")
+#define BEGINS       SLICE("next")
+#define BEGUN_FRAMES 64
+
+static bool was_begun(const struct testimony *self)
+{
+    int count;
+    bool is_next = false;
+    v8_local trace = testimony_stack(self, BEGUN_FRAMES, &count);
+    for (int i = 0; i < count; i++) {
+        char text[FRAME_NAME];
+        struct slice name = name_of(self, trace, (uint32_t)i, text);
+        if (is_next && slice_equals(name, BEGINS)) {
+            return true;
+        }
+        is_next = slice_equals(name, BEGUN);
+    }
+    return false;
+}
 
 static bool is_flushing(struct testimony *self)
 {
@@ -246,6 +379,27 @@ static bool is_flushing(struct testimony *self)
     }
     self->sends_scripts = sends_script(self, trace, count);
     return false;
+}
+
+/* look(what): the place where the program makes the promise that is being made, or 0; whether the
+   tick that runs is the program's; whether p-limit begins what runs. */
+enum look { LOOK_MAKER, LOOK_TICK, LOOK_BEGUN };
+
+static napi_value look(napi_env env, napi_callback_info info)
+{
+    struct testimony *self = testimony;
+    napi_value argument;
+    napi_value value = NULL;
+    size_t count = 1;
+    uint32_t what = LOOK_MAKER;
+    if (self != NULL && node.napi_get_cb_info(env, info, &count, &argument, NULL, NULL) == 0 &&
+        node.napi_get_value_uint32(env, argument, &what) == 0) {
+        double found = what == LOOK_MAKER  ? maker(self)
+                       : what == LOOK_TICK ? (double)ticks(self)
+                                           : (double)was_begun(self);
+        node.napi_create_double(env, found, &value);
+    }
+    return value;
 }
 
 /* What the storage holds for the code that runs now; 0: nothing, or it cannot be asked. */
@@ -590,27 +744,35 @@ static bool keep(napi_env env, napi_value functions, uint32_t at, napi_ref *refe
            node.napi_create_reference(env, function, 1, reference) == 0;
 }
 
+/* What the script is given, in the order of its parameters. */
+static napi_callback *const given[] = {
+    begin, announce, rely, node_jobs_take, collect, node_jobs_own, overlaps, give, look, is_open,
+};
+#define FUNCTIONS (sizeof(given) / sizeof(given[0]))
+
+static bool make_functions(napi_env env, napi_value values[FUNCTIONS])
+{
+    for (size_t i = 0; i < FUNCTIONS; i++) {
+        if (node.napi_create_function(env, NULL, 0, given[i], NULL, &values[i]) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Runs the script; the functions that read and write the storage, or NULL. */
 static napi_value run_script(napi_env env, char *why, size_t room, size_t *why_size)
 {
     napi_value text;
     napi_value function;
     napi_value receiver;
-    napi_value arguments[8];
+    napi_value arguments[FUNCTIONS];
     napi_value result;
     int type;
     if (node.napi_create_string_utf8(env, script, sizeof(script) - 1, &text) != 0 ||
         node.napi_run_script(env, text, &function) != 0 ||
-        node.napi_get_undefined(env, &receiver) != 0 ||
-        node.napi_create_function(env, NULL, 0, begin, NULL, &arguments[0]) != 0 ||
-        node.napi_create_function(env, NULL, 0, announce, NULL, &arguments[1]) != 0 ||
-        node.napi_create_function(env, NULL, 0, rely, NULL, &arguments[2]) != 0 ||
-        node.napi_create_function(env, NULL, 0, node_jobs_take, NULL, &arguments[3]) != 0 ||
-        node.napi_create_function(env, NULL, 0, collect, NULL, &arguments[4]) != 0 ||
-        node.napi_create_function(env, NULL, 0, node_jobs_own, NULL, &arguments[5]) != 0 ||
-        node.napi_create_function(env, NULL, 0, overlaps, NULL, &arguments[6]) != 0 ||
-        node.napi_create_function(env, NULL, 0, give, NULL, &arguments[7]) != 0 ||
-        node.napi_call_function(env, receiver, function, 8, arguments, &result) != 0 ||
+        node.napi_get_undefined(env, &receiver) != 0 || !make_functions(env, arguments) ||
+        node.napi_call_function(env, receiver, function, FUNCTIONS, arguments, &result) != 0 ||
         node.napi_typeof(env, result, &type) != 0) {
         node.napi_get_and_clear_last_exception(env, &result);
         return NULL;

@@ -22,11 +22,13 @@
  * A storage follows whoever takes work up, not who handed it over. So while several requests are in
  * work it is looked at what a turn does with the promises of others (node_witness.js): what limits
  * how much is done at a time begins work for whom waits for it, or for nobody that is known. What a
- * timer of one request does with a list that all write into is not seen, nor is the first work of a
- * loop that a request has begun and another one wakes.
+ * timer of one request does with a list that all write into is not seen, but that others wait for
+ * nothing that they have begun themselves is; nor is what a loop does that a request has begun, but
+ * that another one wakes it is.
  *
  * A message from a WebSocket that names whose work it is was read for the callback that runs next:
- * a hook of async_hooks that is there for that one callback puts its number into the storage.
+ * a hook of async_hooks that is there for that one callback puts its number into the storage. Where
+ * ws decompresses it the hook goes on to the callbacks of its handle of zlib's.
  *
  * Jobs of BullMQ's that this thread has claimed have numbers, too (node_jobs.h). What is kept of
  * one thread is in node_testimony.h.

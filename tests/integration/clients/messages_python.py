@@ -1,8 +1,10 @@
 """usage: messages_python.py LIBRARY serve URL | LIBRARY work URL WEBSOCKET | drive WEBSOCKET CONNECTIONS COUNT CODING
+       messages_python.py echo
 
 Works for messages that come by a WebSocket: two calls of URL, one after the other, for each. `serve` is told them by
 clients, such as `drive`, and says its port; `work` by a server that says what it is told. A message is answered when
-the work is done, and what it carries is the context of whoever sent it; each third one carries none.
+the work is done, and what it carries is the context of whoever sent it; each third one carries none. In a `burst`
+three are sent before the first answer is awaited. `echo` says its port and what it is told, in compressed messages.
 """
 
 import asyncio
@@ -80,14 +82,25 @@ def sync_serve(url):
         server.serve_forever()
 
 
+def echo():
+    from websockets.sync.server import serve
+    with serve(lambda session: [session.send(text) for text in session], "127.0.0.1", 0) as server:
+        print(server.socket.getsockname()[1], flush=True)
+        threading.Thread(target=lambda: (sys.stdin.read(), server.shutdown()), daemon=True).start()
+        server.serve_forever()
+
+
 def drive(websocket, connections, count, coding):
     from websockets.sync.client import connect
 
     def talk(first):
-        with connect(websocket, compression=None if coding == "plain" else coding, proxy=None) as session:
-            for number in range(first, count, connections):
-                session.send(message(f"c{connections}n{number}"))
-                assert session.recv() == f"done c{connections}n{number}"
+        at_once = connections * (3 if coding == "burst" else 1)
+        with connect(websocket, compression=None if coding == "plain" else "deflate", proxy=None) as session:
+            for begin in range(first, count, at_once):
+                names = [f"c{connections}n{number}" for number in range(begin, min(begin + at_once, count), connections)]
+                for name in names:
+                    session.send(message(name))
+                assert sorted(session.recv() for _ in names) == sorted(f"done {name}" for name in names)
 
     threads = [threading.Thread(target=talk, args=(first,)) for first in range(connections)]
     for thread in threads:
@@ -97,16 +110,18 @@ def drive(websocket, connections, count, coding):
 
 
 def main():
-    library, role, *rest = sys.argv[1:]
-    if library == "drive":
+    library, role, *rest = [*sys.argv[1:], ""]
+    if library == "echo":
+        echo()
+    elif library == "drive":
         drive(role, int(rest[0]), int(rest[1]), rest[2])
     elif library == "sync":
-        sync_serve(*rest)
+        sync_serve(rest[0])
     else:
         if library == "uvloop":
             import uvloop
             uvloop.install()
-        asyncio.run(asyncio_serve(*rest) if role == "serve" else asyncio_work(*rest))
+        asyncio.run(asyncio_serve(rest[0]) if role == "serve" else asyncio_work(rest[0], rest[1]))
 
 
 main()
