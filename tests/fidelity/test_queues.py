@@ -48,7 +48,8 @@ class Queues(Suite):
 
     def test_tasks(self):
         for options, phases in ((), ORDERED), (("uvloop",), AT_ONCE[:1]):
-            self.loop(*options, modes=OF_TASKS, phases=phases, least=all_of(OF_TASKS, 1.0))
+            # A wait may be over its time in the very turn in which the thing comes; a busy machine shows it.
+            self.loop(*options, modes=OF_TASKS, phases=phases, least=all_of(OF_TASKS, 1.0) | {"timeout": 0.95})
 
     def test_traps_of_tasks(self):
         for options, phases in ((), AT_ONCE), (("uvloop",), ORDERED[1:]):
