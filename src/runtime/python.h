@@ -111,10 +111,12 @@ struct python {
     /* Functions of asyncio's, once they were asked for. */
     py_object *get_running_loop;
     py_object *current_task;
-    const void *handles[2]; /* types of what a loop will call: asyncio's, uvloop's */
-    const void *step;       /* of what a handle calls to let a task go on */
-    bool watches_greenlets; /* or has tried to */
-    bool tells_previous;    /* a context tells in which other one it was entered */
+    const void *handles[2];   /* types of what a loop will call: asyncio's, uvloop's */
+    const void *step;         /* of what a handle calls to let a task go on */
+    const py_object *fetch;   /* code by which tornado's client makes a request */
+    const py_object *handler; /* and its server works for one */
+    bool watches_greenlets;   /* or has tried to */
+    bool tells_previous;      /* a context tells in which other one it was entered */
 };
 
 extern struct python python;

@@ -177,6 +177,18 @@ static uint32_t find_functions(py_object *task, py_object *codes[LIMIT_WITNESS_F
     return count;
 }
 
+bool python_code_is_within(const char *name)
+{
+    py_object *codes[LIMIT_WITNESS_FRAMES] = {NULL};
+    bool is_it = false;
+    find_functions(NULL, codes);
+    for (uint32_t i = 0; i < LIMIT_WITNESS_FRAMES && codes[i] != NULL && !is_it; i++) {
+        is_it = python_is_text(python_get(codes[i], "co_name"), name, strlen(name) + 1);
+    }
+    python.PyErr_Clear();
+    return is_it;
+}
+
 bool python_code_serves_at_once(py_object *task)
 {
     static const char server[] = "/aiohttp/web_protocol.py";

@@ -20,6 +20,9 @@ bool python_code_goes_straight(py_object *task);
    piece may wait for others, too. */
 bool python_code_of_greenlet_goes_straight(void);
 
+/* Whether a function of that name runs, which has called what runs now. */
+bool python_code_is_within(const char *name);
+
 /* Whether the task was begun by aiohttp's server, whose function is in that call still, and will
    wait for it. */
 bool python_code_serves_at_once(py_object *task);

@@ -35,6 +35,11 @@
  * is given another request's work once: by a list that it reads late, a future, or a queue that has
  * another order than that of coming.
  *
+ * tornado reads by streams of its own: whoever waits for what a stream reads serves its connection,
+ * or the server's task that asks for it later. The task that it begins for a request is believed
+ * whatever it runs. Its client has a queue: what it begins when another request has ended is of
+ * whoever waits for the answer, and else nobody's, whatever it has inherited.
+ *
  * A greenlet begins with an empty context. gevent tells of each that is begun; one that a request's
  * own greenlet has begun, or one that is believed, is given a context with a number of its own. It
  * is believed after each send, as a task is, where its functions do not loop at all (a `for` may
