@@ -738,8 +738,27 @@ static void begin_in_greenlet(const struct unbegun *request)
     }
 }
 
+/* The code of a method, if its module is loaded; is kept. */
+static const py_object *code_of_method(const char *module, const char *type, const char *method)
+{
+    py_object *function = python_step(python_step(python_module(module), type), method);
+    return python_step(function, "__code__");
+}
+
+/* The client is loaded by the first request that uses it. */
+static void look_for_tornado(void)
+{
+    if (python.fetch == NULL) {
+        python.fetch = code_of_method("tornado.simple_httpclient", "_HTTPConnection", "run");
+    }
+    if (python.handler == NULL) {
+        python.handler = code_of_method("tornado.web", "RequestHandler", "_execute");
+    }
+}
+
 static void begin(const struct unbegun *request)
 {
+    look_for_tornado();
     if (!is_of_open_connection(request)) {
         return;
     }
@@ -884,33 +903,23 @@ static void begin_waiting(struct waiting *waiting, py_object *task)
     }
 }
 
-/* Whether the task runs that method of tornado's; its code is kept once it is there. */
-static bool runs_method(py_object *task, const py_object **kept, const char *module,
-                        const char *type, const char *method)
+static bool runs(py_object *task, const py_object *code)
 {
-    if (*kept == NULL) {
-        py_object *function = python_step(python_step(python_module(module), type), method);
-        *kept = python_step(function, "__code__");
-        if (*kept == NULL) {
-            return false;
-        }
-    }
-    py_object *code = python_step(python_get(task, "_coro"), "cr_code");
-    python_forget(code);
-    python.PyErr_Clear();
-    return code == *kept;
+    py_object *own_code = code == NULL ? NULL : python_step(python_get(task, "_coro"), "cr_code");
+    python_forget(own_code);
+    return code != NULL && own_code == code;
 }
 
 /* Whether the task makes one request of tornado's client, and nothing else. */
 static bool is_fetch(py_object *task)
 {
-    return runs_method(task, &python.fetch, "tornado.simple_httpclient", "_HTTPConnection", "run");
+    return runs(task, python.fetch);
 }
 
 /* Whether the task is that of one request of tornado's server, and nothing else. */
 static bool is_handler(py_object *task)
 {
-    return runs_method(task, &python.handler, "tornado.web", "RequestHandler", "_execute");
+    return runs(task, python.handler);
 }
 
 /* Adds what tornado's client will resolve when that request is over. */
@@ -1486,6 +1495,7 @@ static bool is_given(py_object *step, const struct python_taken *taken)
 /* The task whose first step the handle is gets a number of its own. */
 static void begin_task(const struct handle *handle, uint32_t number)
 {
+    look_for_tornado();
     py_object *context = (py_object *)(uintptr_t)handle->context;
     struct begun *entry = find_begun(number);
     uint32_t root_number = entry->root != 0 ? entry->root : number;
