@@ -23,6 +23,7 @@
 #include "runtime/python_method.h"
 #include "runtime/python_pools.h"
 #include "runtime/python_queues.h"
+#include "runtime/python_threads.h"
 
 #define SLOT_TRAVERSE 71 /* Py_tp_traverse, of the stable ABI */
 
@@ -1217,7 +1218,10 @@ static struct thread_context *cause_of_code(void)
 {
     struct thread_context *cause = get_cause(true);
     told.was_planned = false; /* nothing is sent */
-    if (cause == NULL || !told.is_doubted) {
+    if (cause == NULL) {
+        return python_threads_cause();
+    }
+    if (!told.is_doubted) {
         return cause;
     }
     int collects = python_stay();
@@ -1929,6 +1933,7 @@ const char *python_witness_prepare(bool tells)
     }
     *(void **)&python.collects = dlsym(RTLD_DEFAULT, "PyGC_Disable");
     *(void **)&python.collects_again = dlsym(RTLD_DEFAULT, "PyGC_Enable");
+    *(void **)&python.find_in_type = dlsym(RTLD_DEFAULT, "_PyType_Lookup");
     if (!is_whole || python.is_finalizing == NULL ||
         (python.collects != NULL && python.collects_again == NULL)) {
         attachment_note_witness(WITNESS_PYTHON_LACKS_FUNCTION);
@@ -1945,6 +1950,7 @@ const char *python_witness_prepare(bool tells)
                                                 .is_handle = is_handle,
                                                 .schedules = schedules};
     python_pools_prepare(cause_of_code);
+    python_threads_prepare(cause_of_code);
     python_queues_prepare(&takers);
     static const struct witness python_witness = {
         .request_read = request_read,

@@ -53,8 +53,9 @@
  *
  * Nothing is said of loops in other threads than the main one, in interpreters other than the main
  * one, and in builds without the lock. Of what other threads do for a task only the pools of
- * runtime/python_pools.h and the queues of runtime/python_queues.h tell; the latter also tell for
- * whom a task or greenlet works that has taken something out: its context gets a number of its own.
+ * runtime/python_pools.h, the queues of runtime/python_queues.h and the beginnings of threads
+ * (runtime/python_threads.h) tell. Queues also tell for whom a task or greenlet works that has
+ * taken something out: its context gets a number of its own.
  */
 #pragma once
 
