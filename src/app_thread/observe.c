@@ -655,9 +655,9 @@ void observe_socket_error(int fd, int error)
     }
 }
 
-void observe_health_asked(int fd)
+/* A blocking thread serves the oldest request on that connection; `alone`: if there is one. */
+static void serve(struct thread_state *self, int fd, bool alone)
 {
-    struct thread_state *self = &thread_state;
     struct touch touch;
     if (self->is_ours || !trace_context_may_join(self) || !connection_find(fd, &touch) ||
         touch.connection->role != ROLE_SERVER ||
@@ -666,13 +666,28 @@ void observe_health_asked(int fd)
     }
     struct pairing_entry entry;
     if (atomic_load_explicit(&touch.connection->protocol, memory_order_acquire) == PROTOCOL_HTTP1 &&
-        pairing_oldest(&touch.connection->pairing, &entry) && (entry.flags & PAIRING_COMPLETE)) {
+        pairing_oldest(&touch.connection->pairing, &entry) && (entry.flags & PAIRING_COMPLETE) &&
+        (!alone || pairing_count(&touch.connection->pairing) == 1)) {
         const struct record *record = exchange_record(entry.slot);
         if (record != NULL) {
             trace_context_join(self, record, touch.connection);
         }
     }
     connection_leave(self, touch.connection, DIRECTION_OUT);
+}
+
+void observe_health_asked(int fd)
+{
+    serve(&thread_state, fd, false);
+}
+
+void observe_connection_taken(int fd)
+{
+    struct thread_state *self = &thread_state;
+    if (!self->runs_a_loop) {
+        trace_context_forget(self);
+        serve(self, fd, true);
+    }
 }
 
 void observe_shutdown(int fd, int how)

@@ -112,6 +112,10 @@ void observe_socket_error(int fd, int error);
    to work for, is about to serve the request that another thread has read from it. */
 void observe_health_asked(int fd);
 
+/* The thread has done with what it did, and takes that connection to serve it: the one request that
+   another thread has read from it. `fd` below 0: it takes something else. */
+void observe_connection_taken(int fd);
+
 /* shutdown(fd, how) succeeded. */
 void observe_shutdown(int fd, int how);
 

@@ -429,6 +429,11 @@
 #define LIMIT_WITNESS_JOB_ID 128u
 /* Items of work in the queues of pools of threads; where there are more, some are nobody's. */
 #define LIMIT_WITNESS_HANDED_OVER 1024u
+/* Threads that requests have started and that have not sent anything yet; where there are more,
+   some are nobody's. */
+#define LIMIT_WITNESS_THREADS 512u
+/* Threads of which each was started by the one before; one that lies deeper is nobody's. */
+#define LIMIT_WITNESS_THREADS_DEEP 4u
 /* Deques that were looked at, whether a queue uses them: those that a program uses all the time. */
 #define LIMIT_WITNESS_DEQUES 1024u
 /* Queues through which threads or tasks hand work to each other. One that was not used for the

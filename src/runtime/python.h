@@ -71,6 +71,7 @@ typedef int py_traverse(py_object *object, py_visit *visit, void *argument);
     X(PyBytes_Type)                                                                                \
     X(PyCFunction_Type)                                                                            \
     X(PyCell_Type)                                                                                 \
+    X(PyDict_Type)                                                                                 \
     X(PyFloat_Type)                                                                                \
     X(PyFunction_Type)                                                                             \
     X(PyListIter_Type)                                                                             \
@@ -78,8 +79,10 @@ typedef int py_traverse(py_object *object, py_visit *visit, void *argument);
     X(PyLong_Type)                                                                                 \
     X(PyMethod_Type)                                                                               \
     X(PyRangeIter_Type)                                                                            \
+    X(PySet_Type)                                                                                  \
     X(PyTupleIter_Type)                                                                            \
     X(PyTuple_Type)                                                                                \
+    X(PyUnicode_Type)                                                                              \
     X(PyZip_Type)                                                                                  \
     X(_Py_FalseStruct)                                                                             \
     X(_Py_NoneStruct)
@@ -97,6 +100,8 @@ struct python {
     int (*collects)(
         void); /* stops the collection of garbage; whether it was on. NULL before 3.10 */
     int (*collects_again)(void);
+    /* What a type has by that name, not asked for anything; NULL: cannot be told. */
+    py_object *(*find_in_type)(const void *type, py_object *name);
     _Atomic uint8_t state;  /* enum python_state */
     _Atomic bool has_begun; /* a request that a loop or hub serves */
     bool tells;
@@ -111,10 +116,12 @@ struct python {
     /* Functions of asyncio's, once they were asked for. */
     py_object *get_running_loop;
     py_object *current_task;
-    const void *handles[2]; /* types of what a loop will call: asyncio's, uvloop's */
-    const void *step;       /* of what a handle calls to let a task go on */
-    bool watches_greenlets; /* or has tried to */
-    bool tells_previous;    /* a context tells in which other one it was entered */
+    const void *handles[2];   /* types of what a loop will call: asyncio's, uvloop's */
+    const void *step;         /* of what a handle calls to let a task go on */
+    const py_object *fetch;   /* code by which tornado's client makes a request */
+    const py_object *handler; /* and its server works for one */
+    bool watches_greenlets;   /* or has tried to */
+    bool tells_previous;      /* a context tells in which other one it was entered */
 };
 
 extern struct python python;

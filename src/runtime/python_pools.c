@@ -16,6 +16,7 @@
 #include "runtime/python.h"
 #include "runtime/python_method.h"
 #include "runtime/python_queues.h"
+#include "runtime/python_threads.h"
 
 /* From the function that makes a thread: a thread's start, and a pool's function that calls it. */
 #define FRAMES_TO_SUBMIT 5
@@ -36,6 +37,10 @@ static struct {
     py_method *put_at_once;
     py_method *get;
     py_method *get_at_once;
+    py_method *release;
+    py_method *acquire;
+    py_object *start_soon; /* trio's functions: who hands over, and who takes; NULL: not loaded */
+    py_object *work;
     py_method *load;
     py_method *load_bytes;
     _Atomic uint64_t looked_ns; /* for what is to be watched, while it is not there */
@@ -44,6 +49,7 @@ static struct {
     _Atomic uint8_t queues;     /* enum pools_state: of what they are made of */
     _Atomic uint8_t state;      /* of pools of threads */
     _Atomic uint8_t processes;  /* of pools of processes */
+    _Atomic uint8_t trio;
     struct handed handed[LIMIT_WITNESS_HANDED_OVER];
 } python_pools;
 
@@ -204,6 +210,40 @@ static py_object *watched_get_at_once(py_object *self, void *a, void *b, void *c
     return took(self, python_pools.get_at_once(self, a, b, c, d), false);
 }
 
+/* trio hands its threads what to do by a place in their object and a lock, which the thread waits
+   for: whoever lets that go has put something there, and who gets it takes that. */
+static bool is_run_by(const py_object *code)
+{
+    py_object *frame = python.PyEval_GetFrame();
+    py_object *runs = frame == NULL ? NULL : python.PyFrame_GetCode(frame);
+    python_forget(runs); /* the frame has it */
+    return runs != NULL && runs == code;
+}
+
+static py_object *watched_release(py_object *self, void *a, void *b, void *c, void *d)
+{
+    int collects;
+    if (hook_is_on() && is_run_by(python_pools.start_soon) && python_enter(&collects)) {
+        hand_over(self);
+        python.PyErr_Clear();
+        python_leave(collects);
+    }
+    return python_pools.release(self, a, b, c, d);
+}
+
+static py_object *watched_acquire(py_object *self, void *a, void *b, void *c, void *d)
+{
+    if (thread_state.runs_a_loop || !hook_is_on() || !is_run_by(python_pools.work)) {
+        return python_pools.acquire(self, a, b, c, d);
+    }
+    trace_context_give_back(&thread_state);
+    py_object *result = python_pools.acquire(self, a, b, c, d);
+    if (result != NULL && result != python._Py_FalseStruct) {
+        take_over(self);
+    }
+    return result;
+}
+
 /* A message to a process of a pool, as billiard's are: its kind, and of what is to be done two
    numbers, a function, and arguments. */
 static void was_handed(py_object *message)
@@ -278,8 +318,48 @@ static void watch_queues(py_object *queue)
     }
 }
 
+static py_object *code_of(py_object *type, const char *name)
+{
+    return python_step(python_get(type, name), "__code__");
+}
+
+/* Both types are there. */
+static void watch_trio(py_object *pool, py_object *worker)
+{
+    py_object *lock = python_step(python_module("_thread"), "LockType");
+    struct python_method *release = python_method_of_type(lock, "release", 0);
+    struct python_method *acquire = python_method_of_type(lock, "acquire", 0);
+    python_pools.start_soon = code_of(pool, "start_thread_soon"); /* both are kept */
+    python_pools.work = code_of(worker, "_work");
+    bool is_whole = release != NULL && acquire != NULL && python_pools.start_soon != NULL &&
+                    python_pools.work != NULL;
+    if (is_whole) {
+        python_method_watch(release, &python_pools.release, watched_release);
+        python_method_watch(acquire, &python_pools.acquire, watched_acquire);
+    }
+    note(&python_pools.trio, is_whole);
+    python_forget(lock);
+}
+
+/* It may be in the middle of being loaded. */
+static void look_for_trio(void)
+{
+    py_object *cache = python_module("trio._core._thread_cache");
+    py_object *pool = python_get(cache, "ThreadCache");
+    py_object *worker = python_get(cache, "WorkerThread");
+    if (pool != NULL && worker != NULL) {
+        watch_trio(pool, worker);
+    }
+    python_forget(worker);
+    python_forget(pool);
+    python_forget(cache);
+}
+
 static void look_for_threads(void)
 {
+    if (is_unknown(&python_pools.trio)) {
+        look_for_trio();
+    }
     if (is_unknown(&python_pools.queues)) {
         py_object *queue = python_step(python_module("_queue"), "SimpleQueue");
         if (queue != NULL) {
@@ -365,13 +445,9 @@ static py_object *find_first_item(void)
     return item; /* the frame has it */
 }
 
-void python_pools_making_thread(void)
+/* Of a pool that is being made. */
+static void look_at_first_item(void)
 {
-    int collects;
-    if (!may_come() || python.PyGILState_GetThisThreadState() == NULL ||
-        !python.PyGILState_Check() || !python_enter(&collects)) {
-        return;
-    }
     bool was_unknown = is_unknown(&python_pools.state);
     look_for_threads();
     if (was_unknown && !is_unknown(&python_pools.state)) {
@@ -379,6 +455,19 @@ void python_pools_making_thread(void)
         if (item != NULL) {
             hand_over(item);
         }
+    }
+}
+
+void python_pools_making_thread(void)
+{
+    int collects;
+    if (python.PyGILState_GetThisThreadState() == NULL || !python.PyGILState_Check() ||
+        !python_enter(&collects)) {
+        return;
+    }
+    python_threads_making();
+    if (may_come()) {
+        look_at_first_item();
     }
     python.PyErr_Clear();
     python_leave(collects);

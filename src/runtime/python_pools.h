@@ -6,7 +6,8 @@
  * that queue are watched in place (runtime/python_method.h). So who puts an item in is known when
  * it is taken out, however many threads there are; until the thread asks for the next item it works
  * for the one who put this in. A thread that begins to take from a queue of the program's own works
- * for whom that says (runtime/python_queues.h), or for nobody.
+ * for whom that says (runtime/python_queues.h), or for nobody. Threads of trio's are handed what to
+ * do in the same way, by a lock.
  *
  * A process of Celery's pools (billiard) is sent what to do as a pickled message. Of what it has
  * unpickled the task's id is looked up among the jobs that its parent has claimed.

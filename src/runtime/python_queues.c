@@ -7,6 +7,7 @@
 
 #include "app_thread/attachment.h"
 #include "app_thread/hooks/hook.h"
+#include "app_thread/observe.h"
 #include "app_thread/thread_state.h"
 #include "app_thread/trace_context.h"
 #include "base/compiler.h"
@@ -28,6 +29,7 @@ enum {
     QUEUE_SET = 8,     /* that one queue may have */
     HANDED_SET = 8,    /* that one thing may have */
     FRAMES_TO_GET = 2, /* from `_get` to the function that says whether it was waited for */
+    FRAMES_TO_RUN = 2, /* and to the one that takes */
 };
 
 /* A queue; what is in there only is compared. Used with Python's lock. */
@@ -37,6 +39,8 @@ struct queue {
     uint32_t epoch;
     uint32_t used;  /* when: the longest unused one is replaced */
     bool is_sealed; /* it hands nothing over */
+    bool is_asked;  /* by whom it is taken from */
+    bool is_pools;  /* a pool's thread does what it takes, one thing after the other */
     bool is_compiled;
     uint64_t state; /* the deque's, when it was seen last */
     uint64_t first; /* the number of the next thing to be taken out */
@@ -82,6 +86,7 @@ static struct {
     const void *of_gevent[2];
     py_method *append;
     py_method *take_first;
+    py_object *serve; /* waitress's function that takes connections */
     py_method *gevent_put;
     py_method *gevent_put_at_once;
     py_method *gevent_get;
@@ -269,12 +274,12 @@ static void put_in(struct queue *queue, const py_object *item)
         return;
     }
     const struct python_taken *last = taken_last();
-    if (last != NULL && last->queue == queue->serial && last->item == (uintptr_t)item &&
-        last->part == first_part(item)) {
+    bool goes_on = last != NULL && last->queue == queue->serial;
+    if (goes_on && last->item == (uintptr_t)item && last->part == first_part(item)) {
         queue->is_sealed = true; /* was lent */
     }
     struct thread_context work;
-    if (queue->is_sealed || !is_work(item) || !find_cause(&work)) {
+    if (goes_on || queue->is_sealed || !is_work(item) || !find_cause(&work)) {
         return;
     }
     *add_handed(queue, item) = (struct handed){.serial = queue->serial,
@@ -305,6 +310,25 @@ static bool take_here(const struct thread_context *work, const struct python_tak
     return follows;
 }
 
+/* The same of a pool's thread, whether or not it has sent anything for what it took before. */
+static void take_in_pool(const struct thread_context *work)
+{
+    trace_context_give_back(&thread_state);
+    if (work != NULL) {
+        trace_context_borrow(&thread_state, work);
+    }
+}
+
+/* One of it is not in the queue any more; NULL: nothing was known. */
+static void forget_handed(struct handed *handed)
+{
+    if (handed != NULL) {
+        handed->copies--;
+        handed->serial = handed->copies == 0 ? 0 : handed->serial;
+        handed->is_nobodys = true;
+    }
+}
+
 static void took_out(struct queue *queue, const py_object *item, bool is_waiting)
 {
     uint64_t number = queue->first++;
@@ -318,14 +342,15 @@ static void took_out(struct queue *queue, const py_object *item, bool is_waiting
         work = &handed->work;
         memcpy(what.span_id, work->span_id, sizeof(what.span_id));
     }
+    if (queue->is_pools && !thread_state.runs_a_loop) {
+        take_in_pool(work);
+        forget_handed(handed);
+        return;
+    }
     bool is_right =
         thread_state.runs_a_loop ? python_queues.takers->take(work, &what) : take_here(work, &what);
     queue->is_sealed = queue->is_sealed || !is_right;
-    if (handed != NULL) {
-        handed->copies--;
-        handed->serial = handed->copies == 0 ? 0 : handed->serial;
-        handed->is_nobodys = true;
-    }
+    forget_handed(handed);
 }
 
 /* ---- of deques ---- */
@@ -369,6 +394,35 @@ static bool is_waited_for(const struct functions *of)
         is_it = of->outer[i] != NULL ? code == of->outer[i] : code == NULL || code != of->at_once;
     }
     python_forget(frame);
+    return is_it;
+}
+
+static bool ends_with(py_object *text, const char *wanted, size_t size)
+{
+    const char *is = text == NULL ? NULL : python.PyUnicode_AsUTF8(text);
+    size_t length = is == NULL ? 0 : strlen(is);
+    bool ends = length >= size && memcmp(is + length - size, wanted, size) == 0;
+    python_forget(text);
+    return ends;
+}
+
+/* Whether who takes is a thread of anyio's pool: each has a queue of its own, by which it is handed
+   one function after the other, and waits for the next one when that is done. */
+static bool is_taken_by_pool(void)
+{
+    static const char run[] = "run";
+    static const char file[] = "/anyio/_backends/_asyncio.py";
+    py_object *frame = python.PyEval_GetFrame();
+    python.Py_IncRef(frame);
+    for (uint32_t i = 0; i < FRAMES_TO_RUN && frame != NULL; i++) {
+        frame = python_step(frame, "f_back");
+    }
+    bool is_there = frame != NULL && (const void *)frame != python._Py_NoneStruct;
+    py_object *code = is_there ? code_of(frame) : NULL;
+    bool is_it = code != NULL && python_is_text(python_get(code, "co_name"), run, sizeof(run)) &&
+                 ends_with(python_get(code, "co_filename"), file, sizeof(file) - 1);
+    python_forget(frame);
+    python.PyErr_Clear();
     return is_it;
 }
 
@@ -461,6 +515,10 @@ static SLOW struct queue *takes_first(py_object *deque, bool *is_waiting)
         note_seen(deque, DEQUE_OF_QUEUE);
         queue = word_at(deque, DEQUE_SIZE) > 0 ? queue_of_deque(deque) : NULL;
         *is_waiting = is_waited_for(of);
+        if (queue != NULL && !queue->is_asked) {
+            queue->is_asked = true;
+            queue->is_pools = is_taken_by_pool();
+        }
     } else {
         note_seen(deque, DEQUE_ONLY_TAKEN_FROM);
         if (thread_state.context.is_lent) {
@@ -540,8 +598,27 @@ static SLOW py_object *take_first_slow(py_object *self, void *a, void *b, void *
     return item;
 }
 
+/* A thread of waitress's takes a connection from which the main thread has read a request. */
+static SLOW py_object *take_connection(py_object *self, void *a, void *b, void *c, void *d)
+{
+    py_object *item = python_queues.take_first(self, a, b, c, d);
+    int collects;
+    if (item != NULL && python_enter(&collects)) {
+        py_object *number = python_get(item, "_fileno");
+        bool is_there = number != NULL && number->type == python_queues.number;
+        observe_connection_taken(is_there ? (int)python.PyLong_AsLong(number) : -1);
+        python_forget(number);
+        python_leave(collects);
+    }
+    return item;
+}
+
 static py_object *watched_take_first(py_object *self, void *a, void *b, void *c, void *d)
 {
+    if (unlikely(python_queues.serve != NULL) && hook_is_on() &&
+        code_of(python.PyEval_GetFrame()) == python_queues.serve) {
+        return take_connection(self, a, b, c, d);
+    }
     if (unlikely(matters(self, false) == MATTERS || thread_state.context.is_lent) && hook_is_on()) {
         return take_first_slow(self, a, b, c, d);
     }
@@ -719,6 +796,11 @@ void python_queues_look(void)
     if (!python_queues.is_watching || !python_queues_may_come()) {
         return;
     }
+    if (python_queues.serve == NULL) {
+        py_object *type = python_step(python_module("waitress.task"), "ThreadedTaskDispatcher");
+        python_queues.serve = code_of_function(type, "handler_thread"); /* is kept */
+        python_forget(type);
+    }
     bool has_all = has_functions(&python_queues.functions[OF_QUEUE], "queue", false);
     has_all =
         has_functions(&python_queues.functions[OF_ASYNCIO], "asyncio.queues", true) && has_all;
@@ -807,4 +889,9 @@ void python_queues_prepare(const struct python_takers *takers)
 bool python_queues_is_get(const py_object *code)
 {
     return code == python_queues.functions[OF_ASYNCIO].outer[1];
+}
+
+bool python_queues_has_taken(void)
+{
+    return taken_here.queue != 0;
 }

@@ -19,6 +19,11 @@
  * the same request: it collects, or is ahead, and which one it works for is not known. And a thing
  * may be no work, but say that there is some: None, numbers and texts that Python shares, one that
  * is in the queue twice. Nor is what was not waited for (get_nowait).
+ * What a taker puts into the queue that it takes from is nobody's: it may be what has waited until
+ * somebody is free.
+ *
+ * All that does not hold for the queues of anyio's threads, which are known by the function that
+ * takes: what they do for a thing is over when they take the next one, whether they send or not.
  */
 #pragma once
 
@@ -85,3 +90,6 @@ bool python_queues_would_wait(void *const *arguments, void *count, const py_obje
 
 /* Whether that is the code of asyncio's `get`. */
 bool python_queues_is_get(const py_object *code);
+
+/* Whether this thread, which runs no loop, has taken anything out of a queue. */
+bool python_queues_has_taken(void);

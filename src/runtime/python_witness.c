@@ -23,6 +23,7 @@
 #include "runtime/python_method.h"
 #include "runtime/python_pools.h"
 #include "runtime/python_queues.h"
+#include "runtime/python_threads.h"
 
 #define SLOT_TRAVERSE 71 /* Py_tp_traverse, of the stable ABI */
 
@@ -69,6 +70,12 @@ struct doubt {
     const void *context;
 };
 
+/* A request that a stream of tornado's read before its server asked for it. */
+struct early {
+    uintptr_t stream; /* is only compared */
+    struct unbegun request;
+};
+
 /* Written by the main thread alone. `begun` is read by all; who reads an entry looks at its number
    before and after. */
 static struct {
@@ -77,6 +84,8 @@ static struct {
     uint32_t unbegun_count;
     _Atomic uint32_t last_number;
     uint32_t doubt_count;
+    uint32_t early_count;
+    struct early early[LIMIT_WITNESS_UNBEGUN];
     struct unbegun unbegun[LIMIT_WITNESS_UNBEGUN];
     struct doubt doubts[LIMIT_WITNESS_DOUBTS];
     struct begun begun[LIMIT_WITNESS_NUMBERS]; /* by number, modulo */
@@ -579,6 +588,17 @@ static void begin_for(py_object *protocol, py_object *reading, const struct unbe
     python_forget(capsule);
 }
 
+static void begin_for_tornado(py_object *handle, const struct unbegun *request);
+
+/* It is not answered yet, and its descriptor is still that of its connection. */
+static bool is_of_open_connection(const struct unbegun *request)
+{
+    struct touch touch;
+    return trace_context_is_current(&request->work) &&
+           connection_find(request->descriptor, &touch) &&
+           touch.connection->serial == request->work.connection;
+}
+
 /* The request was read by a transport of the running loop. */
 static void begin_in_loop(py_object *loop, const struct unbegun *request)
 {
@@ -590,11 +610,14 @@ static void begin_in_loop(py_object *loop, const struct unbegun *request)
         step_item(python_step(python_get(loop, "_selector"), "_fd_to_key"), request->descriptor);
     py_object *handles = python_step(key, "data");
     py_object *handle = handles == NULL ? NULL : own(python.PyTuple_GetItem(handles, 0));
-    py_object *reading = python_step(handle, "_context");
+    py_object *reading = python_get(handle, "_context");
     if (protocol != NULL && reading != NULL) {
         begin_for(above_tls != NULL ? above_tls : protocol, reading, request, BEGUN_BY_LOOP);
+    } else if (transport == NULL) {
+        begin_for_tornado(handle, request);
     }
     python_forget(reading);
+    python_forget(handle);
     python_forget(handles);
     python_forget(above_tls);
     python_forget(protocol);
@@ -716,12 +739,28 @@ static void begin_in_greenlet(const struct unbegun *request)
     }
 }
 
+/* The code of a method, if its module is loaded; is kept. */
+static const py_object *code_of_method(const char *module, const char *type, const char *method)
+{
+    py_object *function = python_step(python_step(python_module(module), type), method);
+    return python_step(function, "__code__");
+}
+
+/* The client is loaded by the first request that uses it. */
+static void look_for_tornado(void)
+{
+    if (python.fetch == NULL) {
+        python.fetch = code_of_method("tornado.simple_httpclient", "_HTTPConnection", "run");
+    }
+    if (python.handler == NULL) {
+        python.handler = code_of_method("tornado.web", "RequestHandler", "_execute");
+    }
+}
+
 static void begin(const struct unbegun *request)
 {
-    struct touch touch;
-    if (!trace_context_is_current(&request->work) ||
-        !connection_find(request->descriptor, &touch) ||
-        touch.connection->serial != request->work.connection) {
+    look_for_tornado();
+    if (!is_of_open_connection(request)) {
         return;
     }
     py_object *loop = running_loop();
@@ -782,14 +821,24 @@ static bool is_in_module(py_object *module, const char *wanted)
     return is_it;
 }
 
-/* Whether the callback is one of asyncio's own functions: who is called by those waits. */
+/* Whether the callback is one of asyncio's own functions, or of what tornado makes of them: who is
+   called by those waits. */
 static bool is_of_asyncio(py_object *callback)
 {
+    static const char *const modules[] = {"asyncio.", "tornado.concurrent", "tornado.gen",
+                                          "tornado.simple_httpclient"};
     py_object *function = python_get(callback, "__func__");
     function = function != NULL ? function : python_get(callback, "func");
-    return is_in_module(function != NULL ? python_step(function, "__module__")
-                                         : python_get(callback, "__module__"),
-                        "asyncio.");
+    py_object *module =
+        function != NULL ? python_step(function, "__module__") : python_get(callback, "__module__");
+    const char *name = module == NULL ? NULL : python.PyUnicode_AsUTF8(module);
+    bool is_it = false;
+    for (size_t i = 0; name != NULL && i < sizeof(modules) / sizeof(modules[0]); i++) {
+        is_it = is_it || strncmp(name, modules[i], strlen(modules[i])) == 0;
+    }
+    python_forget(module);
+    python.PyErr_Clear();
+    return is_it;
 }
 
 #define OF_ANYIO "anyio._backends._asyncio"
@@ -855,6 +904,37 @@ static void begin_waiting(struct waiting *waiting, py_object *task)
     }
 }
 
+static bool runs(py_object *task, const py_object *code)
+{
+    py_object *own_code = code == NULL ? NULL : python_step(python_get(task, "_coro"), "cr_code");
+    python_forget(own_code);
+    return code != NULL && own_code == code;
+}
+
+/* Whether the task makes one request of tornado's client, and nothing else. */
+static bool is_fetch(py_object *task)
+{
+    return runs(task, python.fetch);
+}
+
+/* Whether the task is that of one request of tornado's server, and nothing else. */
+static bool is_handler(py_object *task)
+{
+    return runs(task, python.handler);
+}
+
+/* Adds what tornado's client will resolve when that request is over. */
+static void add_fetched(struct waiting *waiting, py_object *task)
+{
+    py_object *frame = python_step(python_get(task, "_coro"), "cr_frame");
+    py_object *callback =
+        python_step(python_local(python_step(frame, "f_locals"), "self"), "final_callback");
+    if (callback != NULL) {
+        visit_part(callback, waiting);
+    }
+    python_forget(callback);
+}
+
 /* Adds who is waited for by the future's callbacks; true if one is a server's. */
 static bool add_all_waiting(struct waiting *waiting, py_object *future, uintptr_t tasks)
 {
@@ -868,6 +948,9 @@ static bool add_all_waiting(struct waiting *waiting, py_object *future, uintptr_
         python_forget(pair);
     }
     python_forget(callbacks);
+    if (is_fetch(future)) {
+        add_fetched(waiting, future);
+    }
     return has_server;
 }
 
@@ -999,6 +1082,96 @@ static bool is_within(const void *context, uint32_t number, const struct begun *
     return false;
 }
 
+/* Whether the current task is one of tornado's server that reads requests and answers them. */
+static bool is_tornados(void)
+{
+    static const char name[] = "_server_request_loop";
+    py_object *task = current_task();
+    bool is_it =
+        python_is_text(python_step(python_step(python_step(task, "_coro"), "cr_code"), "co_name"),
+                       name, sizeof(name));
+    python.PyErr_Clear();
+    return is_it;
+}
+
+/* The context of the task that waits for the future, over any number of others. */
+static py_object *waiting_context(py_object *future)
+{
+    struct waiting waiting;
+    py_object *found = NULL;
+    begin_waiting(&waiting, future);
+    for (uint32_t i = 0; i < waiting.count && found == NULL; i++) {
+        found = step_context(own(waiting.futures[i]), "Task");
+        if (found == NULL) {
+            add_all_waiting(&waiting, waiting.futures[i], 0);
+        }
+    }
+    end_waiting(&waiting);
+    return found;
+}
+
+static void begin_for_task(py_object *serving, const struct unbegun *request)
+{
+    if (serving->type != python.context || is_busy(serving, &request->work)) {
+        return;
+    }
+    py_object *capsule = make_capsule(begin_request(request, serving, NULL, BEGUN_BY_LOOP));
+    if (capsule != NULL) {
+        put(serving, capsule);
+    }
+    python_forget(capsule);
+}
+
+/* The current task begins something. If it is tornado's server, and its stream has read a request
+   early, it is for that. */
+static void begin_early(void)
+{
+    py_object *task = is_tornados() ? current_task() : NULL;
+    py_object *frame = python_step(python_get(task, "_coro"), "cr_frame");
+    py_object *stream = python_step(python_local(python_step(frame, "f_locals"), "self"), "stream");
+    uint32_t count = 0;
+    bool is_found = false;
+    for (uint32_t i = 0; i < python_requests.early_count; i++) {
+        const struct early *early = &python_requests.early[i];
+        bool is_open = is_of_open_connection(&early->request);
+        if (is_open && !is_found && early->stream == (uintptr_t)stream) {
+            begin_for_task((py_object *)(uintptr_t)current_context(), &early->request);
+            is_found = true;
+        } else if (is_open) {
+            python_requests.early[count++] = *early;
+        }
+    }
+    python_requests.early_count = count;
+    python_forget(stream);
+    python_forget(task);
+}
+
+/* The request was read by a stream of tornado's, which a loop calls by the handle, NULL: not yet.
+   Who waits for what the stream reads serves its connection, or is reading it right now. */
+static void begin_for_tornado(py_object *handle, const struct unbegun *request)
+{
+    py_object *loop = python_step(python_get(handle, "_callback"), "__self__");
+    py_object *handler = step_item(python_step(loop, "handlers"), request->descriptor);
+    bool is_pair = handler != NULL && handler->type == python.PyTuple_Type &&
+                   python.PySequence_Size(handler) == 2;
+    py_object *stream = is_pair ? python_get(python.PyTuple_GetItem(handler, 1), "__self__") : NULL;
+    py_object *future = python_get(stream, "_read_future");
+    py_object *serving = future == NULL ? NULL : waiting_context(future);
+    if (serving == NULL && is_tornados()) {
+        serving = own((py_object *)(uintptr_t)current_context());
+    }
+    if (serving != NULL) {
+        begin_for_task(serving, request);
+    } else if (stream != NULL && python_requests.early_count < LIMIT_WITNESS_UNBEGUN) {
+        python_requests.early[python_requests.early_count++] =
+            (struct early){(uintptr_t)stream, *request};
+    }
+    python_forget(serving);
+    python_forget(future);
+    python_forget(stream);
+    python_forget(handler);
+}
+
 /* Whether the current task works for whom its number names: that one's own code has begun it, and
    it is no worker that loops; or that one waits for it. */
 static bool is_believed(py_object *task, const void *context, uint32_t number)
@@ -1018,7 +1191,8 @@ static bool is_believed(py_object *task, const void *context, uint32_t number)
         return false;
     }
     bool is_new = !was_begun && is_within(context, number, entry);
-    return ((was_begun || is_new) && python_code_goes_straight(task)) ||
+    return (was_begun && (is_fetch(task) || is_handler(task))) ||
+           ((was_begun || is_new) && python_code_goes_straight(task)) ||
            (is_new && python_code_serves_at_once(task)) || is_waited_for(task, root_number, root);
 }
 
@@ -1044,7 +1218,10 @@ static struct thread_context *cause_of_code(void)
 {
     struct thread_context *cause = get_cause(true);
     told.was_planned = false; /* nothing is sent */
-    if (cause == NULL || !told.is_doubted) {
+    if (cause == NULL) {
+        return python_threads_cause();
+    }
+    if (!told.is_doubted) {
         return cause;
     }
     int collects = python_stay();
@@ -1322,6 +1499,7 @@ static bool is_given(py_object *step, const struct python_taken *taken)
 /* The task whose first step the handle is gets a number of its own. */
 static void begin_task(const struct handle *handle, uint32_t number)
 {
+    look_for_tornado();
     py_object *context = (py_object *)(uintptr_t)handle->context;
     struct begun *entry = find_begun(number);
     uint32_t root_number = entry->root != 0 ? entry->root : number;
@@ -1356,6 +1534,56 @@ static bool may_begin_tasks(const void *context, uint32_t number)
     return is_it;
 }
 
+/* A request that tornado's client has kept until another one had ended is begun: for whom, shows
+   who waits for it. 0: not known. */
+static uint32_t number_of_waiting(py_object *task)
+{
+    struct waiting waiting;
+    uint32_t found = 0;
+    begin_waiting(&waiting, task);
+    for (uint32_t i = 0; i < waiting.count && found == 0; i++) {
+        py_object *future = waiting.futures[i];
+        py_object *context = i == 0 ? NULL : step_context(own(future), "Task");
+        uint32_t number = number_in(context);
+        const struct begun *entry = find_begun(number);
+        if (entry != NULL && entry->serving == (uintptr_t)context) {
+            found = trace_context_is_current(&entry->work) ? number : 0;
+            python_forget(context);
+            break;
+        }
+        python_forget(context);
+        add_all_waiting(&waiting, future, 0);
+    }
+    end_waiting(&waiting);
+    return found;
+}
+
+/* The context has a number by which it is nobody's. */
+static void make_nobodys(const void *context)
+{
+    struct unbegun request = {.descriptor = -1};
+    py_object *capsule = make_capsule(begin_request(&request, context, NULL, BEGUN_BY_LOOP));
+    if (capsule != NULL) {
+        put((py_object *)(uintptr_t)context, capsule);
+    }
+    python_forget(capsule);
+}
+
+/* The same of the first step of such a request; true: that it is none of the code's that runs. */
+static bool begins_for_waiting(const struct handle *handle)
+{
+    py_object *task = python_get(handle->step, "__self__");
+    bool is_it = task != NULL && is_fetch(task) && python_code_is_within("_release_fetch");
+    uint32_t number = is_it ? number_of_waiting(task) : 0;
+    if (number != 0) {
+        begin_task(handle, number);
+    } else if (is_it) {
+        make_nobodys(handle->context);
+    }
+    python_forget(task);
+    return is_it;
+}
+
 /* Something is put into a loop's deque. If it is the first step of a task, that task is begun by
    the code that runs now. */
 static void schedules(py_object *item)
@@ -1364,10 +1592,16 @@ static void schedules(py_object *item)
         return;
     }
     const void *context = current_context();
+    uint32_t inherited = number_in(context);
+    int collects;
+    if (python_requests.early_count > 0 && python_enter(&collects)) {
+        begin_early();
+        python_leave(collects);
+    }
     uint32_t number = number_in(context);
     const struct begun *entry = find_begun(number);
-    int collects;
-    if (entry == NULL || !trace_context_is_current(&entry->work) || !python_enter(&collects)) {
+    bool may_begin = entry != NULL && trace_context_is_current(&entry->work);
+    if ((!may_begin && python.fetch == NULL) || !python_enter(&collects)) {
         return;
     }
     struct handle handle = {NULL, NULL};
@@ -1376,7 +1610,8 @@ static void schedules(py_object *item)
     }
     visit(item, item->type, visit_handle, &handle);
     if (handle.step != NULL && handle.context != NULL && handle.context != context &&
-        number_in(handle.context) == number && may_begin_tasks(context, number)) {
+        !begins_for_waiting(&handle) && may_begin && number_in(handle.context) == inherited &&
+        may_begin_tasks(context, number)) {
         begin_task(&handle, number);
     }
     python.PyErr_Clear();
@@ -1664,6 +1899,7 @@ static void request_read(const struct thread_context *work, int descriptor)
         python_requests.epoch = attachment_epoch();
         python_requests.unbegun_count = 0;
         python_requests.doubt_count = 0;
+        python_requests.early_count = 0;
         python_requests.is_called = false;
     }
     if (python_requests.unbegun_count == LIMIT_WITNESS_UNBEGUN) {
@@ -1697,6 +1933,7 @@ const char *python_witness_prepare(bool tells)
     }
     *(void **)&python.collects = dlsym(RTLD_DEFAULT, "PyGC_Disable");
     *(void **)&python.collects_again = dlsym(RTLD_DEFAULT, "PyGC_Enable");
+    *(void **)&python.find_in_type = dlsym(RTLD_DEFAULT, "_PyType_Lookup");
     if (!is_whole || python.is_finalizing == NULL ||
         (python.collects != NULL && python.collects_again == NULL)) {
         attachment_note_witness(WITNESS_PYTHON_LACKS_FUNCTION);
@@ -1713,6 +1950,7 @@ const char *python_witness_prepare(bool tells)
                                                 .is_handle = is_handle,
                                                 .schedules = schedules};
     python_pools_prepare(cause_of_code);
+    python_threads_prepare(cause_of_code);
     python_queues_prepare(&takers);
     static const struct witness python_witness = {
         .request_read = request_read,

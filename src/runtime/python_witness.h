@@ -35,6 +35,11 @@
  * is given another request's work once: by a list that it reads late, a future, or a queue that has
  * another order than that of coming.
  *
+ * tornado reads by streams of its own: whoever waits for what a stream reads serves its connection,
+ * or the server's task that asks for it later. The task that it begins for a request is believed
+ * whatever it runs. Its client has a queue: what it begins when another request has ended is of
+ * whoever waits for the answer, and else nobody's, whatever it has inherited.
+ *
  * A greenlet begins with an empty context. gevent tells of each that is begun; one that a request's
  * own greenlet has begun, or one that is believed, is given a context with a number of its own. It
  * is believed after each send, as a task is, where its functions do not loop at all (a `for` may
@@ -48,8 +53,9 @@
  *
  * Nothing is said of loops in other threads than the main one, in interpreters other than the main
  * one, and in builds without the lock. Of what other threads do for a task only the pools of
- * runtime/python_pools.h and the queues of runtime/python_queues.h tell; the latter also tell for
- * whom a task or greenlet works that has taken something out: its context gets a number of its own.
+ * runtime/python_pools.h, the queues of runtime/python_queues.h and the beginnings of threads
+ * (runtime/python_threads.h) tell. Queues also tell for whom a task or greenlet works that has
+ * taken something out: its context gets a number of its own.
  */
 #pragma once
 

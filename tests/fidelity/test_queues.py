@@ -7,7 +7,7 @@ ORDERED = (PHASES[0], PHASES[3])
 # The first requests that there are come all at once.
 AT_ONCE = (PHASES[3], PHASES[2])
 HANDED = ("program", "bounded", "many", "timeout", "simple", "chain")
-OTHERS = ("last", "batch", "waiting", "ahead", "none", "text")
+OTHERS = ("last", "batch", "waiting", "ahead", "none", "text", "pending")
 LENT = ("lent", "back")
 OF_TASKS = ("program", "bounded", "many", "children", "timeout", "stop", "threads", "chain", "dispatch")
 TRAPS_OF_TASKS = ("function", "batch", "waiting", "mixed", "ahead", "none", "text", "lent")

@@ -117,6 +117,35 @@ class Chained(Handed):
             following.put(job)
 
 
+class Pending:
+    """Workers have a queue each. What comes while all are busy is put into its own one by the first that is not."""
+
+    def __init__(self, count=2):
+        self.lock, self.idle, self.waiting = threading.Lock(), [], []
+        for _ in range(count):
+            self.idle.append(items := queue.Queue())
+            start(self.work, items, count=1)
+
+    def work(self, items):
+        while True:
+            items.get().do()
+            with self.lock:
+                if self.waiting:
+                    items.put(self.waiting.pop(0))
+                else:
+                    self.idle.append(items)
+
+    def __call__(self, name, count):
+        jobs = jobs_of(name, count)
+        for job in jobs:
+            with self.lock:
+                if self.idle:
+                    self.idle.pop().put(job)
+                else:
+                    self.waiting.append(job)
+        wait_for(jobs)
+
+
 class Told:
     """Things in the queue only say that there is something in a list."""
 
@@ -185,6 +214,7 @@ MODES.update({
     "batch": Handed(queue.Queue(), consume_batches),
     "waiting": Handed(queue.Queue(), consume_waiting_batches),
     "ahead": Handed(queue.Queue(), consume_ahead, count=1),
+    "pending": Pending(),
     "none": Told(None),
     "text": Told("wake"),
     "lent": Lent(2),
