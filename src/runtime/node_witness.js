@@ -39,7 +39,7 @@
   const handed = -1; // the storage of what goes on for others
   let many = false;
   let stop; // watching
-  let left = 256; // of those for whom it is looked for
+  let left = 2048; // of those for whom it is looked for
   let last = 0;
   let turn = turns[0]; // that runs, and a few before it, each in its place
   const beginTurn = (runs) => {
