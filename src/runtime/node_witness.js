@@ -32,14 +32,14 @@
   const turns = Array.from({ length: 16 }, () => (
     {
       runs: undefined, made: [], waiting: [], awaited: [], asked: [], told: [0, 0],
-      callback: undefined, waits: undefined, owner: 0, gave: 0,
+      callback: undefined, waits: undefined, owner: 0, gave: 0, woken: [],
     }));
   const total = [0, 0]; // announced requests of http's, and commands of node-redis's
   const [MAKER, TICK, BEGUN] = [0, 1, 2]; // what is looked for on the stack
   const handed = -1; // the storage of what goes on for others
   let many = false;
   let stop; // watching
-  let left = 256; // of those for whom it is looked for
+  let left = 2048; // of those for whom it is looked for
   let last = 0;
   let turn = turns[0]; // that runs, and a few before it, each in its place
   const beginTurn = (runs) => {
@@ -62,20 +62,35 @@
   // one's timer, immediate or tick may be for them, and goes on for nobody that is known.
   //
   // Who wakes what another request waits for, and has just begun to wait itself, has given that
-  // something to do: a worker that the other one began. And who gives its own request what that has
-  // waited for twice in a turn has ended what was begun for it: what waits for that begins the next.
+  // something to do: a worker that the other one began. And an asynchronous function that ends when
+  // it has given its own request what that waits for has done that: what waits for it begins the next.
   const parked = new Map(); // promises by whose they are
   const idle = new Set(); // requests
   const strays = new Set(); // requests of which more was woken than can be told
   const reactions = new WeakMap(); // what waits for a promise that no other was made of
+  const functions = new WeakSet(); // promises of the program's asynchronous functions
+  const endFunction = (promise, owner, tag) => {
+    if (functions.has(promise) || !reactions.has(promise)) wake(promise, owner, tag);
+  };
+  const wake = (promise, owner, tag) => {
+    const waiting = reactions.get(promise);
+    if (waiting === undefined) strays.add(owner);
+    else for (const other of waiting) tag(other, 0, handed);
+  };
+  const wakeAll = () => {
+    for (const woken of turn.woken) wake(...woken);
+    turn.woken.length = 0;
+  };
   const park = () => {
     const { waits, owner } = turn;
     if (waits === undefined) return;
     turn.waits = undefined;
+    wakeAll();
     if (owner > 0 && parked.size < most) parked.set(waits, owner);
   };
   // Something was begun that ends by itself.
   const operate = (number) => {
+    if (turn.woken.length > 0) wakeAll();
     turn.waits = undefined;
     idle.delete(number);
   };
@@ -116,19 +131,19 @@
   const makePlain = (promise, number, place) => {
     reactions.set(promise, []);
     idle.delete(number);
-    if (!isMaker(place)) return;
+    if (!isMaker(place)) {
+      if (place !== 0) functions.add(promise);
+      return;
+    }
     park();
     turn.waits = promise;
     turn.owner = number;
   };
-  const wake = (promise, owner, tag) => {
-    const waiting = reactions.get(promise);
-    if (waiting === undefined) strays.add(owner);
-    else for (const other of waiting) tag(other, 0, handed);
-  };
   const keep = (promise) => {
     parked.delete(promise);
-    if (turn.waits === promise) turn.waits = undefined;
+    if (turn.waits !== promise) return;
+    turn.waits = undefined;
+    turn.woken.length = 0; // it did not wait at all
   };
   const othersWait = (number) => {
     for (const [promise, owner] of parked) {
@@ -171,8 +186,6 @@
     turn.waiting.push(promise);
     turn.awaited.push(parent);
   };
-  // What the turn gives to another one it has made, too.
-  const begunForOther = (promise) => turn.made.length > 0 && wasMadeBefore(promise);
   const wasMadeBefore = (promise) => turn.made.length < most && !turn.made.includes(promise);
   const giveTurn = (at, from, number, tag) => {
     left = Infinity;
@@ -251,11 +264,8 @@
       if (owner <= 0) return;
       const number = numberOf(resource);
       if (number !== owner) {
-        if (turn.waits !== undefined || turn.gave === owner) wake(promise, owner, tagResource);
-        if (number > 0 && isPassing(resource) && begunForOther(promise)) {
-          giveTurn(last, number, handed, tagResource);
-          resource[key] = handed;
-        }
+        if (turn.gave === owner) endFunction(promise, owner, tagResource);
+        else if (turn.waits !== undefined) turn.woken.push([promise, owner, tagResource]);
       } else if (wasMadeBefore(promise) && isPassing(resource)) {
         resource[key] = handed;
         if (isPromise(resource)) turn.gave = owner;
@@ -317,11 +327,8 @@
       if (!(owner > 0)) return;
       const number = storage.getStore() ?? 0;
       if (number !== owner) {
-        if (turn.waits !== undefined || turn.gave === owner) wake(promise, owner, tagFrame);
-        if (number > 0 && turn.runs !== undefined && begunForOther(promise)) {
-          giveTurn(last, number, handed, tagFrame);
-          storage.enterWith(handed);
-        }
+        if (turn.gave === owner) endFunction(promise, owner, tagFrame);
+        else if (turn.waits !== undefined) turn.woken.push([promise, owner, tagFrame]);
       } else if (wasMadeBefore(promise)) {
         storage.enterWith(handed);
         if (turn.runs !== undefined || isUnseenTurn(turn.callback)) turn.gave = owner;
