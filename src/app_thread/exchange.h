@@ -6,7 +6,6 @@
 
 #include "app_thread/attachment.h"
 #include "app_thread/connection.h"
-#include "app_thread/handover.h"
 #include "app_thread/thread_state.h"
 #include "app_thread/trace_context.h"
 #include "app_thread/transfer.h"
@@ -73,9 +72,6 @@ static inline void exchange_complete(struct thread_state *self, uint16_t slot, u
         record->end_ns = end_ns > record->start_ns ? end_ns : record->start_ns;
     }
     exchange_leave(record);
-    if (handover_is_watched() && self->runs_a_loop && record->kind != RECORD_HTTP_SERVER) {
-        handover_answered(self, record->parent_span_id);
-    }
     if (unlikely(self->transfers.is_under_way) && transfer_park(self, slot, record)) {
         return;
     }

@@ -10,7 +10,6 @@
 #include "app_thread/attachment.h"
 #include "app_thread/clock.h"
 #include "app_thread/exchange.h"
-#include "app_thread/handover.h"
 #include "app_thread/host_names.h"
 #include "app_thread/prepared.h"
 #include "app_thread/readable.h"
@@ -185,11 +184,10 @@ static SLOW void plan_carrying(struct observation *seen, const struct iovec *iov
     }
 }
 
-/* By who works for nobody, for whom the connection was prepared, or who has handed this over. */
-static SLOW void begin_lent(struct observation *seen)
+static SLOW void begin_prepared(struct observation *seen)
 {
     seen->is_prepared = true;
-    seen->is_lent = prepared_lend(seen->self, seen->touch.connection) || handover_lend(seen->self);
+    seen->is_lent = prepared_lend(seen->self, seen->touch.connection);
 }
 
 /* Nothing else is looked at before the call but what the connection is: whether the bytes can be
@@ -226,8 +224,8 @@ static inline __attribute__((always_inline)) bool begin_send(struct observation 
         atomic_store_explicit(&connection->unframed, true, memory_order_release);
     }
     if (connection->role != ROLE_SERVER) {
-        if (unlikely(prepared_is(connection)) || handover_is_watched()) {
-            begin_lent(seen);
+        if (unlikely(prepared_is(connection))) {
+            begin_prepared(seen);
         }
         bool goes_on = unlikely(connection->write_began_ns != 0);
         seen->start_ns = goes_on ? connection->write_began_ns : clock_now_ns();
@@ -374,7 +372,7 @@ static inline void end_carrying(struct observation *seen)
 }
 
 /* What was sent of a request is sent for one; what was sent before any does not count. */
-static SLOW void end_lent(const struct observation *seen, ssize_t result)
+static SLOW void end_prepared(const struct observation *seen, ssize_t result)
 {
     struct connection *connection = seen->touch.connection;
     uint8_t protocol = atomic_load_explicit(&connection->protocol, memory_order_relaxed);
@@ -423,7 +421,7 @@ void observe_send_end(struct observation *seen, const struct iovec *iov, size_t 
 {
     end_send(seen, iov, count, result, error);
     if (unlikely(seen->is_prepared)) {
-        end_lent(seen, result);
+        end_prepared(seen, result);
     }
 }
 

@@ -1,7 +1,6 @@
 #include "app_thread/prepared.h"
 
 #include "app_thread/attachment.h"
-#include "app_thread/handover.h"
 #include "app_thread/trace_context.h"
 #include "base/limits.h"
 
@@ -50,9 +49,8 @@ static bool get(const struct place *place, uint32_t serial, struct thread_contex
 void prepared_note_slow(struct thread_state *self, struct connection *connection)
 {
     struct thread_context work;
-    bool is_known = (trace_context_lend(self, &work) ||
-                     (handover_is_watched() && handover_find(self, &work))) &&
-                    put(place_of(connection), connection->serial, &work);
+    bool is_known =
+        trace_context_lend(self, &work) && put(place_of(connection), connection->serial, &work);
     atomic_store_explicit(&connection->is_prepared, is_known, memory_order_relaxed);
 }
 

@@ -64,16 +64,6 @@ struct child_cause {
     uint32_t carried; /* what came with it (carried.h); 0: nothing */
 };
 
-/* What other threads have handed to this one; see handover.h. */
-struct thread_handover {
-    uint8_t doubt : 3;      /* so many calls of its own are still to be made for who wakes it */
-    uint8_t others : 2;     /* requests for which it was woken before this one, without calling */
-    uint8_t has_called : 1; /* since it was handed something */
-    uint8_t is_made : 1;    /* what it was handed is that it was made */
-    uint8_t is_awaited : 1; /* has woken who waited for what it did */
-    uint8_t by;             /* hash of what it waited for when it was handed that */
-};
-
 /* Exchanges that wait for what a library knows of them; see transfer.h. */
 struct thread_transfers {
     uint32_t epoch;     /* of the process that they belong to */
@@ -103,12 +93,10 @@ struct thread_state {
     uint8_t inner_span_id[8];
     bool in_vfork;      /* vfork was called: until proven otherwise this may be the child */
     uint8_t child_area; /* see child_environment.h; 0: none */
-    struct thread_handover handover;
     struct thread_context context;
     struct thread_transfers transfers;
     struct thread_turn turn;
     struct child_cause child; /* in the child of a fork */
-    uint32_t handed; /* number of the request for which something was handed over; 0: none */
 };
 
 _Static_assert(sizeof(struct thread_state) < 256, "little of a thread's static memory is taken");

@@ -8,7 +8,6 @@
 #include "app_thread/candidates.h"
 #include "app_thread/carried.h"
 #include "app_thread/clock.h"
-#include "app_thread/handover.h"
 #include "app_thread/turn.h"
 #include "app_thread/witness.h"
 #include "base/compiler.h"
@@ -609,11 +608,7 @@ void trace_context_enter(struct thread_state *self, const struct record *server,
     }
     set_context(context, server, connection, answers);
     context->carried = carried;
-    self->handed = 0;
-    if (unlikely(!self->serves)) {
-        self->serves = true;
-        handover_begin();
-    }
+    self->serves = true;
 }
 
 bool trace_context_may_join(const struct thread_state *self)
@@ -630,7 +625,6 @@ void trace_context_join(struct thread_state *self, const struct record *server,
         trace_context_draw(self, number); /* a new thread's first makes it forget */
         set_context(&self->context, server, from->serial, &from->answers);
         self->serves = true;
-        handover_begin();
     }
 }
 

@@ -168,7 +168,6 @@ static inline void trace_context_give_back(struct thread_state *self)
     if (self->context.is_lent) {
         self->context.is_lent = false;
         self->context.is_known = false;
-        self->context.connection = 0; /* it did not read that one's request */
     }
 }
 

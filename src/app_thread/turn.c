@@ -25,9 +25,6 @@ void turn_ends(struct thread_state *self, int64_t timeout_ns)
 {
     struct thread_turn *turn = &self->turn;
     uint64_t now = clock_now_ns();
-    if (self->runs_a_loop) {
-        self->handed = 0;
-    }
     if (turn->is_first && turn->state != TURN_OWN) {
         become_foreign(self);
     }

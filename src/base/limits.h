@@ -237,17 +237,6 @@
 /* Who was seen to pass one on is believed again after so many: it does so now and then. */
 #define LIMIT_READERS_DOUBTED 1000
 
-/* Conditions that were signalled for a request, and threads that were made for one: more than one
-   request has threads at a time. A later one takes the place of an earlier one. */
-#define LIMIT_HANDOVER_SIGNALS 32u
-#define LIMIT_HANDOVER_THREADS 64u
-/* A thread that was seen to call for reasons of its own is believed again after so many calls that
-   look as if it had been told to make them. */
-#define LIMIT_HANDOVER_DOUBT 7u
-/* A thread that was woken for so many requests without calling collects something; pools wake one
-   more than there is work for now and then. */
-#define LIMIT_HANDOVER_OTHERS 2u
-
 /* An epoll descriptor above this may hold anything: loops are made before connections. */
 #define LIMIT_EPOLL_DESCRIPTORS 1024u
 /* Descriptors that epoll knows by something else, and the places of those names: a loop that serves

@@ -17,12 +17,10 @@
 #include "app_thread/child_environment.h"
 #include "app_thread/connection.h"
 #include "app_thread/exchange.h"
-#include "app_thread/handover.h"
 #include "app_thread/hooks/caller_scope.h"
 #include "app_thread/hooks/hook.h"
 #include "app_thread/hooks/originals.h"
 #include "app_thread/observe.h"
-#include "app_thread/readable.h"
 #include "app_thread/slab.h"
 #include "base/system_call.h"
 
@@ -300,35 +298,12 @@ static void tell_witness(void)
     }
 }
 
-static SLOW void makes_thread(void)
-{
-    if (!hook_is_aside(&thread_state)) {
-        handover_makes(&thread_state);
-    }
-}
-
-/* Its name lies where the program wanted it, which the new thread may have freed by now. */
-static SLOW void made_thread(const pthread_t *name)
-{
-    if (!hook_is_aside(&thread_state)) {
-        handover_made(&thread_state,
-                      name != NULL && readable(name, sizeof(*name)) ? (uintptr_t)*name : 0);
-    }
-}
-
 EXPORTED int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
                             void *(*function)(void *), void *argument)
 {
     if (likely(!thread_state.is_ours)) {
         tell_witness();
-        if (handover_is_watched()) {
-            makes_thread();
-        }
-        int result = ORIGINAL(pthread_create)(thread, attributes, function, argument);
-        if (handover_is_watched()) {
-            made_thread(result == 0 ? thread : NULL);
-        }
-        return result;
+        return ORIGINAL(pthread_create)(thread, attributes, function, argument);
     }
     uint32_t block = slab_take(SLAB_BUFFER);
     if (block == 0) {
